@@ -1,0 +1,25 @@
+# Warnings, sanitizers and the linker, for every target.
+add_library(gantry_options INTERFACE)
+target_compile_options(gantry_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Wcast-qual
+  -Wformat=2 -Werror -fstack-protector-strong)
+target_include_directories(gantry_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+target_compile_definitions(gantry_options INTERFACE GANTRY_VERSION="${PROJECT_VERSION}")
+
+if(GANTRY_SANITIZE)
+  add_compile_options(-fsanitize=${GANTRY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  add_link_options(-fsanitize=${GANTRY_SANITIZE})
+endif()
+
+if(GANTRY_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "GANTRY_FUZZ needs clang++: use the preset \"fuzz\"")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+find_program(GANTRY_LLD ld.lld)
+if(GANTRY_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()

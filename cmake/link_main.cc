@@ -1,0 +1,2 @@
+// The link test of a room: see cmake/GantryRooms.cmake.
+int main() { return 0; }

@@ -1,0 +1,32 @@
+// Where in the store each record stands. A record of kind K with id I is at "/K/I"; "/name/K/N" holds the id of the
+// record of that kind named N and keeps names unique.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace gantry::model {
+
+inline constexpr std::string_view kVm = "vm";
+inline constexpr std::string_view kVolume = "volume";
+inline constexpr std::string_view kPool = "pool";
+inline constexpr std::string_view kImage = "image";
+inline constexpr std::string_view kNetwork = "network";
+inline constexpr std::string_view kHost = "host";
+inline constexpr std::string_view kTask = "task";
+// Of the API edge alone; never shown by watches of the API.
+inline constexpr std::string_view kUser = "user";
+inline constexpr std::string_view kSession = "session";
+inline constexpr std::string_view kApiToken = "apitoken";
+
+inline std::string prefix_of(std::string_view kind) { return "/" + std::string(kind) + "/"; }
+inline std::string record_key(std::string_view kind, std::string_view id) { return prefix_of(kind) + std::string(id); }
+inline std::string name_key(std::string_view kind, std::string_view name) {
+  return "/name/" + std::string(kind) + "/" + std::string(name);
+}
+// Holds the id of the task made for that user's idempotency key.
+inline std::string idempotency_key(std::string_view actor, std::string_view key) {
+  return "/idempotency/" + std::string(actor) + "/" + std::string(key);
+}
+
+}  // namespace gantry::model

@@ -1,0 +1,80 @@
+// Volumes, images and pools on this host.
+//
+// Threads: methods are called on the host's executor and return at once; answers and progress come on that executor.
+// Every call is answered once. Calls for one object are made one after another. All are idempotent: a call repeated
+// after a crash finishes or undoes what was begun. A failed call leaves nothing half-made behind.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "gantry/v1/storage.pb.h"
+#include "gantry/v1/vm.pb.h"
+#include "port/hypervisor.h"
+
+namespace gantry::port {
+
+struct VolumeRequest {
+  std::string volume_id;
+  std::string pool_path;
+  v1::VolumeSpec::Format format = v1::VolumeSpec::QCOW2;
+  std::uint64_t capacity_bytes = 0;
+  // The image file it is an overlay (raw: a copy) of; empty: blank.
+  std::string image_path;
+  // Who may open it.
+  std::uint32_t uid = 0;
+};
+
+struct VolumeFacts {
+  std::string path;
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t allocation_bytes = 0;
+};
+
+struct ImageRequest {
+  std::string image_id;
+  std::string pool_path;
+  v1::ImageSpec spec;
+};
+
+struct ImageFacts {
+  std::string path;
+  std::string initramfs_path;
+  std::uint64_t virtual_size_bytes = 0;
+  std::uint64_t allocation_bytes = 0;
+};
+
+using ProgressCallback = std::function<void(const v1::Progress&)>;
+using VolumeDone = std::function<void(Result<VolumeFacts>)>;
+using ImageDone = std::function<void(Result<ImageFacts>)>;
+
+class Storage {
+ public:
+  virtual ~Storage() = default;
+
+  // Makes the directory if it is not there and checks that it can be written.
+  virtual void inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) = 0;
+
+  virtual void create_volume(const VolumeRequest& request, ProgressCallback progress, VolumeDone done) = 0;
+  // not_found when there is none, corrupt when it cannot be read.
+  virtual void inspect_volume(const VolumeRequest& request, VolumeDone done) = 0;
+  // While no guest has it open. Growing only.
+  virtual void resize_volume(const VolumeRequest& request, VolumeDone done) = 0;
+  virtual void delete_volume(const VolumeRequest& request, Done done) = 0;
+
+  // From a recipe, a URL or what was uploaded (see upload_path). Refuses content that points at another file.
+  virtual void import_image(const ImageRequest& request, ProgressCallback progress, ImageDone done) = 0;
+  virtual void inspect_image(const ImageRequest& request, ImageDone done) = 0;
+  // Stops an import of that image under way.
+  virtual void delete_image(const ImageRequest& request, Done done) = 0;
+
+  // Makes the NoCloud seed of a VM and answers its path; empty when the VM asks for none. Its files are `name` ->
+  // content ("user-data"...).
+  virtual void make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
+                         std::function<void(Result<std::string>)> done) = 0;
+  virtual void delete_seed(const std::string& vm_id, Done done) = 0;
+};
+
+}  // namespace gantry::port
