@@ -1,0 +1,164 @@
+#include <termios.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "app/cli/commands.h"
+
+namespace gantry::app {
+namespace {
+
+// Reads one line without showing it on a terminal.
+std::string ask_secret(const std::string& question) {
+  std::cerr << question << ": ";
+  termios before{};
+  const bool terminal = ::tcgetattr(0, &before) == 0;
+  if (terminal) {
+    termios quiet = before;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    ::tcsetattr(0, TCSANOW, &quiet);
+  }
+  std::string line;
+  std::getline(std::cin, line);
+  if (terminal) {
+    ::tcsetattr(0, TCSANOW, &before);
+    std::cerr << "\n";
+  }
+  return line;
+}
+
+// A server nobody vouches for is trusted by a person who compares what it shows, as with SSH.
+Result<ServerAddress> trust_server(ServerAddress address, const std::string& fingerprint) {
+  HttpsClient client(address);
+  const auto shown = client.peek_fingerprint();
+  if (!shown) return fail(shown.error());
+  if (fingerprint.empty()) {
+    std::cerr << "The server's certificate has the SHA-256 fingerprint\n  " << *shown
+              << "\nCompare it with the one gantryd printed at its first start (or: gantryd --show-fingerprint). Trust "
+                 "it? [y/N] ";
+    std::string answer;
+    std::getline(std::cin, answer);
+    if (answer != "y" && answer != "yes") {
+      return fail(ErrorCode::permission_denied, "the server is not trusted", "you did not confirm its fingerprint");
+    }
+    address.fingerprint = *shown;
+    return address;
+  }
+  if (fingerprint != *shown) {
+    return fail(ErrorCode::permission_denied, "the server is not the one expected", "its fingerprint is " + *shown);
+  }
+  address.fingerprint = fingerprint;
+  return address;
+}
+
+int sign_in(const std::string& url, const std::string& user, const std::string& fingerprint) {
+  const auto parsed = parse_server_address(url);
+  if (!parsed) return report(parsed.error());
+  const auto address = trust_server(*parsed, fingerprint);
+  if (!address) return report(address.error());
+  v1::LoginRequest request;
+  request.set_user(user);
+  request.set_password(ask_secret("Password of " + user));
+  ApiClient client(Settings{*address, ""});
+  const auto answer = client.call<v1::LoginAnswer>("Login", request);
+  if (!answer) return report(answer.error());
+  if (const auto kept = keep_login(Settings{*address, answer->token()}); !kept) return report(kept.error());
+  std::cout << "signed in as " << user << "\n";
+  return 0;
+}
+
+void add_login(const Commands& commands) {
+  struct Options {
+    std::string url = "https://127.0.0.1:8443";
+    std::string user = "admin";
+  };
+  auto* login =
+      commands.add(commands.app, "login", "Sign in to a server and keep that",
+                   "gantry login https://server:8443\ngantry login --user admin https://server:8443 --fingerprint HEX");
+  auto options = std::make_shared<Options>();
+  login->add_option("server", options->url, "Its address")->capture_default_str();
+  login->add_option("-u,--user", options->user, "User")->capture_default_str();
+  commands.run(login, [&session = commands.session, options] {
+    return sign_in(options->url, options->user, session.options.settings.fingerprint);
+  });
+
+  auto* logout = commands.add(commands.app, "logout", "Close the session and forget it", "gantry logout");
+  commands.run(logout, [&session = commands.session] {
+    auto client = session.api();
+    if (!client) return report(client.error());
+    const auto closed = (*client)->call<v1::Empty>("Logout", v1::Empty());
+    const auto forgotten = forget_login();
+    if (!closed) return report(closed.error());
+    return forgotten ? 0 : report(forgotten.error());
+  });
+
+  auto* password = commands.add(commands.app, "password", "Change your password", "gantry password");
+  commands.run(password, [&session = commands.session] {
+    auto client = session.api();
+    if (!client) return report(client.error());
+    v1::ChangePasswordRequest request;
+    request.set_current_password(ask_secret("Current password"));
+    request.set_new_password(ask_secret("New password"));
+    if (::isatty(0) != 0 && ask_secret("New password again") != request.new_password()) {
+      return report(Error{ErrorCode::invalid_argument, "the password was not changed", "the two new ones differ"});
+    }
+    const auto changed = (*client)->call<v1::Empty>("ChangePassword", request);
+    return changed ? 0 : report(changed.error());
+  });
+}
+
+void add_tokens(const Commands& commands) {
+  auto* group = commands.app.add_subcommand("token", "API tokens, for programs");
+  group->require_subcommand(1);
+  auto name = std::make_shared<std::string>();
+  auto days = std::make_shared<std::uint32_t>(0);
+
+  auto* list = commands.add(*group, "list", "List your tokens", "gantry token list");
+  commands.run(list, [&session = commands.session] {
+    auto client = session.api();
+    if (!client) return report(client.error());
+    const auto tokens = (*client)->call<v1::ApiTokenList>("ListTokens", v1::Empty());
+    if (!tokens) return report(tokens.error());
+    print_record(*tokens, session.format());
+    return 0;
+  });
+
+  auto* create = commands.add(*group, "create", "Make a token; it is shown once", "gantry token create ci --days 90");
+  create->add_option("name", *name, "What it is for")->required();
+  create->add_option("--days", *days, "Days until it ends; without, it never does");
+  commands.run(create, [&session = commands.session, name, days] {
+    auto client = session.api();
+    if (!client) return report(client.error());
+    v1::CreateTokenRequest request;
+    request.set_name(*name);
+    request.set_lifetime_days(*days);
+    const auto made = (*client)->call<v1::CreateTokenAnswer>("CreateToken", request);
+    if (!made) return report(made.error());
+    if (session.format() == Format::table) {
+      std::cout << made->token() << "\n";
+    } else {
+      print_record(*made, session.format());
+    }
+    return 0;
+  });
+
+  auto* remove = commands.add(*group, "delete", "Revoke a token", "gantry token delete ci");
+  remove->add_option("name", *name, "Name or id")->required();
+  commands.run(remove, [&session = commands.session, name] {
+    auto client = session.api();
+    if (!client) return report(client.error());
+    v1::ById request;
+    request.set_id(*name);
+    const auto gone = (*client)->call<v1::Empty>("DeleteToken", request);
+    return gone ? 0 : report(gone.error());
+  });
+}
+
+}  // namespace
+
+void add_access_commands(const Commands& commands) {
+  add_login(commands);
+  add_tokens(commands);
+}
+
+}  // namespace gantry::app

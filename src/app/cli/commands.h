@@ -1,0 +1,76 @@
+// The commands, by what they are about. Each function adds its commands to `app`; running one leaves what to do in
+// `todo`, which answers the process' exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "app/cli/session.h"
+
+namespace gantry::app {
+
+struct Commands {
+  CLI::App& app;
+  Session& session;
+  std::function<int()>& todo;
+
+  // A command with examples in its help.
+  CLI::App* add(CLI::App& parent, const std::string& name, const std::string& what, const std::string& examples) const;
+  void run(CLI::App* command, std::function<int()> work) const;
+};
+
+void add_launch_command(const Commands& commands);
+void add_vm_commands(const Commands& commands);
+void add_guest_access_commands(const Commands& commands);  // console, ssh
+void add_image_commands(const Commands& commands);
+void add_volume_commands(const Commands& commands);
+void add_network_commands(const Commands& commands);
+void add_task_commands(const Commands& commands);  // task, events
+void add_host_commands(const Commands& commands);
+void add_access_commands(const Commands& commands);  // login, logout, password, token
+void add_completion_command(const Commands& commands);
+
+// The `list`, `show` pair of one kind, as used by all of them.
+template <class List>
+int list_records(Session& session, const std::string& rpc, const google::protobuf::Message& request,
+                 const std::function<Table(const List&)>& table);
+template <class Record>
+int show_record(Session& session, const std::string& rpc, const std::string& id) {
+  auto client = session.api();
+  if (!client) return report(client.error());
+  v1::ById request;
+  request.set_id(id);
+  const auto record = (*client)->call<Record>(rpc, request);
+  if (!record) return report(record.error());
+  print_record(*record, session.format());
+  return 0;
+}
+
+template <class List>
+int list_records(Session& session, const std::string& rpc, const google::protobuf::Message& request,
+                 const std::function<Table(const List&)>& table) {
+  auto client = session.api();
+  if (!client) return report(client.error());
+  List all;
+  auto page = (*client)->call<List>(rpc, request);
+  if (!page) return report(page.error());
+  all = *page;
+  std::unique_ptr<google::protobuf::Message> next(request.New());
+  next->CopyFrom(request);
+  const auto* token = next->GetDescriptor()->FindFieldByName("page_token");
+  while (!page->next_page_token().empty()) {
+    next->GetReflection()->SetString(next.get(), token, page->next_page_token());
+    page = (*client)->call<List>(rpc, *next);
+    if (!page) return report(page.error());
+    all.mutable_items()->MergeFrom(page->items());
+  }
+  all.clear_next_page_token();
+  if (session.format() == Format::table) {
+    std::fputs(table(all).text().c_str(), stdout);
+  } else {
+    print_record(all, session.format());
+  }
+  return 0;
+}
+
+}  // namespace gantry::app

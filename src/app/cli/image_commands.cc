@@ -1,0 +1,143 @@
+#include <filesystem>
+#include <iostream>
+
+#include "app/cli/commands.h"
+#include "app/cli/record_commands.h"
+
+namespace gantry::app {
+namespace {
+
+Table image_table(const v1::ImageList& list) {
+  Table table({"NAME", "STATE", "KIND", "SIZE", "ON DISK", "ID"});
+  for (const auto& image : list.items()) {
+    table.add({image.meta().name(), v1::ImageStatus::State_Name(image.status().state()),
+               v1::ImageSpec::Kind_Name(image.spec().kind()), human_bytes(image.status().virtual_size_bytes()),
+               human_bytes(image.status().allocation_bytes()), image.meta().id()});
+  }
+  return table;
+}
+
+void add_build(const Commands& commands, CLI::App& group) {
+  struct Options {
+    std::string recipe;
+    std::string name;
+    std::string pool;
+    std::vector<std::string> settings;
+  };
+  auto* command = commands.add(
+      group, "build", "Make an image from its distribution's packages",
+      "gantry image build debian-12\ngantry image build debian-12 --name web-base --set packages=nginx,vim");
+  auto options = std::make_shared<Options>();
+  command->add_option("recipe", options->recipe, "What to make: debian-12")->required();
+  command->add_option("-n,--name", options->name, "Its name; the recipe's if not given");
+  command->add_option("--pool", options->pool, "Pool to keep it in");
+  command->add_option("--set", options->settings, "A setting of the recipe: mirror=URL, packages=a,b");
+  commands.run(command, [&session = commands.session, options] {
+    v1::CreateImageRequest request;
+    request.set_name(options->name.empty() ? options->recipe : options->name);
+    request.mutable_spec()->set_recipe(options->recipe);
+    request.mutable_spec()->set_pool(options->pool);
+    for (const auto& setting : options->settings) {
+      const auto equals = setting.find('=');
+      if (equals == std::string::npos) {
+        return report(
+            Error{ErrorCode::invalid_argument, "\"" + setting + "\" is not a setting", "", "write it as NAME=VALUE"});
+      }
+      (*request.mutable_spec()->mutable_recipe_options())[setting.substr(0, equals)] = setting.substr(equals + 1);
+    }
+    return session.run_change("CreateImage", request);
+  });
+}
+
+struct ImportOptions {
+  std::string source;
+  std::string name;
+  std::string pool;
+  std::string sha256;
+  std::string kernel_arguments;
+  bool kernel = false;
+  bool uefi = false;
+};
+
+Result<v1::Task> create_for_import(Session& session, const ImportOptions& options, bool is_url) {
+  v1::CreateImageRequest request;
+  request.set_name(options.name);
+  auto& spec = *request.mutable_spec();
+  spec.set_pool(options.pool);
+  spec.set_sha256(options.sha256);
+  spec.set_uefi(options.uefi);
+  spec.set_kernel_arguments(options.kernel_arguments);
+  if (options.kernel) spec.set_kind(v1::ImageSpec::KERNEL);
+  if (is_url) {
+    spec.set_url(options.source);
+  } else {
+    spec.set_upload(true);
+  }
+  // An upload's task ends once the content was sent and checked: it cannot be waited for before.
+  const bool wait = session.options.wait;
+  if (!is_url) session.options.wait = false;
+  auto task = session.change("CreateImage", request);
+  session.options.wait = wait;
+  return task;
+}
+
+int import_image(Session& session, const ImportOptions& options) {
+  const bool is_url = options.source.rfind("https://", 0) == 0;
+  if (!is_url && !std::filesystem::is_regular_file(options.source)) {
+    return report(Error{ErrorCode::not_found, "cannot import " + options.source, "there is no such file"});
+  }
+  auto task = create_for_import(session, options, is_url);
+  if (!task) return report(task.error());
+  if (session.options.dry_run) return 0;
+  if (!is_url) {
+    ProgressLine line("sending " + options.source);
+    const auto sent = (*session.api())->upload_image(task->target_id(), options.source, [&line](auto done, auto total) {
+      v1::Progress progress;
+      progress.set_measurable(total != 0);
+      progress.set_percent(total == 0 ? 0 : static_cast<std::uint32_t>(done * 100 / total));
+      line.show(progress);
+    });
+    if (!sent) {
+      line.finish("failed");
+      // Nothing will ever come for it: it would wait for ever.
+      v1::ById request;
+      request.set_id(task->meta().id());
+      (void)(*session.api())->call<v1::Task>("CancelTask", request);
+      return report(sent.error());
+    }
+    line.finish("done");
+    if (session.options.wait) task = session.wait_for_task(task->meta().id());
+    if (!task) return report(task.error());
+  }
+  std::cout << (session.options.wait ? "image " + options.name + " is ready\n" : task->meta().id() + "\n");
+  return 0;
+}
+
+void add_import(const Commands& commands, CLI::App& group) {
+  auto* command = commands.add(group, "import",
+                               "Import a disk image (qcow2, raw, vmdk, vdi, vhdx, vpc) from a file or an https address",
+                               "gantry image import disk.vmdk --name old-web\n"
+                               "gantry image import https://HOST/disk.qcow2 --sha256 SUM --name base\n"
+                               "gantry image import guest.tar --kernel --name tiny --kernel-arguments console=ttyS0");
+  auto options = std::make_shared<ImportOptions>();
+  command->add_option("source", options->source, "A file, or an https:// address")->required();
+  command->add_option("-n,--name", options->name, "Its name: a-z, 0-9 and -")->required();
+  command->add_option("--pool", options->pool, "Pool to keep it in");
+  command->add_option("--sha256", options->sha256, "What the file must hash to; needed with an address");
+  command->add_flag("--uefi", options->uefi, "It boots by UEFI");
+  command->add_flag("--kernel", options->kernel, "A tar file of \"kernel\" and \"initramfs\", to be booted directly");
+  command->add_option("--kernel-arguments", options->kernel_arguments, "Of a --kernel image");
+  commands.run(command, [&session = commands.session, options] { return import_image(session, *options); });
+}
+
+}  // namespace
+
+void add_image_commands(const Commands& commands) {
+  auto* group = commands.app.add_subcommand("image", "Images to make virtual machines from");
+  group->require_subcommand(1);
+  add_record_commands<v1::Image, v1::ImageList>(commands, *group, "image", "Image", image_table);
+  add_build(commands, *group);
+  add_import(commands, *group);
+}
+
+}  // namespace gantry::app

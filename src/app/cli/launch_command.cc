@@ -1,0 +1,220 @@
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "app/cli/commands.h"
+#include "runtime/files.h"
+
+namespace gantry::app {
+namespace {
+
+struct LaunchOptions {
+  std::string image;
+  std::string name;
+  std::uint32_t cpus = 1;
+  std::string memory = "1G";
+  std::string disk;
+  std::vector<std::string> extra_disks;
+  std::string pool;
+  std::vector<std::string> networks;
+  std::vector<std::string> forwards;
+  std::vector<std::string> ssh_keys;
+  bool no_ssh_key = false;
+  std::string user;
+  std::string user_data_path;
+  std::string firmware;
+  std::string host;
+  bool no_start = false;
+  std::vector<std::string> labels;
+};
+
+// "8080:80", "127.0.0.1:8080:80", ":22" (Gantry chooses), each with "/udp" for UDP.
+Result<v1::PortForward> parse_forward(std::string text) {
+  const std::string whole = text;
+  v1::PortForward forward;
+  if (const auto slash = text.find('/'); slash != std::string::npos) {
+    const std::string protocol = text.substr(slash + 1);
+    text.resize(slash);
+    if (protocol == "udp") forward.set_protocol(v1::PortForward::UDP);
+    if (protocol != "udp" && protocol != "tcp") text.clear();
+  }
+  const auto last = text.rfind(':');
+  const auto port = [](const std::string& digits) -> std::uint32_t {
+    if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) return 0;
+    return static_cast<std::uint32_t>(std::stoul(digits));
+  };
+  if (last != std::string::npos) {
+    forward.set_guest_port(port(text.substr(last + 1)));
+    const std::string rest = text.substr(0, last);
+    const auto first = rest.rfind(':');
+    if (first != std::string::npos) forward.set_host_address(rest.substr(0, first));
+    forward.set_host_port(port(first == std::string::npos ? rest : rest.substr(first + 1)));
+  }
+  if (forward.guest_port() == 0 || forward.guest_port() > 65535 || forward.host_port() > 65535) {
+    return fail(ErrorCode::invalid_argument, "\"" + whole + "\" is not a port forward", "",
+                "write it as HOST_PORT:GUEST_PORT, such as 8080:80");
+  }
+  return forward;
+}
+
+// The user's own public keys, if there are any: without one nobody could sign in.
+std::vector<std::string> default_ssh_keys() {
+  std::vector<std::string> keys;
+  const char* home = std::getenv("HOME");
+  if (home == nullptr) return keys;
+  for (const char* name : {"id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"}) {
+    if (auto text = runtime::read_file(std::string(home) + "/.ssh/" + name, 1U << 16U)) keys.push_back(*text);
+  }
+  return keys;
+}
+
+Result<void> fill_keys(const LaunchOptions& options, v1::CloudInit& cloud_init) {
+  auto keys = options.ssh_keys.empty() && !options.no_ssh_key ? default_ssh_keys() : std::vector<std::string>();
+  for (const auto& given : options.ssh_keys) {
+    if (given.find(' ') != std::string::npos) {
+      keys.push_back(given);
+      continue;
+    }
+    auto text = runtime::read_file(given, 1U << 16U);
+    if (!text) return fail(text.error());
+    keys.push_back(*text);
+  }
+  for (auto& key : keys) {
+    while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
+    cloud_init.add_ssh_authorized_keys(key);
+  }
+  return {};
+}
+
+Result<void> fill_disks(const LaunchOptions& options, v1::VmSpec& spec) {
+  if (!options.disk.empty() || !options.pool.empty()) {
+    auto* root = spec.add_disks()->mutable_create();
+    root->set_image(options.image);
+    root->set_pool(options.pool);
+    if (!options.disk.empty()) {
+      const auto bytes = parse_bytes(options.disk);
+      if (!bytes) return fail(bytes.error());
+      root->set_capacity_bytes(*bytes);
+    }
+  }
+  for (const auto& extra : options.extra_disks) {
+    // A size makes a volume; anything else is a volume's name.
+    if (const auto bytes = parse_bytes(extra); bytes) {
+      auto* created = spec.add_disks()->mutable_create();
+      created->set_capacity_bytes(*bytes);
+      created->set_pool(options.pool);
+    } else {
+      spec.add_disks()->set_volume(extra);
+    }
+  }
+  return {};
+}
+
+Result<void> fill_networks(const LaunchOptions& options, v1::VmSpec& spec) {
+  for (const auto& network : options.networks) spec.add_nics()->set_network(network);
+  if (options.forwards.empty()) return {};
+  if (spec.nics().empty()) spec.add_nics();
+  for (const auto& text : options.forwards) {
+    auto forward = parse_forward(text);
+    if (!forward) return fail(forward.error());
+    *spec.mutable_nics(0)->add_port_forwards() = *forward;
+  }
+  return {};
+}
+
+Result<v1::CreateVmRequest> make_request(const LaunchOptions& options) {
+  v1::CreateVmRequest request;
+  request.set_name(options.name);
+  for (const auto& label : options.labels) {
+    const auto equals = label.find('=');
+    (*request.mutable_labels())[label.substr(0, equals)] = equals == std::string::npos ? "" : label.substr(equals + 1);
+  }
+  auto& spec = *request.mutable_spec();
+  spec.set_image(options.image);
+  spec.set_cpus(options.cpus);
+  spec.set_host(options.host);
+  if (options.no_start) spec.set_power(v1::VmSpec::STOPPED);
+  if (options.firmware == "uefi") spec.set_firmware(v1::VmSpec::UEFI);
+  if (options.firmware == "bios") spec.set_firmware(v1::VmSpec::BIOS);
+  const auto memory = parse_bytes(options.memory);
+  if (!memory) return fail(memory.error());
+  spec.set_memory_mib(static_cast<std::uint32_t>(*memory >> 20U));
+  if (auto filled = fill_disks(options, spec); !filled) return fail(filled.error());
+  if (auto filled = fill_networks(options, spec); !filled) return fail(filled.error());
+  auto& cloud_init = *spec.mutable_cloud_init();
+  cloud_init.set_user(options.user);
+  if (auto filled = fill_keys(options, cloud_init); !filled) return fail(filled.error());
+  if (!options.user_data_path.empty()) {
+    auto text = runtime::read_file(options.user_data_path, 1U << 16U);
+    if (!text) return fail(text.error());
+    cloud_init.set_user_data(*text);
+  }
+  return request;
+}
+
+int launch(Session& session, const LaunchOptions& options) {
+  const auto request = make_request(options);
+  if (!request) return report(request.error());
+  const auto task = session.change("CreateVm", *request);
+  if (!task) return report(task.error());
+  if (session.options.dry_run) return 0;
+  if (session.format() != Format::table || !session.options.wait) {
+    if (session.format() == Format::table) {
+      std::cout << task->meta().id() << "\n";
+    } else {
+      print_record(*task, session.format());
+    }
+    return 0;
+  }
+  auto client = session.api();
+  v1::ById by_id;
+  by_id.set_id(task->target_id());
+  const auto vm = (*client)->call<v1::Vm>("GetVm", by_id);
+  if (!vm) return report(vm.error());
+  std::cout << "VM " << vm->meta().name() << " is " << v1::VmStatus::State_Name(vm->status().state()) << "\n"
+            << "  console: gantry console " << vm->meta().name() << "   (leave with Ctrl-])\n";
+  if (!vm->spec().cloud_init().ssh_authorized_keys().empty()) {
+    std::cout << "  shell:   gantry ssh " << vm->meta().name() << "\n";
+  }
+  for (const auto& nic : vm->spec().nics()) {
+    if (!nic.ipv4().empty()) std::cout << "  address: " << nic.ipv4() << "\n";
+    for (const auto& forward : nic.port_forwards()) {
+      std::cout << "  port:    " << (forward.host_address().empty() ? "127.0.0.1" : forward.host_address()) << ":"
+                << forward.host_port() << " -> " << forward.guest_port() << "\n";
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_launch_command(const Commands& commands) {
+  auto* command = commands.add(commands.app, "launch", "Make a virtual machine from an image and start it",
+                               "gantry launch debian-12 --name web --cpus 2 --memory 1G\n"
+                               "gantry launch debian-12 --name db --disk 50G --add-disk 200G --forward 5432:5432\n"
+                               "gantry launch debian-12 --name test --dry-run");
+  auto options = std::make_shared<LaunchOptions>();
+  command->add_option("image", options->image, "Name or id of an image (see: gantry image list)")->required();
+  command->add_option("-n,--name", options->name, "Its name: a-z, 0-9 and -")->required();
+  command->add_option("-c,--cpus", options->cpus, "Processors")->capture_default_str();
+  command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G")->capture_default_str();
+  command->add_option("-d,--disk", options->disk, "Size of its first disk; the image's own if not given");
+  command->add_option("--add-disk", options->extra_disks, "One more disk: a size to make, or a volume's name");
+  command->add_option("--pool", options->pool, "Pool for new disks");
+  command->add_option("--network", options->networks, "Network for a NIC; may be given again; \"none\" for no NIC");
+  command->add_option("-p,--forward", options->forwards,
+                      "Port forward to its first NIC: [ADDRESS:][HOST_PORT]:GUEST_PORT[/udp]");
+  command->add_option("--ssh-key", options->ssh_keys, "Public key, or a file with one; yours in ~/.ssh if not given");
+  command->add_flag("--no-ssh-key", options->no_ssh_key, "Give it no key");
+  command->add_option("--user", options->user, "User to make in the guest");
+  command->add_option("--user-data", options->user_data_path, "File with cloud-init user-data")
+      ->check(CLI::ExistingFile);
+  command->add_option("--firmware", options->firmware, "bios or uefi; as the image says if not given")
+      ->check(CLI::IsMember({"bios", "uefi"}));
+  command->add_option("--host", options->host, "The one host it may run on");
+  command->add_flag("--no-start", options->no_start, "Make it, but do not start it");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  commands.run(command, [&session = commands.session, options] { return launch(session, *options); });
+}
+
+}  // namespace gantry::app

@@ -1,0 +1,60 @@
+#include "app/cli/commands.h"
+#include "app/cli/record_commands.h"
+
+namespace gantry::app {
+namespace {
+
+Table network_table(const v1::NetworkList& list) {
+  Table table({"NAME", "STATE", "KIND", "SUBNET", "BRIDGE", "ID"});
+  for (const auto& network : list.items()) {
+    const auto& spec = network.spec();
+    table.add({network.meta().name(), v1::NetworkStatus::State_Name(network.status().state()),
+               v1::NetworkSpec::Kind_Name(spec.kind()), spec.ipv4_subnet().empty() ? "-" : spec.ipv4_subnet(),
+               spec.bridge().empty() ? "-" : spec.bridge(), network.meta().id()});
+  }
+  return table;
+}
+
+}  // namespace
+
+void add_network_commands(const Commands& commands) {
+  struct Options {
+    std::string name;
+    std::string kind = "nat";
+    std::string subnet;
+    std::string bridge;
+    std::string domain;
+    bool allow_spoofing = false;
+  };
+  auto* group = commands.app.add_subcommand("network", "What virtual machines are attached to");
+  group->require_subcommand(1);
+  add_record_commands<v1::Network, v1::NetworkList>(commands, *group, "network", "Network", network_table);
+  auto* command = commands.add(*group, "create", "Make a network",
+                               "gantry network create lab --subnet 10.70.0.0/24\n"
+                               "gantry network create office --kind bridge --bridge br0\n"
+                               "gantry network create plain --kind user");
+  auto options = std::make_shared<Options>();
+  command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
+  command->add_option("--kind", options->kind, "nat, bridge or user")
+      ->check(CLI::IsMember({"nat", "bridge", "user"}))
+      ->capture_default_str();
+  command->add_option("--subnet", options->subnet, "Of a nat network; a free one if not given");
+  command->add_option("--bridge", options->bridge, "The host's existing bridge, for kind bridge");
+  command->add_option("--domain", options->domain, "DNS domain of its guests (gantry)");
+  command->add_flag("--allow-spoofing", options->allow_spoofing, "Guests may use any MAC and IP address");
+  commands.run(command, [&session = commands.session, options] {
+    v1::CreateNetworkRequest request;
+    request.set_name(options->name);
+    auto& spec = *request.mutable_spec();
+    spec.set_kind(options->kind == "bridge" ? v1::NetworkSpec::BRIDGE
+                  : options->kind == "user" ? v1::NetworkSpec::USER
+                                            : v1::NetworkSpec::NAT);
+    spec.set_ipv4_subnet(options->subnet);
+    spec.set_bridge(options->bridge);
+    spec.set_domain(options->domain);
+    spec.set_allow_spoofing(options->allow_spoofing);
+    return session.run_change("CreateNetwork", request);
+  });
+}
+
+}  // namespace gantry::app

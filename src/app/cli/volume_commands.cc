@@ -1,0 +1,120 @@
+#include "app/cli/commands.h"
+#include "app/cli/record_commands.h"
+
+namespace gantry::app {
+namespace {
+
+Table volume_table(const v1::VolumeList& list) {
+  Table table({"NAME", "STATE", "FORMAT", "CAPACITY", "ON DISK", "ID"});
+  for (const auto& volume : list.items()) {
+    table.add({volume.meta().name(), v1::VolumeStatus::State_Name(volume.status().state()),
+               v1::VolumeSpec::Format_Name(volume.spec().format()), human_bytes(volume.spec().capacity_bytes()),
+               human_bytes(volume.status().allocation_bytes()), volume.meta().id()});
+  }
+  return table;
+}
+
+Table pool_table(const v1::PoolList& list) {
+  Table table({"NAME", "STATE", "CAPACITY", "AVAILABLE", "PROMISED", "PATH", "ID"});
+  for (const auto& pool : list.items()) {
+    const auto& status = pool.status();
+    table.add({pool.meta().name(), v1::PoolStatus::State_Name(status.state()), human_bytes(status.capacity_bytes()),
+               human_bytes(status.available_bytes()), human_bytes(status.promised_bytes()), pool.spec().path(),
+               pool.meta().id()});
+  }
+  return table;
+}
+
+void add_create_volume(const Commands& commands, CLI::App& group) {
+  struct Options {
+    std::string name;
+    std::string size;
+    std::string pool;
+    std::string image;
+    std::string format = "qcow2";
+  };
+  auto* command =
+      commands.add(group, "create", "Make a volume",
+                   "gantry volume create data --size 100G\ngantry volume create copy --image debian-12 --format raw");
+  auto options = std::make_shared<Options>();
+  command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
+  command->add_option("-s,--size", options->size, "Capacity, such as 10G; an image's own if not given");
+  command->add_option("--pool", options->pool, "Pool it is in");
+  command->add_option("--image", options->image, "Image it begins as");
+  command->add_option("--format", options->format, "qcow2 or raw")
+      ->check(CLI::IsMember({"qcow2", "raw"}))
+      ->capture_default_str();
+  commands.run(command, [&session = commands.session, options] {
+    v1::CreateVolumeRequest request;
+    request.set_name(options->name);
+    auto& spec = *request.mutable_spec();
+    spec.set_pool(options->pool);
+    spec.set_image(options->image);
+    if (options->format == "raw") spec.set_format(v1::VolumeSpec::RAW);
+    if (!options->size.empty()) {
+      const auto bytes = parse_bytes(options->size);
+      if (!bytes) return report(bytes.error());
+      spec.set_capacity_bytes(*bytes);
+    }
+    return session.run_change("CreateVolume", request);
+  });
+}
+
+void add_resize(const Commands& commands, CLI::App& group) {
+  auto* command = commands.add(group, "resize", "Grow a volume while its virtual machine is stopped",
+                               "gantry volume resize data --size 200G");
+  auto name = std::make_shared<std::string>();
+  auto size = std::make_shared<std::string>();
+  command->add_option("name", *name, "Name or id")->required();
+  command->add_option("-s,--size", *size, "New capacity, such as 200G")->required();
+  commands.run(command, [&session = commands.session, name, size] {
+    const auto bytes = parse_bytes(*size);
+    if (!bytes) return report(bytes.error());
+    v1::ResizeVolumeRequest request;
+    request.set_id(*name);
+    request.set_capacity_bytes(*bytes);
+    return session.run_change("ResizeVolume", request);
+  });
+}
+
+void add_create_pool(const Commands& commands, CLI::App& group) {
+  struct Options {
+    std::string name;
+    std::string path;
+    std::string host;
+    std::uint32_t overcommit_percent = 0;
+  };
+  auto* command =
+      commands.add(group, "create", "Add a directory as a pool", "gantry pool create fast --path /srv/fast");
+  auto options = std::make_shared<Options>();
+  command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
+  command->add_option("--path", options->path, "Absolute directory on the host")->required();
+  command->add_option("--host", options->host, "Host it is on; needed when there are several");
+  command->add_option("--overcommit", options->overcommit_percent,
+                      "Per cent of the capacity that volumes may be promised (200)");
+  commands.run(command, [&session = commands.session, options] {
+    v1::CreatePoolRequest request;
+    request.set_name(options->name);
+    request.mutable_spec()->set_path(options->path);
+    request.mutable_spec()->set_host_id(options->host);
+    request.mutable_spec()->set_overcommit_percent(options->overcommit_percent);
+    return session.run_change("CreatePool", request);
+  });
+}
+
+}  // namespace
+
+void add_volume_commands(const Commands& commands) {
+  auto* volumes = commands.app.add_subcommand("volume", "Disks of virtual machines");
+  volumes->require_subcommand(1);
+  add_record_commands<v1::Volume, v1::VolumeList>(commands, *volumes, "volume", "Volume", volume_table);
+  add_create_volume(commands, *volumes);
+  add_resize(commands, *volumes);
+
+  auto* pools = commands.app.add_subcommand("pool", "Places that hold disks and images");
+  pools->require_subcommand(1);
+  add_record_commands<v1::Pool, v1::PoolList>(commands, *pools, "pool", "Pool", pool_table);
+  add_create_pool(commands, *pools);
+}
+
+}  // namespace gantry::app
