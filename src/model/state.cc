@@ -1,0 +1,75 @@
+#include "model/state.h"
+
+#include <algorithm>
+#include <array>
+
+namespace gantry::model {
+
+bool is_ended(v1::Task::State state) {
+  return state == v1::Task::SUCCEEDED || state == v1::Task::FAILED || state == v1::Task::CANCELLED;
+}
+
+bool is_observed(const v1::Vm& vm) { return vm.status().observed_generation() >= vm.meta().generation(); }
+
+bool has_guest(v1::VmStatus::State state) {
+  return state == v1::VmStatus::STARTING || state == v1::VmStatus::RUNNING || state == v1::VmStatus::PAUSED ||
+         state == v1::VmStatus::STOPPING;
+}
+
+bool holds_memory(const v1::Vm& vm) {
+  if (vm.placement().host_id().empty()) return false;
+  return vm.spec().power() != v1::VmSpec::STOPPED || has_guest(vm.status().state()) || !is_observed(vm);
+}
+
+bool boot_ended(const v1::Vm& vm) {
+  const v1::VmStatus& status = vm.status();
+  if (!is_observed(vm)) return false;
+  return status.state() == v1::VmStatus::STOPPED || status.state() == v1::VmStatus::CRASHED ||
+         status.state() == v1::VmStatus::FAILED;
+}
+
+bool is_converged(const v1::Vm& vm) {
+  if (vm.meta().has_deletion() || !is_observed(vm)) return false;
+  if (boot_ended(vm)) return true;
+  const auto wanted = vm.spec().power() == v1::VmSpec::PAUSED ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
+  return vm.spec().power() != v1::VmSpec::STOPPED && vm.status().state() == wanted;
+}
+
+bool is_converged(const v1::Volume& volume) {
+  if (volume.meta().has_deletion() || volume.status().observed_generation() < volume.meta().generation()) return false;
+  return volume.status().state() == v1::VolumeStatus::READY || volume.status().state() == v1::VolumeStatus::FAILED;
+}
+
+bool is_converged(const v1::Image& image) {
+  if (image.meta().has_deletion()) return false;
+  return image.status().state() == v1::ImageStatus::READY || image.status().state() == v1::ImageStatus::FAILED;
+}
+
+bool is_converged(const v1::Network& network) {
+  if (network.meta().has_deletion()) return false;
+  return network.status().state() == v1::NetworkStatus::READY || network.status().state() == v1::NetworkStatus::FAILED;
+}
+
+bool is_converged(const v1::Pool& pool) {
+  return !pool.meta().has_deletion() && pool.status().state() != v1::PoolStatus::UNKNOWN;
+}
+
+std::uint64_t promised_bytes(const v1::Volume& volume) {
+  return std::max(volume.spec().capacity_bytes(), volume.status().capacity_bytes());
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits = {" bytes", " KiB", " MiB", " GiB", " TiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024 && bytes % 1024 == 0 && unit + 1 < kUnits.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  while (bytes >= 10'240 && unit + 1 < kUnits.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return std::to_string(bytes) + kUnits[unit];
+}
+
+}  // namespace gantry::model

@@ -1,0 +1,203 @@
+#include "model/validate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/names.h"
+#include "model/sha256.h"
+#include "model/state.h"
+
+namespace gantry::model {
+namespace {
+
+using testing::HasSubstr;
+
+// The field the request is refused for; empty when it is fine.
+template <class Request>
+std::string refused(const Request& request) {
+  const Checked checked = validate(request);
+  if (checked) return {};
+  EXPECT_EQ(checked.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(checked.error().word(), "invalid_field");
+  EXPECT_FALSE(checked.error().cause.empty());
+  return checked.error().summary;
+}
+
+v1::CreateVmRequest good_vm() {
+  v1::CreateVmRequest request;
+  request.set_name("web");
+  request.mutable_spec()->set_image("debian-12");
+  return request;
+}
+
+TEST(Names, KeepToTheRule) {
+  for (const char* name : {"a", "web-1", "a0"}) EXPECT_TRUE(is_name(name)) << name;
+  EXPECT_TRUE(is_name(std::string(63, 'a')));
+  for (const char* name : {"", "-a", "a-", "1a", "A", "a_b", "a.b", "\xc3\xa4"}) EXPECT_FALSE(is_name(name)) << name;
+  EXPECT_FALSE(is_name(std::string(64, 'a')));
+}
+
+TEST(Names, AreMadeFromAnyText) {
+  EXPECT_EQ(to_name("My Host.example"), "my-host-example");
+  EXPECT_EQ(to_name("42"), "unnamed");
+  EXPECT_EQ(to_name("4-you-"), "you");
+  EXPECT_EQ(name_with_suffix(std::string(63, 'a'), "-disk0"), std::string(57, 'a') + "-disk0");
+  EXPECT_EQ(name_with_suffix("web", "-disk0"), "web-disk0");
+}
+
+TEST(Sha256, MatchesTheStandardsExamples) {
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_hex(std::string(1'000'000, 'a')),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(ValidateVm, TakesTheLeastThatCanBoot) { EXPECT_EQ(refused(good_vm()), ""); }
+
+TEST(ValidateVm, NamesTheFieldThatIsWrong) {
+  const auto with = [](auto change) {
+    v1::CreateVmRequest request = good_vm();
+    change(request);
+    return refused(request);
+  };
+  EXPECT_THAT(with([](auto& r) { r.set_name("Web"); }), HasSubstr("name"));
+  EXPECT_THAT(with([](auto& r) { (*r.mutable_labels())["a=b"] = "c"; }), HasSubstr("labels"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->clear_image(); }), HasSubstr("spec.image"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_image("../etc"); }), HasSubstr("spec.image"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_cpus(513); }), HasSubstr("spec.cpus"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_memory_mib(15); }), HasSubstr("spec.memory_mib"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_boot_id("x"); }), HasSubstr("spec.boot_id"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_power(static_cast<v1::VmSpec::Power>(9)); }),
+              HasSubstr("spec.power"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_disks(); }), HasSubstr("spec.disks[0].volume"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_disks()->mutable_create(); }),
+              HasSubstr("spec.disks[0].create.capacity_bytes"));
+  EXPECT_THAT(with([](auto& r) {
+                r.mutable_spec()->add_disks()->set_volume("data");
+                r.mutable_spec()->mutable_disks(0)->mutable_create();
+              }),
+              HasSubstr("spec.disks[0].volume"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_nics()->set_mac("01:00:5e:00:00:01"); }),
+              HasSubstr("spec.nics[0].mac"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_nics()->set_ipv4("10.0.0"); }), HasSubstr("spec.nics[0].ipv4"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_nics()->add_port_forwards(); }),
+              HasSubstr("spec.nics[0].port_forwards[0].guest_port"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->set_user("Root!"); }),
+              HasSubstr("cloud_init.user"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->add_ssh_authorized_keys("a\nb c"); }),
+              HasSubstr("ssh_authorized_keys"));
+  EXPECT_THAT(with([](auto& r) {
+                r.mutable_spec()->mutable_cloud_init()->set_user_data(std::string(kUserDataBytesMax + 1, 'x'));
+              }),
+              HasSubstr("user_data"));
+  EXPECT_EQ(
+      with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->set_user_data(std::string(kUserDataBytesMax, 'x')); }),
+      "");
+}
+
+TEST(ValidateVolume, NeedsASizeUnlessAnImageGivesIt) {
+  v1::CreateVolumeRequest request;
+  request.set_name("data");
+  EXPECT_THAT(refused(request), HasSubstr("spec.capacity_bytes"));
+  request.mutable_spec()->set_image("debian-12");
+  EXPECT_EQ(refused(request), "");
+  request.mutable_spec()->set_capacity_bytes(kVolumeBytesMax + 1);
+  EXPECT_THAT(refused(request), HasSubstr("spec.capacity_bytes"));
+  request.mutable_spec()->set_capacity_bytes(kVolumeBytesMin);
+  request.mutable_spec()->set_owner_vm_id("vm-1");
+  EXPECT_THAT(refused(request), HasSubstr("spec.owner_vm_id"));
+}
+
+TEST(ValidateImage, HasExactlyOneSource) {
+  v1::CreateImageRequest request;
+  request.set_name("debian-12");
+  EXPECT_THAT(refused(request), HasSubstr("spec.recipe"));
+  request.mutable_spec()->set_recipe("debian-12");
+  EXPECT_EQ(refused(request), "");
+  request.mutable_spec()->set_upload(true);
+  EXPECT_THAT(refused(request), HasSubstr("spec.recipe"));
+  request.mutable_spec()->clear_recipe();
+  EXPECT_EQ(refused(request), "");
+}
+
+TEST(ValidateImage, AUrlIsHttpsAndHasAHash) {
+  v1::CreateImageRequest request;
+  request.set_name("x");
+  request.mutable_spec()->set_url("http://images.example/x.qcow2");
+  EXPECT_THAT(refused(request), HasSubstr("spec.url"));
+  request.mutable_spec()->set_url("https://images.example/x.qcow2");
+  EXPECT_THAT(refused(request), HasSubstr("spec.sha256"));
+  request.mutable_spec()->set_sha256(std::string(64, 'a'));
+  EXPECT_EQ(refused(request), "");
+}
+
+TEST(ValidateNetwork, ChecksWhatItsKindTakes) {
+  v1::CreateNetworkRequest request;
+  request.set_name("lan");
+  EXPECT_EQ(refused(request), "");
+  for (const char* subnet : {"10.0.0.1/24", "10.0.0.0/30", "10.0.0.0", "banana", "10.0.0.0/7"}) {
+    request.mutable_spec()->set_ipv4_subnet(subnet);
+    EXPECT_THAT(refused(request), HasSubstr("spec.ipv4_subnet")) << subnet;
+  }
+  request.mutable_spec()->set_ipv4_subnet("10.0.0.0/24");
+  EXPECT_EQ(refused(request), "");
+  request.mutable_spec()->set_kind(v1::NetworkSpec::BRIDGE);
+  EXPECT_THAT(refused(request), HasSubstr("spec.bridge"));
+  request.mutable_spec()->set_bridge("br0; reboot");
+  EXPECT_THAT(refused(request), HasSubstr("spec.bridge"));
+  request.mutable_spec()->set_bridge("br0");
+  EXPECT_THAT(refused(request), HasSubstr("spec.ipv4_subnet"));
+  request.mutable_spec()->clear_ipv4_subnet();
+  EXPECT_EQ(refused(request), "");
+}
+
+TEST(ValidatePool, WantsAPlainAbsoluteDirectory) {
+  v1::CreatePoolRequest request;
+  request.set_name("fast");
+  for (const char* path : {"", "/", "srv", "/srv/../etc", "/srv//x", "/srv/", "/srv/a b", "/srv/./x"}) {
+    request.mutable_spec()->set_path(path);
+    EXPECT_THAT(refused(request), HasSubstr("spec.path")) << path;
+  }
+  request.mutable_spec()->set_path("/srv/gantry-1_x.y");
+  EXPECT_EQ(refused(request), "");
+}
+
+TEST(Labels, FilterIsParsedAndChecked) {
+  const auto filter = parse_label_filter("tier=web,zone=");
+  ASSERT_TRUE(filter);
+  EXPECT_THAT(*filter, testing::ElementsAre(testing::Pair("tier", "web"), testing::Pair("zone", "")));
+  EXPECT_TRUE(parse_label_filter("")->empty());
+  EXPECT_FALSE(parse_label_filter("tier"));
+  EXPECT_FALSE(parse_label_filter("=x"));
+}
+
+TEST(State, MemoryIsHeldUntilTheStopWasSeen) {
+  v1::Vm vm;
+  vm.mutable_meta()->set_generation(2);
+  vm.mutable_placement()->set_host_id("host-1");
+  vm.mutable_spec()->set_power(v1::VmSpec::STOPPED);
+  vm.mutable_status()->set_state(v1::VmStatus::STOPPED);
+  vm.mutable_status()->set_observed_generation(1);
+  EXPECT_TRUE(holds_memory(vm));
+  vm.mutable_status()->set_observed_generation(2);
+  EXPECT_FALSE(holds_memory(vm));
+  vm.mutable_status()->set_state(v1::VmStatus::STOPPING);
+  EXPECT_TRUE(holds_memory(vm));
+}
+
+TEST(State, SizesAreReadable) {
+  EXPECT_EQ(bytes_text(7), "7 bytes");
+  EXPECT_EQ(bytes_text(10ULL << 30U), "10 GiB");
+  EXPECT_EQ(bytes_text(1ULL << 40U), "1 TiB");
+}
+
+TEST(Utf8, IsTold) {
+  for (const char* text : {"", "abc", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"})
+    EXPECT_TRUE(is_utf8(text)) << text;
+  for (const char* text : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"}) {
+    EXPECT_FALSE(is_utf8(text));
+  }
+}
+
+}  // namespace
+}  // namespace gantry::model

@@ -1,0 +1,132 @@
+#include "model/ipv4.h"
+#include "model/mac.h"
+#include "model/names.h"
+#include "model/validate.h"
+
+namespace gantry::model {
+namespace {
+
+std::string item(std::string_view list, int index, std::string_view field) {
+  return "spec." + std::string(list) + "[" + std::to_string(index) + "]." + std::string(field);
+}
+
+Checked check_disk(const v1::VmDisk& disk, int index) {
+  GANTRY_CHECK(check_reference(item("disks", index, "volume"), disk.volume()));
+  if (!v1::VmDisk::Bus_IsValid(disk.bus())) return bad_field(item("disks", index, "bus"), "no such bus");
+  if (disk.volume().empty() == !disk.has_create()) {
+    return bad_field(item("disks", index, "volume"), "either a volume or what to create is to be given, and not both");
+  }
+  if (!disk.has_create()) return {};
+  const v1::NewVolume& create = disk.create();
+  GANTRY_CHECK(check_reference(item("disks", index, "create.pool"), create.pool()));
+  GANTRY_CHECK(check_reference(item("disks", index, "create.image"), create.image()));
+  if (create.capacity_bytes() != 0 || create.image().empty()) {
+    GANTRY_CHECK(check_range(item("disks", index, "create.capacity_bytes"), create.capacity_bytes(), kVolumeBytesMin,
+                             kVolumeBytesMax));
+  }
+  if (!create.format().empty() && create.format() != "qcow2" && create.format() != "raw") {
+    return bad_field(item("disks", index, "create.format"), "it is neither \"qcow2\" nor \"raw\"");
+  }
+  return {};
+}
+
+Checked check_forward(const v1::PortForward& forward, const std::string& field) {
+  if (!v1::PortForward::Protocol_IsValid(forward.protocol())) return bad_field(field + ".protocol", "no such protocol");
+  GANTRY_CHECK(check_range(field + ".host_port", forward.host_port(), 0, 65'535));
+  GANTRY_CHECK(check_range(field + ".guest_port", forward.guest_port(), 1, 65'535));
+  if (!forward.host_address().empty() && !parse_ipv4(forward.host_address())) {
+    return bad_field(field + ".host_address", "it is not an IPv4 address");
+  }
+  return {};
+}
+
+Checked check_nic(const v1::VmNic& nic, int index) {
+  GANTRY_CHECK(check_reference(item("nics", index, "network"), nic.network()));
+  if (!v1::VmNic::Model_IsValid(nic.model())) return bad_field(item("nics", index, "model"), "no such model");
+  if (!nic.mac().empty() && !parse_mac(nic.mac())) {
+    return bad_field(item("nics", index, "mac"), "it is not a unicast MAC address",
+                     "write it as \"52:54:00:12:34:56\"");
+  }
+  if (!nic.ipv4().empty() && !parse_ipv4(nic.ipv4())) {
+    return bad_field(item("nics", index, "ipv4"), "it is not an IPv4 address");
+  }
+  if (nic.port_forwards_size() > kPortForwardsMax) {
+    return bad_field(item("nics", index, "port_forwards"), "there are more than " + std::to_string(kPortForwardsMax));
+  }
+  for (int i = 0; i < nic.port_forwards_size(); ++i) {
+    GANTRY_CHECK(check_forward(nic.port_forwards(i), item("nics", index, "port_forwards[" + std::to_string(i) + "]")));
+  }
+  return {};
+}
+
+Checked check_cloud_init(const v1::CloudInit& cloud_init) {
+  if (!cloud_init.host_name().empty()) {
+    GANTRY_CHECK(check_dns_name("spec.cloud_init.host_name", cloud_init.host_name()));
+  }
+  const std::string& user = cloud_init.user();
+  constexpr std::string_view kUserLetters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+  const bool begins_well = user.empty() || user[0] == '_' || (user[0] >= 'a' && user[0] <= 'z');
+  if (!begins_well || user.size() > 32 || user.find_first_not_of(kUserLetters) != std::string::npos) {
+    return bad_field("spec.cloud_init.user", "it is not a Unix user's name",
+                     "use up to 32 of a-z, 0-9, \"_\" and \"-\"");
+  }
+  if (cloud_init.ssh_authorized_keys_size() > 64) {
+    return bad_field("spec.cloud_init.ssh_authorized_keys", "there are more than 64");
+  }
+  for (const std::string& key : cloud_init.ssh_authorized_keys()) {
+    GANTRY_CHECK(check_line("spec.cloud_init.ssh_authorized_keys", key, 16U << 10U));
+    if (key.find(' ') == std::string::npos) {
+      return bad_field("spec.cloud_init.ssh_authorized_keys", "one is not a line of a .pub file");
+    }
+  }
+  return check_length("spec.cloud_init.user_data", cloud_init.user_data(), kUserDataBytesMax);
+}
+
+Checked check_vm_spec(const v1::VmSpec& spec) {
+  GANTRY_CHECK(check_reference("spec.image", spec.image()));
+  GANTRY_CHECK(check_reference("spec.host", spec.host()));
+  if (spec.cpus() != 0) GANTRY_CHECK(check_range("spec.cpus", spec.cpus(), 1, kCpusMax));
+  if (spec.memory_mib() != 0) {
+    GANTRY_CHECK(check_range("spec.memory_mib", spec.memory_mib(), kMemoryMibMin, kMemoryMibMax));
+  }
+  if (!v1::VmSpec::Firmware_IsValid(spec.firmware())) return bad_field("spec.firmware", "no such firmware");
+  if (!v1::VmSpec::Power_IsValid(spec.power())) return bad_field("spec.power", "no such power state");
+  GANTRY_CHECK(check_range("spec.stop_timeout_seconds", spec.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
+  if (!spec.boot_id().empty() || !spec.reset_id().empty() || !spec.force_stop_id().empty()) {
+    return bad_field("spec.boot_id", "boot_id, reset_id and force_stop_id are set by Gantry", "leave them out");
+  }
+  if (spec.disks_size() > kDisksMax) return bad_field("spec.disks", "there are more than " + std::to_string(kDisksMax));
+  if (spec.nics_size() > kNicsMax) return bad_field("spec.nics", "there are more than " + std::to_string(kNicsMax));
+  if (spec.image().empty() && spec.disks().empty()) {
+    return bad_field("spec.image", "there is neither an image nor a disk to boot from", "see \"gantry image list\"");
+  }
+  for (int i = 0; i < spec.disks_size(); ++i) GANTRY_CHECK(check_disk(spec.disks(i), i));
+  for (int i = 0; i < spec.nics_size(); ++i) GANTRY_CHECK(check_nic(spec.nics(i), i));
+  return check_cloud_init(spec.cloud_init());
+}
+
+}  // namespace
+
+Checked validate(const v1::CreateVmRequest& request) {
+  GANTRY_CHECK(check_name("name", request.name()));
+  GANTRY_CHECK(check_labels(request.labels()));
+  return check_vm_spec(request.spec());
+}
+
+Checked validate(const v1::UpdateVmRequest& request) {
+  GANTRY_CHECK(check_reference("id", request.id(), true));
+  if (request.cpus() != 0) GANTRY_CHECK(check_range("cpus", request.cpus(), 1, kCpusMax));
+  if (request.memory_mib() != 0) {
+    GANTRY_CHECK(check_range("memory_mib", request.memory_mib(), kMemoryMibMin, kMemoryMibMax));
+  }
+  return check_labels(request.labels());
+}
+
+Checked validate(const v1::StopVmRequest& request) {
+  GANTRY_CHECK(check_reference("id", request.id(), true));
+  return check_range("timeout_seconds", request.timeout_seconds(), 0, kStopTimeoutSecondsMax);
+}
+
+Checked validate(const v1::DeleteVmRequest& request) { return check_reference("id", request.id(), true); }
+
+}  // namespace gantry::model
