@@ -1,0 +1,67 @@
+#include "host/core.h"
+
+namespace gantry::host {
+
+NetworkInput Core::network_input(const NetworkObject& network) const {
+  NetworkInput input{.wanted = network.wanted,
+                     .memory = network.memory,
+                     .under_way = network.under_way,
+                     .in_use_by = {},
+                     .now = now()};
+  if (network.wanted.meta().has_deletion()) {
+    input.in_use_by = user_of([&network](const v1::Vm& vm) {
+      for (const v1::VmNic& nic : vm.spec().nics()) {
+        if (nic.network() == network.wanted.meta().id()) return true;
+      }
+      return false;
+    });
+  }
+  return input;
+}
+
+void Core::tend_networks() {
+  for (auto& [id, network] : table_.networks) {
+    const NetworkPlan plan = plan_network(network_input(network));
+    wake_at(plan.wake_at_ms);
+    carry_out(id, network, plan.step);
+  }
+}
+
+void Core::carry_out(const std::string& id, NetworkObject& network, NetworkStep step) {
+  if (step == NetworkStep::ensure) {
+    network.under_way = step;
+    const std::uint64_t generation = network.wanted.meta().generation();
+    ports_.network.ensure_network(
+        network.wanted, alive([id, generation](Core& core, const Result<port::NetworkFacts>& result) {
+          NetworkObject& object = core.table_.networks.at(id);
+          object.under_way = NetworkStep::none;
+          if (result) {
+            object.memory.ensured = true;
+            object.memory.ensured_generation = generation;
+            object.memory.facts = *result;
+            object.memory.trouble.reset();
+          } else {
+            note_failure(object.memory.trouble, result.error(), !is_transient(result.error().code), "", core.now());
+          }
+          core.touch();
+        }));
+  } else if (step == NetworkStep::remove) {
+    network.under_way = step;
+    const std::string task_id = network.wanted.meta().deletion().task_id();
+    ports_.network.remove_network(network.wanted, alive([id, task_id](Core& core, const Result<void>& result) {
+                                    NetworkObject& object = core.table_.networks.at(id);
+                                    object.under_way = NetworkStep::none;
+                                    if (result) {
+                                      core.table_.networks.erase(id);
+                                      core.table_.bury(id);
+                                      core.gone_.insert(id);
+                                    } else {
+                                      note_failure(object.memory.trouble, result.error(),
+                                                   !is_transient(result.error().code), task_id, core.now());
+                                    }
+                                    core.touch();
+                                  }));
+  }
+}
+
+}  // namespace gantry::host

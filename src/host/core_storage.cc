@@ -1,0 +1,310 @@
+#include <algorithm>
+
+#include "host/core.h"
+#include "model/uid.h"
+
+namespace gantry::host {
+
+const PoolObject* Core::find_pool(const std::string& id) const {
+  const auto pool = table_.pools.find(id);
+  return pool == table_.pools.end() ? nullptr : &pool->second;
+}
+
+void Core::pool_changed(const std::string& pool_id) {
+  const auto pool = table_.pools.find(pool_id);
+  if (pool != table_.pools.end()) pool->second.memory.inspect_soon = true;
+}
+
+// ---- pools
+
+void Core::tend_pools() {
+  std::set<std::string> removed;
+  for (auto& [id, pool] : table_.pools) {
+    const std::string& pool_id = id;
+    if (pool.under_way != PoolStep::none) continue;
+    if (pool.wanted.meta().has_deletion()) {
+      const auto lies_in = [&pool_id](const auto& entry) { return entry.second.wanted.spec().pool() == pool_id; };
+      const bool empty = std::ranges::none_of(table_.volumes, lies_in) && std::ranges::none_of(table_.images, lies_in);
+      if (empty) removed.insert(id);
+      continue;
+    }
+    const Milliseconds at_ms = next_inspection_ms(pool.memory, now());
+    if (at_ms <= now().monotonic_ms) {
+      inspect_pool(id, pool);
+    } else {
+      wake_at(at_ms);
+    }
+  }
+  for (const std::string& id : removed) {
+    table_.pools.erase(id);
+    table_.bury(id);
+    gone_.insert(id);
+  }
+}
+
+void Core::inspect_pool(const std::string& id, PoolObject& pool) {
+  pool.under_way = PoolStep::inspect;
+  pool.memory.inspect_soon = false;
+  ports_.storage.inspect_pool(pool.wanted.spec().path(), alive([id](Core& core, const Result<v1::PoolStatus>& result) {
+                                PoolObject& object = core.table_.pools.at(id);
+                                object.under_way = PoolStep::none;
+                                PoolMemory& memory = object.memory;
+                                memory.inspected_at_ms = core.now().monotonic_ms;
+                                v1::PoolStatus found;
+                                if (result) {
+                                  found = *result;
+                                  found.set_state(v1::PoolStatus::READY);
+                                  std::uint64_t promised_bytes = 0;
+                                  for (const auto& [volume_id, volume] : core.table_.volumes) {
+                                    if (volume.wanted.spec().pool() == id)
+                                      promised_bytes += volume.wanted.spec().capacity_bytes();
+                                  }
+                                  found.set_promised_bytes(promised_bytes);
+                                } else {
+                                  if (memory.told) found = *memory.told;
+                                  found.set_state(v1::PoolStatus::FAILED);
+                                  *found.mutable_problem() = to_problem(result.error(), core.now());
+                                }
+                                if (!memory.told || differs_noticeably(*memory.told, found)) memory.told = found;
+                                core.touch();
+                              }));
+}
+
+// ---- volumes
+
+std::string Core::volume_user(const std::string& volume_id) const {
+  return user_of([&volume_id](const v1::Vm& vm) {
+    return std::ranges::any_of(vm.spec().disks(),
+                               [&volume_id](const v1::VmDisk& disk) { return disk.volume() == volume_id; });
+  });
+}
+
+// Of the VM that has it open, or else of one that wants to run, or else of one that has it, or of its owner.
+std::uint32_t Core::volume_uid(const VolumeObject& volume) const {
+  const std::string& volume_id = volume.wanted.meta().id();
+  std::string chosen = volume.wanted.spec().owner_vm_id();
+  int best = 0;
+  for (const auto& [id, vm] : table_.vms) {
+    const auto has_it = [&volume_id](const v1::VmDisk& disk) { return disk.volume() == volume_id; };
+    if (std::ranges::none_of(vm.wanted.spec().disks(), has_it)) continue;
+    const int rank = may_run(id, vm) ? 3 : vm.wanted.spec().power() != v1::VmSpec::STOPPED ? 2 : 1;
+    if (rank > best) {
+      best = rank;
+      chosen = id;
+    }
+  }
+  return chosen.empty() ? 0 : model::guest_uid(chosen);
+}
+
+port::VolumeRequest Core::request_of(const VolumeObject& volume) const {
+  const v1::VolumeSpec& spec = volume.wanted.spec();
+  port::VolumeRequest request;
+  request.volume_id = volume.wanted.meta().id();
+  if (const PoolObject* pool = find_pool(spec.pool())) request.pool_path = pool->wanted.spec().path();
+  request.format = spec.format();
+  request.capacity_bytes = spec.capacity_bytes();
+  const auto image = table_.images.find(spec.image());
+  if (image != table_.images.end()) request.image_path = image->second.memory.facts.path;
+  request.uid = volume_uid(volume);
+  return request;
+}
+
+VolumeInput Core::volume_input(const VolumeObject& volume) const {
+  const v1::VolumeSpec& spec = volume.wanted.spec();
+  VolumeInput input{.wanted = volume.wanted,
+                    .memory = volume.memory,
+                    .under_way = volume.under_way,
+                    .pool_known = find_pool(spec.pool()) != nullptr,
+                    .waiting_for = {},
+                    .needs_problem = {},
+                    .in_use_by = volume_user(volume.wanted.meta().id()),
+                    .uid = volume_uid(volume),
+                    .now = now()};
+  if (spec.image().empty()) return input;
+  const auto image = table_.images.find(spec.image());
+  if (image == table_.images.end()) {
+    input.waiting_for = "its image";
+  } else if (image->second.memory.presence != Presence::present) {
+    input.waiting_for = quoted_name("image", image->second.wanted);
+    const MaybeTrouble& trouble = image->second.memory.trouble;
+    if (trouble && trouble->definite) input.needs_problem = trouble->problem;
+  }
+  return input;
+}
+
+void Core::tend_volumes() {
+  for (auto& [id, volume] : table_.volumes) {
+    const VolumePlan plan = plan_volume(volume_input(volume));
+    wake_at(plan.wake_at_ms);
+    carry_out(id, volume, plan);
+  }
+}
+
+port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::uint32_t uid) {
+  return alive([id, step, uid](Core& core, const Result<port::VolumeFacts>& result) {
+    VolumeObject& volume = core.table_.volumes.at(id);
+    VolumeMemory& memory = volume.memory;
+    volume.under_way = VolumeStep::none;
+    memory.progress.Clear();
+    core.touch();
+    if (result) {
+      memory.presence = Presence::present;
+      memory.facts = *result;
+      memory.uid = uid;
+      memory.trouble.reset();
+      if (step != VolumeStep::inspect) core.pool_changed(volume.wanted.spec().pool());
+    } else if (step == VolumeStep::inspect && result.error().code == ErrorCode::not_found) {
+      memory.presence = Presence::absent;
+    } else {
+      note_failure(memory.trouble, result.error(), !is_transient(result.error().code), "", core.now());
+    }
+  });
+}
+
+void Core::carry_out(const std::string& id, VolumeObject& volume, const VolumePlan& plan) {
+  if (plan.step == VolumeStep::none) return;
+  if (plan.step == VolumeStep::fail) {
+    volume.memory.trouble = Trouble{.problem = plan.problem, .definite = true, .operation_id = {}};
+    return;
+  }
+  volume.under_way = plan.step;
+  const port::VolumeRequest request = request_of(volume);
+  const auto done = volume_done(id, plan.step, request.uid);
+  if (plan.step == VolumeStep::inspect) {
+    ports_.storage.inspect_volume(request, done);
+  } else if (plan.step == VolumeStep::create) {
+    const auto progress = alive([id](Core& core, const v1::Progress& step_progress) {
+      const auto object = core.table_.volumes.find(id);
+      if (object == core.table_.volumes.end()) return;
+      object->second.memory.progress = step_progress;
+      core.touch();
+    });
+    ports_.storage.create_volume(request, progress, done);
+  } else if (plan.step == VolumeStep::resize) {
+    ports_.storage.resize_volume(request, done);
+  } else {
+    const std::string task_id = volume.wanted.meta().deletion().task_id();
+    ports_.storage.delete_volume(request, alive([id, task_id](Core& core, const Result<void>& result) {
+                                   VolumeObject& object = core.table_.volumes.at(id);
+                                   object.under_way = VolumeStep::none;
+                                   core.touch();
+                                   if (!result) {
+                                     note_failure(object.memory.trouble, result.error(),
+                                                  !is_transient(result.error().code), task_id, core.now());
+                                     return;
+                                   }
+                                   core.pool_changed(object.wanted.spec().pool());
+                                   core.table_.volumes.erase(id);
+                                   core.table_.bury(id);
+                                   core.gone_.insert(id);
+                                 }));
+  }
+}
+
+// ---- images
+
+port::ImageRequest Core::request_of(const ImageObject& image) const {
+  port::ImageRequest request;
+  request.image_id = image.wanted.meta().id();
+  request.spec = image.wanted.spec();
+  if (const PoolObject* pool = find_pool(image.wanted.spec().pool())) request.pool_path = pool->wanted.spec().path();
+  return request;
+}
+
+ImageInput Core::image_input(const ImageObject& image) const {
+  ImageInput input{.wanted = image.wanted,
+                   .memory = image.memory,
+                   .under_way = image.under_way,
+                   .pool_known = find_pool(image.wanted.spec().pool()) != nullptr,
+                   .in_use_by = {},
+                   .now = now()};
+  if (!image.wanted.meta().has_deletion()) return input;
+  for (const auto& [id, volume] : table_.volumes) {
+    if (volume.wanted.spec().image() == image.wanted.meta().id()) {
+      input.in_use_by = quoted_name("volume", volume.wanted);
+    }
+  }
+  if (!assignments_known_) input.in_use_by = "every volume on it to be known, and for those";
+  if (input.in_use_by.empty() && image.wanted.spec().kind() == v1::ImageSpec::KERNEL) {
+    input.in_use_by = user_of([&image](const v1::Vm& vm) { return vm.spec().image() == image.wanted.meta().id(); });
+  }
+  return input;
+}
+
+void Core::tend_images() {
+  for (auto& [id, image] : table_.images) {
+    const ImagePlan plan = plan_image(image_input(image));
+    wake_at(plan.wake_at_ms);
+    carry_out(id, image, plan);
+  }
+}
+
+port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
+  return alive([id, step](Core& core, const Result<port::ImageFacts>& result) {
+    const auto found = core.table_.images.find(id);
+    if (found == core.table_.images.end()) return;
+    ImageObject& image = found->second;
+    ImageMemory& memory = image.memory;
+    // An import cut short by a deletion is answered too; the deletion's own answer counts then.
+    if (image.under_way == step) image.under_way = ImageStep::none;
+    memory.progress.Clear();
+    core.touch();
+    if (image.wanted.meta().has_deletion() && step == ImageStep::import) return;
+    memory.waits_for_upload = false;
+    if (result) {
+      memory.presence = Presence::present;
+      memory.facts = *result;
+      memory.trouble.reset();
+      if (step == ImageStep::import) core.pool_changed(image.wanted.spec().pool());
+      return;
+    }
+    const ErrorCode code = result.error().code;
+    if (step == ImageStep::inspect && code == ErrorCode::not_found) {
+      memory.presence = Presence::absent;
+      return;
+    }
+    memory.waits_for_upload = step == ImageStep::import && image.wanted.spec().upload() && code == ErrorCode::not_found;
+    note_failure(memory.trouble, result.error(), !memory.waits_for_upload && !is_transient(code), "", core.now());
+    // Somebody may be looking at the progress of the upload: look again soon.
+    if (memory.waits_for_upload) memory.trouble->attempts = 0;
+  });
+}
+
+void Core::carry_out(const std::string& id, ImageObject& image, const ImagePlan& plan) {
+  if (plan.step == ImageStep::none) return;
+  if (plan.step == ImageStep::fail) {
+    image.memory.trouble = Trouble{.problem = plan.problem, .definite = true, .operation_id = {}};
+    return;
+  }
+  image.under_way = plan.step;
+  const port::ImageRequest request = request_of(image);
+  if (plan.step == ImageStep::inspect) {
+    ports_.storage.inspect_image(request, image_done(id, plan.step));
+  } else if (plan.step == ImageStep::import) {
+    const auto progress = alive([id](Core& core, const v1::Progress& step_progress) {
+      const auto object = core.table_.images.find(id);
+      if (object == core.table_.images.end()) return;
+      object->second.memory.progress = step_progress;
+      core.touch();
+    });
+    ports_.storage.import_image(request, progress, image_done(id, plan.step));
+  } else {
+    const std::string task_id = image.wanted.meta().deletion().task_id();
+    ports_.storage.delete_image(request, alive([id, task_id](Core& core, const Result<void>& result) {
+                                  ImageObject& object = core.table_.images.at(id);
+                                  object.under_way = ImageStep::none;
+                                  core.touch();
+                                  if (!result) {
+                                    note_failure(object.memory.trouble, result.error(),
+                                                 !is_transient(result.error().code), task_id, core.now());
+                                    return;
+                                  }
+                                  core.pool_changed(object.wanted.spec().pool());
+                                  core.table_.images.erase(id);
+                                  core.table_.bury(id);
+                                  core.gone_.insert(id);
+                                }));
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,78 @@
+#include "host/image_machine.h"
+
+namespace gantry::host {
+namespace {
+
+ImagePlan just(ImageStep step) { return ImagePlan{.step = step}; }
+
+ImagePlan wait_for(std::string what, std::optional<Milliseconds> wake_at_ms = {}) {
+  return ImagePlan{.step = ImageStep::none, .waiting_for = std::move(what), .wake_at_ms = wake_at_ms};
+}
+
+// Volumes may stand on it: another content under its name would spoil them.
+ImagePlan missing(const ImageInput& input) {
+  ImagePlan plan = just(ImageStep::fail);
+  plan.problem = make_problem("image_missing", "the file of image \"" + input.wanted.meta().name() + "\" is missing",
+                              input.wanted.status().path() + " was there before and is not there any more",
+                              "put the file back, or delete the image", input.now);
+  return plan;
+}
+
+}  // namespace
+
+ImagePlan plan_image(const ImageInput& input) {
+  const ImageMemory& memory = input.memory;
+  const bool deletes = input.wanted.meta().has_deletion();
+  if (input.under_way != ImageStep::none) {
+    return deletes && input.under_way == ImageStep::import ? just(ImageStep::remove) : ImagePlan{};
+  }
+  if (memory.trouble && memory.trouble->definite && !deletes) return {};
+  if (const auto until = waits_until(memory.trouble, input.now)) {
+    return wait_for(memory.waits_for_upload ? "its content" : "another try", until);
+  }
+  if (!input.pool_known) return wait_for("its pool");
+  if (deletes) {
+    return input.in_use_by.empty() ? just(ImageStep::remove) : wait_for(input.in_use_by + " to be deleted");
+  }
+  if (memory.presence == Presence::present) return {};
+  if (memory.presence == Presence::unknown) return just(ImageStep::inspect);
+  return input.wanted.status().path().empty() ? just(ImageStep::import) : missing(input);
+}
+
+std::optional<v1::ImageStatus> image_status(const ImageInput& input, const ImagePlan& plan,
+                                            const std::string& host_id) {
+  const ImageMemory& memory = input.memory;
+  const bool deletes = input.wanted.meta().has_deletion();
+  if (memory.presence == Presence::unknown && !memory.trouble && !deletes) return std::nullopt;
+  v1::ImageStatus status;
+  status.set_host_id(host_id);
+  if (memory.presence == Presence::present) {
+    status.set_path(memory.facts.path);
+    status.set_initramfs_path(memory.facts.initramfs_path);
+    status.set_virtual_size_bytes(memory.facts.virtual_size_bytes);
+    status.set_allocation_bytes(memory.facts.allocation_bytes);
+  } else {
+    // Kept, so that it is never taken for an image that was not made yet.
+    status.set_path(input.wanted.status().path());
+  }
+  if (memory.trouble && !memory.waits_for_upload) *status.mutable_problem() = memory.trouble->problem;
+  if (memory.trouble && memory.trouble->definite) {
+    status.set_state(v1::ImageStatus::FAILED);
+    if (deletes) status.set_failed_operation_id(memory.trouble->operation_id);
+    return status;
+  }
+  if (deletes) {
+    status.set_state(v1::ImageStatus::DELETING);
+  } else if (memory.presence == Presence::present) {
+    status.set_state(v1::ImageStatus::READY);
+  } else if (memory.waits_for_upload) {
+    status.set_state(v1::ImageStatus::WAITING);
+  } else {
+    status.set_state(v1::ImageStatus::IMPORTING);
+    *status.mutable_progress() = memory.progress;
+  }
+  if (!plan.waiting_for.empty()) status.mutable_progress()->set_phase("waiting for " + plan.waiting_for);
+  return status;
+}
+
+}  // namespace gantry::host

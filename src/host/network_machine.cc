@@ -1,0 +1,66 @@
+#include "host/network_machine.h"
+
+namespace gantry::host {
+namespace {
+
+constexpr Milliseconds kInspectEveryMs = 60'000;
+// Many volumes changing at once cost one inspection.
+constexpr Milliseconds kInspectAfterChangeMs = 1'000;
+
+bool moved(std::uint64_t told, std::uint64_t found, std::uint64_t capacity) {
+  const std::uint64_t difference = told > found ? told - found : found - told;
+  return difference > capacity / 100;
+}
+
+}  // namespace
+
+bool is_ready(const v1::Network& wanted, const NetworkMemory& memory) {
+  return memory.ensured && memory.ensured_generation == wanted.meta().generation() && !wanted.meta().has_deletion();
+}
+
+NetworkPlan plan_network(const NetworkInput& input) {
+  if (input.under_way != NetworkStep::none) return {};
+  const NetworkMemory& memory = input.memory;
+  const bool deletes = input.wanted.meta().has_deletion();
+  if (memory.trouble && memory.trouble->definite && !deletes) return {};
+  if (const auto until = waits_until(memory.trouble, input.now))
+    return {.waiting_for = "another try", .wake_at_ms = until};
+  if (deletes) {
+    if (input.in_use_by.empty()) return {.step = NetworkStep::remove};
+    return {.waiting_for = input.in_use_by + " to stop"};
+  }
+  return {.step = is_ready(input.wanted, memory) ? NetworkStep::none : NetworkStep::ensure};
+}
+
+v1::NetworkStatus network_status(const NetworkInput& input, const std::string& host_id) {
+  const NetworkMemory& memory = input.memory;
+  const bool deletes = input.wanted.meta().has_deletion();
+  v1::NetworkStatus status;
+  status.set_host_id(host_id);
+  status.set_effective_kind(memory.ensured ? memory.facts.effective_kind : input.wanted.spec().kind());
+  status.set_effective_kind_reason(memory.facts.reason);
+  if (memory.trouble) *status.mutable_problem() = memory.trouble->problem;
+  if (memory.trouble && memory.trouble->definite) {
+    status.set_state(v1::NetworkStatus::FAILED);
+    if (deletes) status.set_failed_operation_id(memory.trouble->operation_id);
+  } else if (deletes) {
+    status.set_state(v1::NetworkStatus::DELETING);
+  } else {
+    status.set_state(is_ready(input.wanted, memory) ? v1::NetworkStatus::READY : v1::NetworkStatus::PENDING);
+  }
+  return status;
+}
+
+Milliseconds next_inspection_ms(const PoolMemory& memory, Now now) {
+  if (!memory.told) return now.monotonic_ms;
+  return memory.inspected_at_ms + (memory.inspect_soon ? kInspectAfterChangeMs : kInspectEveryMs);
+}
+
+bool differs_noticeably(const v1::PoolStatus& told, const v1::PoolStatus& found) {
+  if (told.state() != found.state() || told.problem().code() != found.problem().code()) return true;
+  if (told.capacity_bytes() != found.capacity_bytes() || told.promised_bytes() != found.promised_bytes()) return true;
+  return moved(told.available_bytes(), found.available_bytes(), found.capacity_bytes()) ||
+         moved(told.allocation_bytes(), found.allocation_bytes(), found.capacity_bytes());
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,133 @@
+#include "host/table.h"
+
+namespace gantry::host {
+namespace {
+
+constexpr std::size_t kGravesMax = 10'000;
+
+template <class Record>
+bool is_older(const Record& record, const Record& than) {
+  return record.meta().revision() < than.meta().revision() || record.meta().generation() < than.meta().generation();
+}
+
+// Takes `record` over. Answers whether its spec, or the wish to delete it, is a new one.
+template <class Map, class Record>
+bool take(Map& map, const Record& record) {
+  const auto [place, is_new] = map.try_emplace(record.meta().id());
+  if (!is_new && is_older(record, place->second.wanted)) return false;
+  const v1::Meta before = place->second.wanted.meta();
+  place->second.wanted = record;
+  return is_new || before.generation() != record.meta().generation() ||
+         before.deletion().task_id() != record.meta().deletion().task_id();
+}
+
+template <class Map>
+void erase_others(Map& map, const std::set<std::string>& ids) {
+  for (auto it = map.begin(); it != map.end();) {
+    const bool stays = ids.contains(it->first) || it->second.under_way != decltype(it->second.under_way){};
+    it = stays ? std::next(it) : map.erase(it);
+  }
+}
+
+const v1::Meta& meta_of(const v1::Assignment& assignment) {
+  switch (assignment.record_case()) {
+    case v1::Assignment::kVm: return assignment.vm().meta();
+    case v1::Assignment::kVolume: return assignment.volume().meta();
+    case v1::Assignment::kImage: return assignment.image().meta();
+    case v1::Assignment::kNetwork: return assignment.network().meta();
+    case v1::Assignment::kPool: return assignment.pool().meta();
+    case v1::Assignment::RECORD_NOT_SET: break;
+  }
+  return v1::Meta::default_instance();
+}
+
+}  // namespace
+
+void Table::bury(const std::string& id) {
+  if (graves_.size() >= kGravesMax) graves_.erase(graves_.begin());
+  graves_.insert(id);
+}
+
+// A boot asked for anew looks at everything it needs with fresh eyes: what failed before may work now, and what was
+// there before may be gone.
+void Table::prepare_disks(const v1::Vm& vm) {
+  for (const v1::VmDisk& disk : vm.spec().disks()) {
+    const auto volume = volumes.find(disk.volume());
+    if (volume == volumes.end() || volume->second.under_way != VolumeStep::none) continue;
+    volume->second.memory.presence = Presence::unknown;
+    volume->second.memory.trouble.reset();
+    const auto image = images.find(volume->second.wanted.spec().image());
+    if (image != images.end()) image->second.memory.trouble.reset();
+  }
+  const auto image = images.find(vm.spec().image());
+  if (image != images.end()) image->second.memory.trouble.reset();
+  for (const v1::VmNic& nic : vm.spec().nics()) {
+    const auto network = networks.find(nic.network());
+    if (network != networks.end()) network->second.memory.trouble.reset();
+  }
+}
+
+void Table::apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log) {
+  const std::string& id = vm.meta().id();
+  const std::string& placed_on = vm.placement().host_id();
+  std::uint64_t& epoch = epochs_[id];
+  if (vm.placement().epoch() < epoch || (!placed_on.empty() && placed_on != host_id)) {
+    log("refused an assignment of VM " + id + ": it is for host \"" + placed_on + "\" at placement epoch " +
+        std::to_string(vm.placement().epoch()) + ", seen was epoch " + std::to_string(epoch));
+    return;
+  }
+  epoch = vm.placement().epoch();
+  const auto known = vms.find(id);
+  const std::string boot_before = known == vms.end() ? vm.status().boot_id() : known->second.wanted.spec().boot_id();
+  if (!take(vms, vm)) return;
+  VmMemory& memory = vms[id].memory;
+  if (memory.trouble && !memory.trouble->definite) memory.trouble.reset();
+  memory.cleanup_trouble.reset();
+  const bool wants_boot = vm.spec().power() != v1::VmSpec::STOPPED && !vm.meta().has_deletion();
+  if (wants_boot && vm.spec().boot_id() != boot_before) prepare_disks(vm);
+}
+
+void Table::apply_volume(const v1::Volume& volume) {
+  if (take(volumes, volume)) volumes[volume.meta().id()].memory.trouble.reset();
+}
+
+void Table::keep_only(const std::set<std::string>& ids) {
+  erase_others(vms, ids);
+  erase_others(volumes, ids);
+  erase_others(images, ids);
+  erase_others(networks, ids);
+  erase_others(pools, ids);
+}
+
+std::set<std::string> Table::apply(const v1::ToHost& message, const std::string& host_id,
+                                   const std::function<void(std::string_view)>& log) {
+  std::set<std::string> ids;
+  std::set<std::string> gone;
+  // What VMs need comes first, so that a boot finds it.
+  for (const v1::Assignment& assignment : message.assignments()) {
+    const v1::Meta& meta = meta_of(assignment);
+    ids.insert(meta.id());
+    if (graves_.contains(meta.id())) {
+      if (meta.has_deletion()) gone.insert(meta.id());
+    } else if (meta.id().empty()) {
+      log("ignored an assignment without an id");
+    } else if (assignment.has_volume()) {
+      apply_volume(assignment.volume());
+    } else if (assignment.has_image()) {
+      if (take(images, assignment.image())) images[meta.id()].memory.trouble.reset();
+    } else if (assignment.has_network()) {
+      if (take(networks, assignment.network())) networks[meta.id()].memory.trouble.reset();
+    } else if (assignment.has_pool() && assignment.pool().spec().host_id() == host_id) {
+      take(pools, assignment.pool());
+    }
+  }
+  for (const v1::Assignment& assignment : message.assignments()) {
+    if (assignment.has_vm() && !assignment.vm().meta().id().empty() && !graves_.contains(assignment.vm().meta().id())) {
+      apply_vm(assignment.vm(), host_id, log);
+    }
+  }
+  if (message.complete()) keep_only(ids);
+  return gone;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,72 @@
+// The records assigned to this host, as they were assigned last, each with what this run of the agent remembers of it.
+// Iteration is in order of ids everywhere: the same events give the same decisions.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "gantry/v1/link.pb.h"
+#include "host/image_machine.h"
+#include "host/network_machine.h"
+#include "host/vm_machine.h"
+#include "host/volume_machine.h"
+
+namespace gantry::host {
+
+template <class Record, class Memory, class Step>
+struct Object {
+  Record wanted;
+  Memory memory = {};
+  // One port call at a time.
+  Step under_way = Step::none;
+  // A call that cuts the one under way short.
+  bool cut_short = false;
+  // The status as it was told last, in wire form.
+  std::string told = {};
+};
+
+enum class PoolStep { none, inspect };
+
+using VmObject = Object<v1::Vm, VmMemory, VmStep>;
+using VolumeObject = Object<v1::Volume, VolumeMemory, VolumeStep>;
+using ImageObject = Object<v1::Image, ImageMemory, ImageStep>;
+using NetworkObject = Object<v1::Network, NetworkMemory, NetworkStep>;
+using PoolObject = Object<v1::Pool, PoolMemory, PoolStep>;
+
+class Table {
+ public:
+  std::map<std::string, VmObject> vms;
+  std::map<std::string, VolumeObject> volumes;
+  std::map<std::string, ImageObject> images;
+  std::map<std::string, NetworkObject> networks;
+  std::map<std::string, PoolObject> pools;
+
+  // Takes in what a message assigns, but for what is older than what is here. Answers the ids of records that are to be
+  // deleted and of which nothing is left since: to be told again.
+  std::set<std::string> apply(const v1::ToHost& message, const std::string& host_id,
+                              const std::function<void(std::string_view)>& log);
+  // Nothing of it is left on the host: from now on late assignments of it change nothing.
+  void bury(const std::string& id);
+  // What was assigned over another connection cannot come late any more.
+  void forget_graves() { graves_.clear(); }
+
+ private:
+  void apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log);
+  void apply_volume(const v1::Volume& volume);
+  void prepare_disks(const v1::Vm& vm);
+  void keep_only(const std::set<std::string>& ids);
+
+  std::set<std::string> graves_;
+  std::map<std::string, std::uint64_t> epochs_;
+};
+
+// "VM "web"", for texts.
+template <class Record>
+std::string quoted_name(std::string_view kind, const Record& record) {
+  return std::string(kind) + " \"" + record.meta().name() + "\"";
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,56 @@
+#include "host/trouble.h"
+
+#include <utility>
+
+namespace gantry::host {
+namespace {
+constexpr Milliseconds kFirstRetryMs = 1'000;
+constexpr Milliseconds kLastRetryMs = 30'000;
+}  // namespace
+
+bool is_transient(ErrorCode code) {
+  return code == ErrorCode::unavailable || code == ErrorCode::timed_out || code == ErrorCode::cancelled ||
+         code == ErrorCode::conflict;
+}
+
+v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step, Now now) {
+  v1::Problem problem;
+  problem.set_code(std::move(code));
+  problem.set_summary(std::move(summary));
+  problem.set_cause(std::move(cause));
+  problem.set_next_step(std::move(next_step));
+  problem.mutable_since()->set_seconds(now.unix_ms / 1000);
+  return problem;
+}
+
+v1::Problem to_problem(const Error& error, Now now) {
+  return make_problem(error.word(), error.summary, error.cause, error.next_step, now);
+}
+
+void note_failure(MaybeTrouble& trouble, const Error& error, bool definite, std::string operation_id, Now now) {
+  Trouble next;
+  next.problem = to_problem(error, now);
+  next.definite = definite;
+  next.operation_id = std::move(operation_id);
+  if (trouble) {
+    next.attempts = trouble->attempts;
+    if (trouble->problem.code() == next.problem.code()) *next.problem.mutable_since() = trouble->problem.since();
+  }
+  const Milliseconds delay_ms = std::min(kLastRetryMs, kFirstRetryMs << std::min(next.attempts, 10U));
+  next.attempts += 1;
+  next.not_before_ms = now.monotonic_ms + delay_ms;
+  trouble = std::move(next);
+}
+
+std::optional<Milliseconds> waits_until(const MaybeTrouble& trouble, Now now) {
+  if (!trouble || trouble->not_before_ms <= now.monotonic_ms) return std::nullopt;
+  return trouble->not_before_ms;
+}
+
+std::optional<Milliseconds> earlier(std::optional<Milliseconds> a, std::optional<Milliseconds> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return std::min(*a, *b);
+}
+
+}  // namespace gantry::host

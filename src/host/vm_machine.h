@@ -1,0 +1,100 @@
+// One VM on this host: what to do next, and what to say of it. Pure functions of what is wanted, what the hypervisor
+// shows, and what this run of the agent remembers of the attempt under way.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "gantry/v1/vm.pb.h"
+#include "host/trouble.h"
+#include "port/hypervisor.h"
+
+namespace gantry::host {
+
+enum class VmStep {
+  none,
+  attach,  // the NIC after those in VmMemory::nics
+  make_seed,
+  start,
+  power_down,
+  kill,
+  pause,
+  resume,
+  reset,
+  detach,
+  delete_seed,
+  forget,
+  fail,  // nothing can be done for `operation_id`: `problem` says why
+  gone,  // deleted, nothing is left here
+};
+
+// Lost when the agent ends: everything in it can be found out or done again.
+struct VmMemory {
+  // The boot that `nics` and `seed` are for.
+  std::string boot_id;
+  std::vector<port::GuestNic> nics;
+  std::optional<std::string> seed;
+  // No NIC of it is attached. Unknown, so false, at first.
+  bool detached = false;
+  bool seed_deleted = false;
+  // The boot being stopped, since when, and when its guest was asked last.
+  std::string stopping_boot_id;
+  Milliseconds stopping_since_ms = 0;
+  std::optional<Milliseconds> asked_at_ms;
+  // The boot first seen in `starting` without a call of ours, and since when.
+  std::string found_starting_boot_id;
+  Milliseconds found_starting_since_ms = 0;
+  // A definite one ended the operation it names: its boot or its reset is not tried again.
+  MaybeTrouble trouble;
+  // Of detaching what is no longer needed, which ends no operation.
+  MaybeTrouble cleanup_trouble;
+};
+
+// What a start needs of other records.
+struct VmNeeds {
+  // Empty: everything is ready.
+  std::string waiting_for;
+  // Set: it will not become ready by itself.
+  std::optional<v1::Problem> problem;
+  // Too little is known yet to say how it is.
+  bool unknown = false;
+};
+
+struct VmInput {
+  const v1::Vm& wanted;
+  // What the hypervisor shows; absent when it knows nothing of the VM.
+  const port::GuestObservation& guest;
+  const VmMemory& memory;
+  const VmNeeds& needs;
+  // The call under way, `none` between calls.
+  VmStep under_way = VmStep::none;
+  std::uint32_t default_stop_timeout_seconds = 60;
+  Now now;
+};
+
+struct VmPlan {
+  VmStep step = VmStep::none;
+  std::string waiting_for = {};
+  // When to plan again though nothing happened; monotonic.
+  std::optional<Milliseconds> wake_at_ms = {};
+  // Of `fail`.
+  std::string operation_id = {};
+  v1::Problem problem = {};
+};
+
+// A process of that guest is there.
+bool is_live(const port::GuestObservation& guest);
+
+// Forgets what belongs to operations no longer wanted, and notes since when things are as they are.
+void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,
+                    Now now);
+
+// The next call to make. While one is under way only `kill` may be answered, to cut it short.
+VmPlan plan_vm(const VmInput& input);
+
+// Nothing while too little is known to say anything.
+std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, const std::string& host_id);
+
+}  // namespace gantry::host

@@ -1,0 +1,102 @@
+#include "host/vm_machine.h"
+
+namespace gantry::host {
+namespace {
+
+using State = port::GuestObservation::State;
+
+void set_exit_problem(const VmInput& input, v1::VmStatus& status) {
+  const v1::VmExit& exit = input.guest.exit;
+  const bool crashed = exit.reason() == v1::VmExit::CRASH;
+  v1::Problem& problem = *status.mutable_problem();
+  problem.set_code(crashed ? "guest_crashed" : "start_failed");
+  problem.set_summary((crashed ? "the hypervisor process of VM \"" : "cannot start VM \"") +
+                      input.wanted.meta().name() + (crashed ? "\" ended unexpectedly" : "\""));
+  problem.set_cause(exit.last_words());
+  problem.set_next_step("see the cause, then start the VM again");
+  *problem.mutable_since() = exit.at();
+}
+
+// Of a boot that is over and was wanted to run.
+v1::VmStatus::State ended_state(const VmInput& input, v1::VmStatus& status) {
+  switch (input.guest.exit.reason()) {
+    case v1::VmExit::CRASH: set_exit_problem(input, status); return v1::VmStatus::CRASHED;
+    case v1::VmExit::START_FAILED:
+      if (!status.has_problem()) set_exit_problem(input, status);
+      status.set_failed_operation_id(input.guest.boot_id);
+      return v1::VmStatus::FAILED;
+    default: return v1::VmStatus::STOPPED;
+  }
+}
+
+v1::VmStatus::State wanted_off_state(const VmInput& input, v1::VmStatus& status) {
+  if (input.guest.state == State::ended) return v1::VmStatus::STOPPED;
+  if (input.needs.problem) {
+    status.set_failed_operation_id(input.wanted.spec().boot_id());
+    return v1::VmStatus::FAILED;
+  }
+  if (input.needs.waiting_for.empty()) return v1::VmStatus::STOPPED;
+  status.set_waiting_for(input.needs.waiting_for);
+  return v1::VmStatus::PROVISIONING;
+}
+
+v1::VmStatus::State wanted_on_state(const VmInput& input, const VmPlan& plan, v1::VmStatus& status) {
+  const std::string& boot_id = input.wanted.spec().boot_id();
+  if (input.guest.state == State::ended && input.guest.boot_id == boot_id) return ended_state(input, status);
+  if (status.failed_operation_id() == boot_id && !boot_id.empty()) return v1::VmStatus::FAILED;
+  const bool starts = plan.step == VmStep::start || input.under_way == VmStep::start;
+  return starts ? v1::VmStatus::STARTING : v1::VmStatus::PROVISIONING;
+}
+
+v1::VmStatus::State live_state(const VmInput& input) {
+  const v1::VmSpec& spec = input.wanted.spec();
+  if (spec.power() == v1::VmSpec::STOPPED || input.guest.boot_id != spec.boot_id()) return v1::VmStatus::STOPPING;
+  if (input.guest.state == State::starting) return v1::VmStatus::STARTING;
+  return input.guest.state == State::paused ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
+}
+
+void set_problem(const VmInput& input, v1::VmStatus& status) {
+  const VmMemory& memory = input.memory;
+  const v1::VmSpec& spec = input.wanted.spec();
+  if (memory.trouble) {
+    *status.mutable_problem() = memory.trouble->problem;
+    const std::string& operation_id = memory.trouble->operation_id;
+    const bool current = operation_id == spec.boot_id() || operation_id == spec.reset_id() ||
+                         operation_id == input.wanted.meta().deletion().task_id();
+    if (memory.trouble->definite && current) status.set_failed_operation_id(operation_id);
+  } else if (input.needs.problem) {
+    *status.mutable_problem() = *input.needs.problem;
+  }
+}
+
+}  // namespace
+
+std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, const std::string& host_id) {
+  if (input.needs.unknown && input.guest.state == State::absent && !input.memory.trouble) return std::nullopt;
+  v1::VmStatus status;
+  const port::GuestObservation& guest = input.guest;
+  status.set_host_id(host_id);
+  status.set_boot_id(guest.boot_id);
+  status.set_reset_id(guest.reset_id);
+  status.set_observed_generation(input.wanted.meta().generation());
+  status.set_waiting_for(plan.waiting_for);
+  if (guest.exit.reason() != v1::VmExit::NONE) *status.mutable_exit() = guest.exit;
+  set_problem(input, status);
+  if (is_live(guest)) {
+    if (guest.state != State::starting) *status.mutable_guest() = guest.guest;
+    status.set_accelerator(guest.accelerator);
+    if (guest.started_unix_ms != 0) status.mutable_started_at()->set_seconds(guest.started_unix_ms / 1000);
+  }
+  if (input.wanted.meta().has_deletion()) {
+    status.set_state(status.failed_operation_id().empty() ? v1::VmStatus::DELETING : v1::VmStatus::FAILED);
+  } else if (is_live(guest)) {
+    status.set_state(live_state(input));
+  } else if (input.wanted.spec().power() == v1::VmSpec::STOPPED) {
+    status.set_state(wanted_off_state(input, status));
+  } else {
+    status.set_state(wanted_on_state(input, plan, status));
+  }
+  return status;
+}
+
+}  // namespace gantry::host

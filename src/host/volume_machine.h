@@ -1,0 +1,56 @@
+// One volume on this host: pure functions, as in vm_machine.h.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/time.h"
+#include "gantry/v1/storage.pb.h"
+#include "host/trouble.h"
+#include "port/storage.h"
+
+namespace gantry::host {
+
+enum class VolumeStep { none, inspect, create, resize, remove, fail };
+
+enum class Presence { unknown, absent, present };
+
+struct VolumeMemory {
+  Presence presence = Presence::unknown;
+  port::VolumeFacts facts;
+  // Whom the storage was last told may open it.
+  std::uint32_t uid = 0;
+  v1::Progress progress;
+  MaybeTrouble trouble;
+};
+
+struct VolumeInput {
+  const v1::Volume& wanted;
+  const VolumeMemory& memory;
+  VolumeStep under_way = VolumeStep::none;
+  bool pool_known = false;
+  // What a creation has to wait for (its image); empty: nothing. With `needs_problem` it will not come by itself.
+  std::string waiting_for;
+  std::optional<v1::Problem> needs_problem;
+  // The VM whose guest has it open, or may have; empty: none.
+  std::string in_use_by;
+  // Whom it should belong to.
+  std::uint32_t uid = 0;
+  Now now;
+};
+
+struct VolumePlan {
+  VolumeStep step = VolumeStep::none;
+  std::string waiting_for = {};
+  std::optional<Milliseconds> wake_at_ms = {};
+  // Of `fail`.
+  v1::Problem problem = {};
+};
+
+VolumePlan plan_volume(const VolumeInput& input);
+
+// Nothing while too little is known to say anything.
+std::optional<v1::VolumeStatus> volume_status(const VolumeInput& input, const VolumePlan& plan,
+                                              const std::string& host_id);
+
+}  // namespace gantry::host
