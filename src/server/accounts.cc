@@ -1,0 +1,250 @@
+#include "server/accounts.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <utility>
+
+#include "base/id.h"
+#include "model/keys.h"
+#include "server/secrets.h"
+
+namespace gantry::server {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+constexpr Milliseconds kSessionMs = 12LL * 3'600'000;
+constexpr Milliseconds kRenewAfterMs = 3'600'000;
+constexpr std::size_t kHashingMax = 8;
+constexpr std::size_t kPasswordBytesMin = 10;
+constexpr std::size_t kPasswordBytesMax = 1024;
+
+Error wrong_login() {
+  return Error{ErrorCode::unauthenticated, "the login failed", "the user or the password is wrong",
+               "check both; the first password of \"admin\" was printed at the first start", "wrong_login"};
+}
+
+// One subscriber's network under IPv6, so that nobody has 2^64 addresses to guess from.
+std::string throttle_key(const std::string& address) {
+  std::size_t end = 0;
+  for (int groups = 0; groups < 4 && end != std::string::npos; ++groups) end = address.find(':', end + 1);
+  return address.substr(0, end);
+}
+
+}  // namespace
+
+Accounts::Accounts(StoreClient store, PosterPtr poster, std::function<Now()> now, const std::string& local_token)
+    : store_(std::move(store)),
+      poster_(std::move(poster)),
+      now_(std::move(now)),
+      local_hash_(local_token.empty() ? "" : sha256_hex(local_token)),
+      rng_(random_seed()) {}
+
+Error Accounts::unknown_token() const {
+  return Error{ErrorCode::unauthenticated, "the bearer token is not valid", "it is unknown, has ended or was revoked",
+               "log in again", "invalid_token"};
+}
+
+void Accounts::authenticate(const std::string& token, bool renew, Done<Caller> done) {
+  const std::string hash = sha256_hex(token);
+  if (!local_hash_.empty() && same_secret(hash, local_hash_)) return done(Caller{kLocalRoot, hash});
+  store_.get(model::record_key(model::kSession, hash), [=, this](const Result<std::optional<port::Entry>>& found) {
+    if (!found) return done(fail(found.error()));
+    if (*found) {
+      v1::Session session;
+      if (!session.ParseFromString((*found)->value)) return done(fail(unknown_token()));
+      if (TimeUtil::TimestampToMilliseconds(session.expires_at()) <= now_().unix_ms) return done(fail(unknown_token()));
+      if (renew) renew_session(**found, session);
+      return done(Caller{session.user(), hash});
+    }
+    store_.get(model::record_key(model::kApiToken, hash), [=, this](const Result<std::optional<port::Entry>>& other) {
+      if (!other) return done(fail(other.error()));
+      v1::ApiToken record;
+      if (!*other || !record.ParseFromString((*other)->value)) return done(fail(unknown_token()));
+      if (record.has_expires_at() && TimeUtil::TimestampToMilliseconds(record.expires_at()) <= now_().unix_ms) {
+        return done(fail(unknown_token()));
+      }
+      done(Caller{record.user(), hash});
+    });
+  });
+}
+
+void Accounts::renew_session(const port::Entry& entry, v1::Session session) {
+  const Milliseconds now_ms = now_().unix_ms;
+  const Milliseconds left_ms = TimeUtil::TimestampToMilliseconds(session.expires_at()) - now_ms;
+  if (left_ms > kSessionMs - kRenewAfterMs) return;
+  *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionMs);
+  port::Txn txn;
+  txn.compares.push_back({entry.key, entry.modified});
+  txn.writes.push_back({.key = entry.key, .value = session.SerializeAsString()});
+  // Whatever comes of it: the next use tries again.
+  store_.commit(std::move(txn), [](const Result<bool>&) {});
+}
+
+void Accounts::hash_on_worker(std::function<Result<std::string>()> work, Done<std::string> done) {
+  if (hashing_ >= kHashingMax) {
+    return done(fail(ErrorCode::unavailable, "too many logins at once", "passwords are checked one at a time",
+                     "try again in a moment", "too_many_attempts"));
+  }
+  ++hashing_;
+  worker_.submit([this, poster = poster_, work = std::move(work), done = std::move(done)] {
+    auto result = work();
+    poster->post([this, result = std::move(result), done] {
+      --hashing_;
+      done(result);
+    });
+  });
+}
+
+void Accounts::login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done) {
+  if (request.user().empty() || request.user().size() > 63 || request.password().size() > kPasswordBytesMax) {
+    return done(fail(wrong_login()));
+  }
+  const std::string network = throttle_key(address);
+  const Milliseconds wait_ms = throttle_.begin(request.user(), network, now_().monotonic_ms);
+  if (wait_ms > 0) {
+    return done(fail(ErrorCode::unavailable, "too many failed logins", "this user or address has to wait",
+                     "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
+  }
+  const std::string key = model::record_key(model::kUser, request.user());
+  store_.get(key, [=, this](const Result<std::optional<port::Entry>>& found) {
+    if (!found) return done(fail(found.error()));
+    v1::User user;
+    const bool known = *found && user.ParseFromString((*found)->value);
+    auto check = [hash = known ? user.password_hash() : nobody_hash_, known,
+                  password = request.password()]() -> Result<std::string> {
+      // The first time nobody_hash_ is made, which takes as long as to verify it.
+      if (!known && hash.empty()) return hash_password(password);
+      if (verify_password(hash, password) && known) return std::string();
+      return known ? Result<std::string>(fail(wrong_login())) : Result<std::string>(hash);
+    };
+    hash_on_worker(std::move(check), [=, this](const Result<std::string>& checked) {
+      if (!checked) return done(fail(checked.error()));
+      if (!known) {
+        nobody_hash_ = *checked;
+        return done(fail(wrong_login()));
+      }
+      throttle_.succeeded(request.user(), network);
+      open_session(request.user(), done);
+    });
+  });
+}
+
+void Accounts::open_session(const std::string& user, const Done<v1::LoginAnswer>& done) {
+  const std::string token = new_token("gs_");
+  const Milliseconds now_ms = now_().unix_ms;
+  v1::Session session;
+  session.mutable_meta()->set_id(make_id("session", rng_));
+  *session.mutable_meta()->mutable_created_at() = TimeUtil::MillisecondsToTimestamp(now_ms);
+  session.mutable_meta()->set_schema_version(1);
+  session.set_user(user);
+  session.set_token_hash(sha256_hex(token));
+  *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionMs);
+  port::Txn txn;
+  txn.writes.push_back(
+      {.key = model::record_key(model::kSession, session.token_hash()), .value = session.SerializeAsString()});
+  store_.commit(std::move(txn), [this, token, session, done](const Result<bool>& committed) {
+    if (!committed) return done(fail(committed.error()));
+    v1::LoginAnswer answer;
+    answer.set_token(token);
+    *answer.mutable_expires_at() = session.expires_at();
+    done(answer);
+    sweep_sessions();
+  });
+}
+
+void Accounts::sweep_sessions() {
+  store_.range(model::prefix_of(model::kSession), [this](const Result<port::Range>& range) {
+    if (!range) return;
+    port::Txn txn;
+    for (const port::Entry& entry : range->entries) {
+      v1::Session session;
+      if (!session.ParseFromString(entry.value)) continue;
+      if (TimeUtil::TimestampToMilliseconds(session.expires_at()) > now_().unix_ms) continue;
+      txn.compares.push_back({entry.key, entry.modified});
+      txn.writes.push_back({.kind = port::Write::Kind::erase, .key = entry.key, .value = {}});
+      if (txn.writes.size() == 100) break;
+    }
+    if (!txn.writes.empty()) store_.commit(std::move(txn), [](const Result<bool>&) {});
+  });
+}
+
+void Accounts::logout(const Caller& caller, Done<v1::Empty> done) {
+  const std::string key = model::record_key(model::kSession, caller.token_hash);
+  store_.get(key, [this, key, done = std::move(done)](const Result<std::optional<port::Entry>>& found) {
+    if (!found) return done(fail(found.error()));
+    if (!*found) {
+      return done(fail(ErrorCode::conflict, "there is no session to close",
+                       "this call was not made with a session's token",
+                       "API tokens are revoked by DELETE /api/v1/tokens/{id}"));
+    }
+    port::Txn txn;
+    txn.writes.push_back({.kind = port::Write::Kind::erase, .key = key, .value = {}});
+    store_.commit(std::move(txn), [done](const Result<bool>& committed) {
+      if (!committed) return done(fail(committed.error()));
+      done(v1::Empty());
+    });
+  });
+}
+
+void Accounts::change_password(const Caller& caller, const v1::ChangePasswordRequest& request, Done<v1::Empty> done) {
+  if (request.new_password().size() < kPasswordBytesMin || request.new_password().size() > kPasswordBytesMax) {
+    return done(fail(ErrorCode::invalid_argument, "the new password cannot be used",
+                     "newPassword must have 10 to 1024 bytes", "choose another", "weak_password"));
+  }
+  if (caller.user == kLocalRoot) {
+    return done(fail(ErrorCode::conflict, "there is no password to change",
+                     "local-root signs in by its token file only", "log in as the user whose password is to change"));
+  }
+  const Milliseconds wait_ms = throttle_.begin(caller.user, "change " + caller.user, now_().monotonic_ms);
+  if (wait_ms > 0) {
+    return done(fail(ErrorCode::unavailable, "too many wrong passwords", "this user has to wait",
+                     "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
+  }
+  store_.get(model::record_key(model::kUser, caller.user), [=, this](const Result<std::optional<port::Entry>>& found) {
+    if (!found) return done(fail(found.error()));
+    v1::User user;
+    if (!*found || !user.ParseFromString((*found)->value)) return done(fail(unknown_token()));
+    auto work = [hash = user.password_hash(), request]() -> Result<std::string> {
+      if (!verify_password(hash, request.current_password())) {
+        return fail(ErrorCode::permission_denied, "the password was not changed", "currentPassword is wrong",
+                    "give the password you logged in with", "wrong_password");
+      }
+      return hash_password(request.new_password());
+    };
+    hash_on_worker(std::move(work), [=, this, entry = **found](const Result<std::string>& hash) {
+      if (!hash) return done(fail(hash.error()));
+      throttle_.succeeded(caller.user, "change " + caller.user);
+      replace_password(caller, entry, *hash, done);
+    });
+  });
+}
+
+void Accounts::replace_password(const Caller& caller, const port::Entry& entry, const std::string& hash,
+                                const Done<v1::Empty>& done) {
+  store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
+    if (!sessions) return done(fail(sessions.error()));
+    v1::User user;
+    user.ParseFromString(entry.value);
+    user.set_password_hash(hash);
+    port::Txn txn;
+    txn.compares.push_back({entry.key, entry.modified});
+    txn.writes.push_back({.key = entry.key, .value = user.SerializeAsString()});
+    for (const port::Entry& other : sessions->entries) {
+      v1::Session session;
+      if (!session.ParseFromString(other.value) || session.user() != caller.user) continue;
+      if (session.token_hash() == caller.token_hash) continue;
+      txn.writes.push_back({.kind = port::Write::Kind::erase, .key = other.key, .value = {}});
+    }
+    store_.commit(std::move(txn), [done](const Result<bool>& committed) {
+      if (!committed) return done(fail(committed.error()));
+      if (!*committed) {
+        return done(fail(ErrorCode::conflict, "the password was not changed", "it was changed by another call just now",
+                         "log in with the password that is right now"));
+      }
+      done(v1::Empty());
+    });
+  });
+}
+
+}  // namespace gantry::server

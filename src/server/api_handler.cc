@@ -1,0 +1,245 @@
+#include "server/api_handler.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "server/json.h"
+#include "server/openapi.h"
+#include "server/request_headers.h"
+
+namespace gantry::server {
+namespace {
+
+using google::protobuf::Message;
+
+constexpr const char* kOpenApiPath = "/api/v1/openapi.json";
+
+Error internal_error(const std::exception& error) {
+  return Error{ErrorCode::internal, "the request could not be served", error.what(), "please report this"};
+}
+
+// READs answer HEAD too.
+std::string method_of(const HttpRequest& request) { return request.method == "HEAD" ? "GET" : request.method; }
+
+Result<RouteMatch> find_route(const RouteTable& routes, const HttpRequest& request, const Target& target) {
+  auto match = routes.find(method_of(request), target.segments);
+  if (match && request.method == "HEAD" && match->entry->route.kind() != v1::Route::READ) {
+    return routes.find(request.method, target.segments);
+  }
+  return match;
+}
+
+// meta.revision of a record, or a list's own revision; 0: the message has none.
+std::uint64_t revision_of(const Message& message) {
+  const auto* type = message.GetDescriptor();
+  const auto* revision = type->FindFieldByName("revision");
+  if (revision != nullptr && type != v1::ChangeEvent::descriptor()) {
+    return message.GetReflection()->GetUInt64(message, revision);
+  }
+  const auto* meta = type->FindFieldByName("meta");
+  if (meta == nullptr || meta->message_type() != v1::Meta::descriptor()) return 0;
+  return dynamic_cast<const v1::Meta&>(message.GetReflection()->GetMessage(message, meta)).revision();
+}
+
+HttpAnswer answer_message(const HttpRequest& request, const Admitted& admitted, const Message& message) {
+  HttpAnswer answer;
+  answer.headers.emplace_back("Cache-Control", "private, no-cache");
+  if (message.GetDescriptor() == v1::Empty::descriptor()) {
+    answer.status = 204;
+    return answer;
+  }
+  if (admitted.entry->route.kind() == v1::Route::CHANGE && !admitted.options.dry_run) {
+    answer.status = 202;
+    const auto& accepted = dynamic_cast<const v1::Accepted&>(message);
+    answer.headers.emplace_back("Location", "/api/v1/tasks/" + percent_encode(accepted.task().meta().id()));
+  }
+  if (const std::uint64_t revision = revision_of(message); revision != 0) {
+    answer.headers.emplace_back("ETag", "\"" + std::to_string(revision) + "\"");
+    const bool read = admitted.entry->route.kind() == v1::Route::READ;
+    if (read && names_revision(request.header("if-none-match"), revision)) {
+      answer.status = 304;
+      return answer;
+    }
+  }
+  answer.body = write_json(message);
+  return answer;
+}
+
+HttpAnswer answer_missing_route(const RouteTable& routes, const Target& target, const Error& error) {
+  HttpAnswer answer = answer_for(error);
+  if (answer.status == 405) answer.headers.emplace_back("Allow", routes.allowed(target.segments));
+  return answer;
+}
+
+Result<port::CallOptions> options_of(const HttpRequest& request, const Caller& caller, const DecodedRequest& decoded) {
+  port::CallOptions options;
+  options.actor = caller.user;
+  options.dry_run = decoded.dry_run;
+  auto if_match = parse_if_match(request.header("if-match"));
+  if (!if_match) return fail(if_match.error());
+  options.if_match = *if_match;
+  auto key = parse_idempotency_key(request.header("idempotency-key"));
+  if (!key) return fail(key.error());
+  options.idempotency_key = *key;
+  return options;
+}
+
+Result<Admitted> decode(const HttpRequest& request, const Target& target, const RouteMatch& match,
+                        const Caller& caller) {
+  if (match.entry->route.kind() != v1::Route::UPLOAD) {
+    if (auto checked = check_content_type(request); !checked) return fail(checked.error());
+  }
+  auto decoded = decode_request(match, target.query, request.body);
+  if (!decoded) return fail(decoded.error());
+  auto options = options_of(request, caller, *decoded);
+  if (!options) return fail(options.error());
+  return Admitted{match.entry, caller, std::move(decoded->message), std::move(*options)};
+}
+
+Error missing_credentials() {
+  return Error{ErrorCode::unauthenticated, "this needs a login", "the request has no Authorization: Bearer header",
+               "log in by POST /api/v1/sessions, or use an API token", "no_credentials"};
+}
+
+}  // namespace
+
+ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, std::string version)
+    : manager_(&manager), accounts_(&accounts), poster_(std::move(poster)), version_(std::move(version)) {}
+
+std::string ApiHandler::bearer_token(const HttpRequest& request) {
+  static constexpr std::string_view kSubprotocol = "gantry.bearer.";
+  const std::string header = request.header("authorization");
+  std::string scheme = header.substr(0, 7);
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  if (scheme == "bearer ") return header.substr(7);
+  const std::string protocols = request.header("sec-websocket-protocol");
+  const std::size_t begin = protocols.find(kSubprotocol);
+  if (begin == std::string::npos) return {};
+  const std::size_t first = begin + kSubprotocol.size();
+  return protocols.substr(first, protocols.find_first_of(", ", first) - first);
+}
+
+std::optional<v1::Route::Kind> ApiHandler::kind_of(const HttpRequest& request) const {
+  const auto target = parse_target(request.target);
+  if (!target) return std::nullopt;
+  const auto match = find_route(routes_, request, *target);
+  if (!match) return std::nullopt;
+  return match->entry->route.kind();
+}
+
+void ApiHandler::handle(HttpRequest request, Done done) {
+  if (request.target == kOpenApiPath) return read_openapi(request, done);
+  const auto shared = std::make_shared<const HttpRequest>(std::move(request));
+  admit(shared, [this, shared, done = std::move(done)](const Result<Admitted, HttpAnswer>& admitted) {
+    if (!admitted) return done(admitted.error());
+    dispatch(shared, *admitted, done);
+  });
+}
+
+void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
+  const auto refuse = [&done](HttpAnswer answer) { done(tl::unexpected<HttpAnswer>(std::move(answer))); };
+  const auto target = parse_target(request->target);
+  if (!target) return refuse(answer_for(target.error()));
+  const auto match = find_route(routes_, *request, *target);
+  if (!match) return refuse(answer_missing_route(routes_, *target, match.error()));
+
+  const auto go_on = [request, target = *target, match = *match, done](const Result<Caller>& caller) {
+    if (!caller) return done(tl::unexpected<HttpAnswer>(answer_for(caller.error())));
+    Result<Admitted> admitted = fail(ErrorCode::internal, "the request could not be served");
+    try {
+      admitted = decode(*request, target, match, *caller);
+    } catch (const std::exception& error) {
+      admitted = fail(internal_error(error));
+    }
+    if (!admitted) return done(tl::unexpected<HttpAnswer>(answer_for(admitted.error())));
+    done(std::move(*admitted));
+  };
+  if (match->entry->route.anonymous()) return go_on(Caller{});
+  const std::string token = bearer_token(*request);
+  if (token.empty()) return refuse(answer_for(missing_credentials()));
+  accounts_->authenticate(token, true, go_on);
+}
+
+void ApiHandler::check_token(const std::string& token, std::function<void(bool)> done) {
+  accounts_->authenticate(token, false, [done = std::move(done)](const Result<Caller>& caller) {
+    // A store that is unavailable for a moment ends nothing.
+    done(caller || caller.error().code != ErrorCode::unauthenticated);
+  });
+}
+
+void ApiHandler::call(const std::string& rpc, const Message& message, const port::CallOptions& options,
+                      port::Manager::Answer done) {
+  using Answer = Result<std::unique_ptr<Message>>;
+  manager_->call(rpc, message, options, [poster = poster_, done = std::move(done)](Answer answer) {
+    // std::function wants what can be copied.
+    const auto shared = std::make_shared<Answer>(std::move(answer));
+    poster->post([shared, done] { done(std::move(*shared)); });
+  });
+}
+
+void ApiHandler::dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  if (dispatch_own(request, admitted, done)) return;
+  call(admitted.entry->rpc, *admitted.message, admitted.options,
+       [request, admitted, done](const Result<std::unique_ptr<Message>>& answer) {
+         if (!answer) return done(answer_for(answer.error()));
+         if (*answer == nullptr || (*answer)->GetDescriptor() != admitted.entry->method->output_type()) {
+           return done(answer_for(Error{ErrorCode::internal, admitted.entry->rpc + " gave an answer of another kind",
+                                        "this is a defect", "please report it"}));
+         }
+         done(answer_message(*request, admitted, **answer));
+       });
+}
+
+bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  const std::string& rpc = admitted.entry->rpc;
+  const Message& message = *admitted.message;
+  const auto answer = [request, admitted, done](const auto& result) {
+    if (!result) return done(answer_for(result.error()));
+    HttpAnswer made = answer_message(*request, admitted, *result);
+    // They hold secrets.
+    for (auto& [name, value] : made.headers) {
+      if (name == "Cache-Control") value = "no-store";
+    }
+    done(std::move(made));
+  };
+  if (rpc == "GetVersion") {
+    v1::Version version;
+    version.set_version(version_);
+    version.set_api("v1");
+    answer(Result<v1::Version>(version));
+  } else if (rpc == "Login") {
+    accounts_->login(dynamic_cast<const v1::LoginRequest&>(message), request->peer, answer);
+  } else if (rpc == "Logout") {
+    accounts_->logout(admitted.caller, answer);
+  } else if (rpc == "ChangePassword") {
+    accounts_->change_password(admitted.caller, dynamic_cast<const v1::ChangePasswordRequest&>(message), answer);
+  } else if (rpc == "ListTokens") {
+    accounts_->list_tokens(admitted.caller, answer);
+  } else if (rpc == "CreateToken") {
+    accounts_->create_token(admitted.caller, dynamic_cast<const v1::CreateTokenRequest&>(message), answer);
+  } else if (rpc == "DeleteToken") {
+    accounts_->delete_token(admitted.caller, dynamic_cast<const v1::ById&>(message), answer);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void ApiHandler::read_openapi(const HttpRequest& request, const Done& done) {
+  if (request.method != "GET" && request.method != "HEAD") {
+    HttpAnswer refusal =
+        answer_for(Error{ErrorCode::invalid_argument, request.method + " is not possible here",
+                         "this address takes GET, HEAD", "use one of those methods", "method_not_allowed"});
+    refusal.headers.emplace_back("Allow", "GET, HEAD");
+    return done(std::move(refusal));
+  }
+  if (openapi_.empty()) openapi_ = make_openapi(routes_, version_);
+  HttpAnswer answer;
+  answer.headers.emplace_back("Cache-Control", "no-cache");
+  answer.body = openapi_;
+  done(std::move(answer));
+}
+
+}  // namespace gantry::server

@@ -1,0 +1,66 @@
+// The API without HTTP: from a request to its answer.
+//
+// Threads: the server's loop, where answers come too (perhaps before the call returns), each exactly once unless the
+// server stops. No exception leaves it.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "port/manager.h"
+#include "server/accounts.h"
+#include "server/http.h"
+#include "server/routes.h"
+
+namespace gantry::server {
+
+using RequestPtr = std::shared_ptr<const HttpRequest>;
+
+// A request whose route, caller, headers and fields are good.
+struct Admitted {
+  const RouteEntry* entry = nullptr;
+  Caller caller;
+  std::shared_ptr<google::protobuf::Message> message;
+  port::CallOptions options;
+};
+
+class ApiHandler {
+ public:
+  using Done = std::function<void(HttpAnswer)>;
+  using AdmitDone = std::function<void(Result<Admitted, HttpAnswer>)>;
+
+  ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, std::string version);
+
+  // How a request is to be served; nothing when it has no route (handle() says so).
+  [[nodiscard]] std::optional<v1::Route::Kind> kind_of(const HttpRequest& request) const;
+  // READ, CHANGE and DIRECT routes, the OpenAPI document, and errors for all else.
+  void handle(HttpRequest request, Done done);
+  // For EVENTS, SOCKET and UPLOAD routes.
+  void admit(const RequestPtr& request, AdmitDone done);
+  // Asks the manager; the answer comes on the loop.
+  void call(const std::string& rpc, const google::protobuf::Message& message, const port::CallOptions& options,
+            port::Manager::Answer done);
+  // Whether a bearer token (still) serves.
+  void check_token(const std::string& token, std::function<void(bool)> done);
+  // From Authorization, or the WebSocket subprotocol "gantry.bearer.TOKEN"; empty: none.
+  static std::string bearer_token(const HttpRequest& request);
+
+ private:
+  void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  void read_openapi(const HttpRequest& request, const Done& done);
+
+  port::Manager* manager_;
+  Accounts* accounts_;
+  PosterPtr poster_;
+  std::string version_;
+  RouteTable routes_;
+  // Made when first asked for.
+  std::string openapi_;
+};
+
+}  // namespace gantry::server

@@ -1,0 +1,234 @@
+#include "server/openapi.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
+
+namespace gantry::server {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::FieldDescriptor;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kDescription =
+    "Every change is answered with a task (202) or, with dry_run=true, with its plan (200). Errors are ErrorAnswer "
+    "objects: 400 the request makes no sense, 401 no valid bearer token, 403 not allowed, 404 no such thing, 405 and "
+    "413 and 415 and 431 as in HTTP, 409 the state does not allow it, 412 the record changed since If-Match, 422 this "
+    "machine or that data does not permit it, 429 too many attempts, 500 a defect of Gantry, 503 try again, 504 took "
+    "too long, 507 no space left. A name serves wherever a path has {id}.";
+
+// "VmSpec.Power" for an enum inside a message.
+template <class D>
+std::string name_of(const D& descriptor) {
+  return descriptor.full_name().substr(descriptor.file()->package().size() + 1);
+}
+
+Json reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
+
+class Schemas {
+ public:
+  // A schema that refers to the message's, which is made if it is not there.
+  Json of(const Descriptor& type) {
+    if (type.full_name() == "google.protobuf.Timestamp") return {{"type", "string"}, {"format", "date-time"}};
+    const std::string name = name_of(type);
+    if (!made_.contains(name)) {
+      made_[name] = nullptr;  // ends the recursion of types that hold themselves
+      made_[name] = describe(type);
+    }
+    return reference(name);
+  }
+
+  Json of_scalar(const FieldDescriptor& field) {
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_BOOL: return {{"type", "boolean"}};
+      case FieldDescriptor::CPPTYPE_INT32: return {{"type", "integer"}, {"format", "int32"}};
+      case FieldDescriptor::CPPTYPE_UINT32: return {{"type", "integer"}, {"minimum", 0}, {"maximum", 4294967295U}};
+      case FieldDescriptor::CPPTYPE_INT64: return {{"type", "string"}, {"pattern", "^-?[0-9]+$"}};
+      case FieldDescriptor::CPPTYPE_UINT64: return {{"type", "string"}, {"pattern", "^[0-9]+$"}};
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+      case FieldDescriptor::CPPTYPE_FLOAT: return {{"type", "number"}};
+      case FieldDescriptor::CPPTYPE_ENUM: return of(*field.enum_type());
+      case FieldDescriptor::CPPTYPE_MESSAGE: return of(*field.message_type());
+      case FieldDescriptor::CPPTYPE_STRING: break;
+    }
+    return {{"type", "string"}};
+  }
+
+  [[nodiscard]] Json all() const {
+    Json sorted = Json::object();
+    std::vector<std::string> names;
+    for (const auto& [name, schema] : made_.items()) names.push_back(name);
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) sorted[name] = made_.at(name);
+    return sorted;
+  }
+
+ private:
+  Json of(const EnumDescriptor& type) {
+    Json values = Json::array();
+    for (int i = 0; i < type.value_count(); ++i) values.push_back(type.value(i)->name());
+    const std::string name = name_of(type);
+    made_[name] = {{"type", "string"}, {"enum", values}};
+    return reference(name);
+  }
+
+  Json describe(const Descriptor& type) {
+    Json properties = Json::object();
+    for (int i = 0; i < type.field_count(); ++i) {
+      const FieldDescriptor& field = *type.field(i);
+      if (field.is_map()) {
+        properties[field.json_name()] = {{"type", "object"},
+                                         {"additionalProperties", of_scalar(*field.message_type()->field(1))}};
+      } else if (field.is_repeated()) {
+        properties[field.json_name()] = {{"type", "array"}, {"items", of_scalar(field)}};
+      } else {
+        properties[field.json_name()] = of_scalar(field);
+      }
+    }
+    Json schema = {{"type", "object"}, {"properties", properties}};
+    // What is unknown in a request is refused; answers may grow.
+    if (type.name().size() > 7 && type.name().substr(type.name().size() - 7) == "Request") {
+      schema["additionalProperties"] = false;
+    }
+    return schema;
+  }
+
+  Json made_ = Json::object();
+};
+
+bool is_in_path(const RouteEntry& entry, const FieldDescriptor& field) {
+  const std::string parameter = "{" + field.name() + "}";
+  return std::find(entry.segments.begin(), entry.segments.end(), parameter) != entry.segments.end();
+}
+
+Json header_parameter(const char* name, const char* description) {
+  return {{"name", name}, {"in", "header"}, {"description", description}, {"schema", {{"type", "string"}}}};
+}
+
+void add_header_parameters(const RouteEntry& entry, Json& parameters) {
+  switch (entry.route.kind()) {
+    case v1::Route::CHANGE:
+      parameters.push_back({{"name", "dry_run"},
+                            {"in", "query"},
+                            {"description", "Only answer the plan; change nothing."},
+                            {"schema", {{"type", "boolean"}, {"default", false}}}});
+      parameters.push_back(header_parameter("If-Match", "The ETag the record must still have; else 412."));
+      parameters.push_back(
+          header_parameter("Idempotency-Key", "A repeat with the same key and request gets the same task again."));
+      break;
+    case v1::Route::READ:
+      parameters.push_back(header_parameter("If-None-Match", "Answers 304 when the ETag is still the same."));
+      break;
+    case v1::Route::EVENTS:
+      parameters.push_back(header_parameter("Last-Event-ID", "Resumes after the event with that id."));
+      break;
+    default: break;
+  }
+}
+
+Json parameters_of(const RouteEntry& entry, Schemas& schemas) {
+  Json parameters = Json::array();
+  const Descriptor& type = *entry.method->input_type();
+  const bool in_query = entry.route.method() == "GET" || entry.route.method() == "DELETE";
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    if (is_in_path(entry, field)) {
+      parameters.push_back(
+          {{"name", field.name()}, {"in", "path"}, {"required", true}, {"schema", schemas.of_scalar(field)}});
+    } else if (in_query) {
+      parameters.push_back({{"name", field.json_name()}, {"in", "query"}, {"schema", schemas.of_scalar(field)}});
+    }
+  }
+  add_header_parameters(entry, parameters);
+  return parameters;
+}
+
+Json content(const char* media_type, const Json& schema) { return {{media_type, {{"schema", schema}}}}; }
+
+Json responses_of(const RouteEntry& entry, Schemas& schemas) {
+  const Descriptor& type = *entry.method->output_type();
+  const Json body = content("application/json", schemas.of(type));
+  Json responses = Json::object();
+  switch (entry.route.kind()) {
+    case v1::Route::CHANGE:
+      responses["200"] = {{"description", "The plan (dry_run)"}, {"content", body}};
+      responses["202"] = {{"description", "Accepted: the task, also at Location"},
+                          {"headers", {{"Location", {{"description", "The task"}, {"schema", {{"type", "string"}}}}}}},
+                          {"content", body}};
+      break;
+    case v1::Route::EVENTS:
+      responses["200"] = {{"description", "Events named change or resync; the data is a ChangeEvent"},
+                          {"content", content("text/event-stream", schemas.of(type))}};
+      break;
+    case v1::Route::SOCKET:
+      responses["101"] = {{"description", "A WebSocket; browsers give the token as subprotocol gantry.bearer.TOKEN"}};
+      break;
+    default:
+      if (type.field_count() == 0) {
+        responses["204"] = {{"description", "Done"}};
+      } else {
+        responses["200"] = {{"description", "Done"}, {"content", body}};
+      }
+  }
+  if (entry.route.kind() == v1::Route::READ) responses["304"] = {{"description", "As If-None-Match says"}};
+  responses["default"] = {{"$ref", "#/components/responses/Error"}};
+  return responses;
+}
+
+bool has_body(const RouteEntry& entry) {
+  if (entry.route.method() == "GET" || entry.route.method() == "DELETE") return false;
+  const Descriptor& type = *entry.method->input_type();
+  for (int i = 0; i < type.field_count(); ++i) {
+    if (!is_in_path(entry, *type.field(i))) return true;
+  }
+  return false;
+}
+
+Json operation_of(const RouteEntry& entry, Schemas& schemas) {
+  Json operation = {{"operationId", entry.rpc},
+                    {"summary", entry.route.summary()},
+                    {"tags", {entry.segments.at(2)}},
+                    {"parameters", parameters_of(entry, schemas)}};
+  if (entry.route.kind() == v1::Route::UPLOAD) {
+    operation["requestBody"] = {{"required", true}, {"content", content("application/octet-stream", Json::object())}};
+  } else if (has_body(entry)) {
+    operation["requestBody"] = {{"content", content("application/json", schemas.of(*entry.method->input_type()))}};
+  }
+  operation["responses"] = responses_of(entry, schemas);
+  if (entry.route.anonymous()) operation["security"] = Json::array();
+  return operation;
+}
+
+}  // namespace
+
+std::string make_openapi(const RouteTable& routes, const std::string& version) {
+  Schemas schemas;
+  std::set<std::string> paths_in_order;
+  for (const RouteEntry& entry : routes.entries()) paths_in_order.insert(entry.route.path());
+  Json paths = Json::object();
+  for (const std::string& path : paths_in_order) paths[path] = Json::object();
+  for (const RouteEntry& entry : routes.entries()) {
+    std::string method = entry.route.method();
+    std::transform(method.begin(), method.end(), method.begin(),
+                   [](char c) { return static_cast<char>(c - 'A' + 'a'); });
+    paths[entry.route.path()][method] = operation_of(entry, schemas);
+  }
+  const Json error = {{"description", "What failed, why, and what to do next"},
+                      {"content", content("application/json", schemas.of(*v1::ErrorAnswer::descriptor()))}};
+  const Json document = {
+      {"openapi", "3.1.0"},
+      {"info", {{"title", "Gantry"}, {"version", version}, {"description", kDescription}}},
+      {"paths", paths},
+      {"components",
+       {{"schemas", schemas.all()},
+        {"responses", {{"Error", error}}},
+        {"securitySchemes", {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}}}}}},
+      {"security", Json::array({{{"bearer", Json::array()}}})},
+  };
+  return document.dump() + "\n";
+}
+
+}  // namespace gantry::server
