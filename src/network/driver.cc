@@ -1,0 +1,239 @@
+#include "network/driver.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "base/id.h"
+#include "network/links.h"
+#include "network/names.h"
+#include "network/occupied.h"
+#include "network/ports.h"
+#include "network/rights.h"
+#include "network/rules.h"
+#include "runtime/process.h"
+
+namespace gantry::network {
+namespace {
+
+constexpr Milliseconds kNftMs = 30'000;
+
+// One transaction.
+Result<void> apply(const std::string& rules) {
+  const auto applied = runtime::run_process({.argv = {"nft", "-f", "-"}, .input = rules, .timeout_ms = kNftMs});
+  if (applied) return {};
+  Error error = applied.error();
+  error.summary = "cannot change the firewall: " + error.summary;
+  return fail(std::move(error));
+}
+
+NatPlan named_plan(const std::string& network_id) {
+  return {.network_id = network_id, .bridge = bridge_name(network_id), .subnet = {}, .gateway = {}, .domain = {}};
+}
+
+Result<void> check_bridge(const std::string& bridge, const v1::Network& network) {
+  if (is_interface_name(bridge) && is_bridge(bridge)) return {};
+  const bool other = is_interface_name(bridge) && link_exists(bridge);
+  return fail(other ? ErrorCode::conflict : ErrorCode::not_found,
+              "cannot use network \"" + network.meta().name() + "\" on this host",
+              other ? "\"" + bridge + "\" is not a bridge" : "there is no bridge \"" + bridge + "\"",
+              "make the bridge, or name another one in the network", other ? "not_a_bridge" : "no_such_bridge");
+}
+
+port::GuestNic guest_nic(const NicPlan& nic, const v1::VmNic& asked) {
+  port::GuestNic guest{.mac = nic.mac, .model = asked.model(), .tap = nic.tap, .forwards = {}, .ipv4 = {}};
+  if (nic.tap.empty()) guest.forwards.assign(asked.port_forwards().begin(), asked.port_forwards().end());
+  if (nic.ipv4) guest.ipv4 = model::format_ipv4(*nic.ipv4);
+  return guest;
+}
+
+}  // namespace
+
+Driver::Driver(std::string state_directory, DriverOptions options)
+    : state_directory_(std::move(state_directory)), options_(std::move(options)), nics_(state_directory_ + "/nics") {}
+
+// What was possible once is not asked again: each question runs a program.
+std::string Driver::reason_against(v1::NetworkSpec::Kind kind) {
+  if (kind == v1::NetworkSpec::USER || allowed_[kind]) return {};
+  if (!options_.may_change_host) return "gantryd was started with leave not to change this host's network";
+  std::string reason = why_not(kind);
+  allowed_[kind] = reason.empty();
+  return reason;
+}
+
+std::string Driver::directory_of(const std::string& network_id) const {
+  return state_directory_ + "/networks/" + network_id;
+}
+
+Dnsmasq Driver::dnsmasq_of(const NatPlan& plan) const {
+  return {plan, directory_of(plan.network_id), options_.resolv_file};
+}
+
+Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
+  if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
+  const auto kind = network.spec().kind();
+  if (std::string reason = reason_against(kind); !reason.empty()) {
+    return port::NetworkFacts{v1::NetworkSpec::USER, std::move(reason)};
+  }
+  if (kind == v1::NetworkSpec::BRIDGE) {
+    if (auto there = check_bridge(network.spec().bridge(), network); !there) return fail(there.error());
+  }
+  if (kind == v1::NetworkSpec::NAT) {
+    const auto plan = plan_nat(network);
+    if (!plan) return fail(plan.error());
+    if (auto ensured = ensure_nat(*plan); !ensured) return fail(ensured.error());
+  }
+  return port::NetworkFacts{kind, {}};
+}
+
+Result<void> Driver::ensure_nat(const NatPlan& plan) {
+  const bool fresh = !link_exists(plan.bridge);
+  auto built = build_nat(plan);
+  if (built) ensured_.insert_or_assign(plan.network_id, plan);
+  if (!built && fresh) {
+    ensured_.erase(plan.network_id);
+    // What failed is said; that the clearing fails too adds nothing.
+    if (auto cleared = tear_down(plan); !cleared) return built;
+  }
+  return built;
+}
+
+Result<void> Driver::build_nat(const NatPlan& plan) {
+  if (link_address(plan.bridge) != plan.gateway) {
+    const std::string what = "cannot make the network " + plan.network_id;
+    if (auto free = check_subnet_is_free(plan.subnet, plan.bridge, what); !free) return free;
+    if (auto made = make_bridge(plan.bridge, bridge_mac(plan.network_id)); !made) return made;
+    // The host must not be reached by link-local addresses that no rule of ours names.
+    if (auto set = set_sysctl("ipv6/conf/" + plan.bridge + "/disable_ipv6", "1", true); !set) return set;
+    if (auto given = set_link_address(plan.bridge, plan.gateway, plan.subnet); !given) return given;
+  }
+  std::string rules = network_rules(plan);
+  std::vector<NicPlan> attached = nics_.of_network(plan.network_id);
+  std::erase_if(attached, [&](const NicPlan& nic) { return nic.bridge != plan.bridge || !link_exists(nic.tap); });
+  for (const auto& nic : attached) rules += nic_rules(nic);
+  if (auto applied = apply(rules); !applied) return applied;
+  if (auto set = set_sysctl("ipv4/ip_forward", "1"); !set) return set;
+  if (auto set = set_sysctl("ipv4/conf/" + plan.bridge + "/route_localnet", "1"); !set) return set;
+  if (auto up = set_link_up(plan.bridge, true); !up) return up;
+  for (const auto& nic : attached) {
+    if (auto joined = add_bridge_port(plan.bridge, nic.tap); !joined) return joined;
+  }
+  return dnsmasq_of(plan).ensure(attached);
+}
+
+Result<void> Driver::tear_down(const NatPlan& plan) {
+  if (auto gone = dnsmasq_of(plan).destroy(); !gone) return gone;
+  if (auto gone = delete_bridge(plan.bridge); !gone) return gone;
+  return apply(network_removal(plan));
+}
+
+Result<void> Driver::remove_network(const v1::Network& network) {
+  const std::string& id = network.meta().id();
+  if (!is_id(id, "net")) return fail(ErrorCode::invalid_argument, "\"" + id + "\" is not the id of a network");
+  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (network.spec().kind() != v1::NetworkSpec::NAT) return {};
+  for (const auto& nic : nics_.of_network(id)) {
+    if (nic.tap.empty() || !link_exists(nic.tap)) continue;
+    return fail(ErrorCode::conflict, "cannot remove network \"" + network.meta().name() + "\"",
+                "VM " + nic.vm_id + " is attached to it", "delete that VM first", "network_in_use");
+  }
+  ensured_.erase(id);
+  if (!reason_against(v1::NetworkSpec::NAT).empty()) return {};
+  return tear_down(named_plan(id));
+}
+
+// Attaching is the time to notice what was lost of a network since it was ensured.
+Result<void> Driver::prepare(const NicPlan& nic, const v1::Network& network) {
+  if (nic.kind == v1::NetworkSpec::BRIDGE) return check_bridge(nic.bridge, network);
+  const auto plan = plan_nat(network);
+  if (!plan) return fail(plan.error());
+  if (ensured_.contains(nic.network_id) && link_address(plan->bridge) == plan->gateway &&
+      dnsmasq_of(*plan).is_running()) {
+    return {};
+  }
+  return ensure_nat(*plan);
+}
+
+Result<port::GuestNic> Driver::attach(const port::NicRequest& request) {
+  if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
+  const auto asked = request.network.spec().kind();
+  const auto nic = plan_nic(request, reason_against(asked).empty() ? asked : v1::NetworkSpec::USER);
+  if (!nic) return fail(nic.error());
+
+  std::vector<NicPlan> others;
+  for (const auto& [key, other] : nics_.all()) others.push_back(other);
+  if (auto free = check_ports_are_free(*nic, others); !free) return fail(free.error());
+  if (!nic->tap.empty()) {
+    if (auto prepared = prepare(*nic, request.network); !prepared) return fail(prepared.error());
+  }
+  const NicPlan* stored = nics_.find(nic->vm_id, nic->index);
+  std::optional<NicPlan> before = stored == nullptr ? std::nullopt : std::optional<NicPlan>(*stored);
+  if (before && before->network_id != nic->network_id) {
+    if (auto gone = take_away({*before}); !gone) return fail(gone.error());
+    before.reset();
+  }
+  // The record comes first: whatever happens now, detach knows what there may be.
+  if (auto recorded = nics_.put(*nic); !recorded) return fail(recorded.error());
+  if (nic->tap.empty()) return guest_nic(*nic, request.nic);
+  auto attached = put(*nic, before ? &*before : nullptr);
+  if (attached) return guest_nic(*nic, request.nic);
+  if (auto undone = take_away({*nic}); !undone) {
+    attached.error().cause += "; what was begun could not be undone: " + undone.error().to_text();
+  }
+  return fail(attached.error());
+}
+
+// The tap joins the bridge when its guard stands.
+Result<void> Driver::put(const NicPlan& nic, const NicPlan* before) {
+  if (auto made = make_tap(nic.tap, nic.uid); !made) return made;
+  if (auto set = set_sysctl("ipv6/conf/" + nic.tap + "/disable_ipv6", "1", true); !set) return set;
+  const auto mtu = link_mtu(nic.bridge);
+  if (!mtu) return fail(mtu.error());
+  if (auto set = set_link_mtu(nic.tap, *mtu); !set) return set;
+  const bool other_rules = before != nullptr && !before->tap.empty() && *before != nic;
+  if (auto applied = apply((other_rules ? nic_removal(*before) : "") + nic_rules(nic)); !applied) return applied;
+  if (auto joined = add_bridge_port(nic.bridge, nic.tap); !joined) return joined;
+  if (auto up = set_link_up(nic.tap, true); !up) return up;
+  if (nic.kind != v1::NetworkSpec::NAT) return {};
+  return dnsmasq_of(ensured_.at(nic.network_id)).add(nic);
+}
+
+Result<void> Driver::take_away(const std::vector<NicPlan>& nics) {
+  std::string rules;
+  for (const auto& nic : nics) {
+    if (nic.tap.empty()) continue;
+    if (auto gone = delete_tap(nic.tap); !gone) return gone;
+    rules += nic_removal(nic);
+    if (nic.kind == v1::NetworkSpec::NAT) dnsmasq_of(named_plan(nic.network_id)).remove(nic);
+  }
+  const bool last = std::all_of(nics_.all().begin(), nics_.all().end(), [&](const auto& entry) {
+    return entry.second.tap.empty() || std::find(nics.begin(), nics.end(), entry.second) != nics.end();
+  });
+  if (!rules.empty()) {
+    if (auto applied = apply(rules + (last ? guard_removal() : "")); !applied) return applied;
+  }
+  for (const auto& nic : nics) nics_.erase(nic);
+  return {};
+}
+
+Result<void> Driver::detach(const std::string& vm_id) {
+  if (!is_id(vm_id, "vm")) return fail(ErrorCode::invalid_argument, "\"" + vm_id + "\" is not the id of a VM");
+  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto gone = take_away(nics_.of_vm(vm_id)); !gone) return gone;
+  // Taps of a lost record.
+  for (const auto& name : link_names()) {
+    if (!is_tap_of(name, vm_id)) continue;
+    if (auto gone = delete_tap(name); !gone) return gone;
+  }
+  return {};
+}
+
+void Driver::revive() {
+  for (const auto& [id, plan] : ensured_) {
+    if (link_address(plan.bridge) != plan.gateway || dnsmasq_of(plan).is_running()) continue;
+    // Failing here is seen at the next ensure_network or attach, which reports it.
+    static_cast<void>(dnsmasq_of(plan).ensure(nics_.of_network(id)));
+  }
+}
+
+}  // namespace gantry::network

@@ -1,0 +1,62 @@
+// The work behind HostNetwork, done at once in the calling thread.
+//
+// What runs: for a NAT network a bridge with the first address of its subnet, its nft table and its dnsmasq; for each
+// NIC a tap, its nft chain, its lines for dnsmasq and a record (nic_store.h). Guests of a NAT network reach each other,
+// the outside by address translation, and of the host itself only DHCP, DNS and ping; nobody reaches them but the host
+// and by port forwards. `ip_forward` is switched on and stays on.
+//
+// For one thread at a time.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "network/dnsmasq.h"
+#include "network/nic_store.h"
+#include "port/network.h"
+
+namespace gantry::network {
+
+struct DriverOptions {
+  // False: every network is in user mode, and the host is left as it is.
+  bool may_change_host = true;
+  // The host's resolvers; empty: /etc/resolv.conf.
+  std::string resolv_file = {};
+};
+
+class Driver {
+ public:
+  // `state_directory` and those above it must let everybody enter (mode o+x): dnsmasq reads its files there.
+  Driver(std::string state_directory, DriverOptions options);
+
+  // conflict "subnet_in_use", not_found "no_such_bridge", "dns_port_in_use"...
+  Result<port::NetworkFacts> ensure_network(const v1::Network& network);
+  // conflict "network_in_use" while NICs are attached.
+  Result<void> remove_network(const v1::Network& network);
+  // conflict "port_in_use", "address_not_here"; what ensure_network says.
+  Result<port::GuestNic> attach(const port::NicRequest& request);
+  Result<void> detach(const std::string& vm_id);
+  // Starts what died of the networks ensured so far.
+  void revive();
+
+ private:
+  // Empty when that kind can be had.
+  std::string reason_against(v1::NetworkSpec::Kind kind);
+  [[nodiscard]] std::string directory_of(const std::string& network_id) const;
+  [[nodiscard]] Dnsmasq dnsmasq_of(const NatPlan& plan) const;
+  Result<void> ensure_nat(const NatPlan& plan);
+  Result<void> build_nat(const NatPlan& plan);
+  Result<void> tear_down(const NatPlan& plan);
+  Result<void> prepare(const NicPlan& nic, const v1::Network& network);
+  Result<void> put(const NicPlan& nic, const NicPlan* before);
+  Result<void> take_away(const std::vector<NicPlan>& nics);
+
+  std::string state_directory_;
+  DriverOptions options_;
+  NicStore nics_;
+  std::map<std::string, NatPlan> ensured_;
+  std::map<v1::NetworkSpec::Kind, bool> allowed_;
+};
+
+}  // namespace gantry::network

@@ -1,0 +1,31 @@
+// Names that reach the kernel, nft and dnsmasq. Everything is made here from ids, or checked here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gantry::network {
+
+// "gn-" and the letters of the network's id: 15 bytes, as many as Linux takes. Also the name of its nft table.
+// `network_id` has the form of an id.
+std::string bridge_name(std::string_view network_id);
+
+// The bridge's own MAC address, always the same for a network, so that guests do not lose their gateway.
+std::string bridge_mac(std::string_view network_id);
+
+inline constexpr std::uint32_t kNicsMax = 32;
+// "gt", the letters of the VM's id and one for `index` (below kNicsMax). Also the name of its nft chain.
+std::string tap_name(std::string_view vm_id, std::uint32_t index);
+// Whether `name` is a tap of that VM.
+bool is_tap_of(std::string_view name, std::string_view vm_id);
+
+// 1 to 15 of the letters that interface names have here: a-z, A-Z, 0-9, "-", "_" and "."; not "." or "..".
+bool is_interface_name(std::string_view name);
+// One label of a host name (RFC 1123), lower case.
+bool is_dns_label(std::string_view label);
+// Labels with dots between them, at most 253 bytes.
+bool is_dns_name(std::string_view name);
+
+}  // namespace gantry::network

@@ -1,0 +1,178 @@
+#include "network/nic_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "base/id.h"
+#include "base/unique_fd.h"
+#include "model/mac.h"
+#include "network/names.h"
+#include "runtime/files.h"
+
+namespace gantry::network {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr mode_t kReadableByAll = 0644;
+
+std::string key_of(const std::string& vm_id, std::uint32_t index) { return vm_id + "." + std::to_string(index); }
+
+std::string text_of(const Json& json, const char* name) { return json.value(name, std::string()); }
+
+bool decode_forwards(const Json& json, NicPlan& nic) {
+  for (const auto& one : json.value("forwards", Json::array())) {
+    Forward forward;
+    const auto address = model::parse_ipv4(text_of(one, "host_address"));
+    const auto host_port = one.value("host_port", std::uint64_t{0});
+    const auto guest_port = one.value("guest_port", std::uint64_t{0});
+    if (!address || host_port == 0 || host_port > 65535 || guest_port == 0 || guest_port > 65535) return false;
+    forward.udp = one.value("udp", false);
+    forward.host_address = *address;
+    forward.host_port = static_cast<std::uint16_t>(host_port);
+    forward.guest_port = static_cast<std::uint16_t>(guest_port);
+    nic.forwards.push_back(forward);
+  }
+  return true;
+}
+
+bool decode_place(const Json& json, NicPlan& nic) {
+  const std::string kind = text_of(json, "kind");
+  nic.kind = kind == "nat" ? v1::NetworkSpec::NAT : kind == "bridge" ? v1::NetworkSpec::BRIDGE : v1::NetworkSpec::USER;
+  if (nic.kind == v1::NetworkSpec::USER) return true;
+  nic.tap = tap_name(nic.vm_id, nic.index);
+  nic.bridge = nic.kind == v1::NetworkSpec::NAT ? bridge_name(nic.network_id) : text_of(json, "bridge");
+  const auto address = model::parse_ipv4(text_of(json, "ipv4"));
+  if (address) nic.ipv4 = *address;
+  return is_interface_name(nic.bridge) && (address || nic.kind == v1::NetworkSpec::BRIDGE);
+}
+
+bool decode(const Json& json, NicPlan& nic) {
+  nic.vm_id = text_of(json, "vm_id");
+  nic.network_id = text_of(json, "network_id");
+  nic.vm_name = text_of(json, "vm_name");
+  nic.domain = text_of(json, "domain");
+  const auto index = json.value("index", std::uint64_t{kNicsMax});
+  const auto mac = model::parse_mac(text_of(json, "mac"));
+  if (!is_id(nic.vm_id, "vm") || !is_id(nic.network_id, "net") || index >= kNicsMax || !mac) return false;
+  if (!is_dns_name(nic.domain) || (!nic.vm_name.empty() && !is_dns_label(nic.vm_name))) return false;
+  nic.index = static_cast<std::uint32_t>(index);
+  nic.mac = *mac;
+  nic.uid = json.value("uid", std::uint32_t{0});
+  nic.allow_spoofing = json.value("allow_spoofing", false);
+  return decode_place(json, nic) && decode_forwards(json, nic);
+}
+
+}  // namespace
+
+std::string encode_nic(const NicPlan& nic) {
+  const char* kind = nic.kind == v1::NetworkSpec::NAT ? "nat" : nic.kind == v1::NetworkSpec::BRIDGE ? "bridge" : "user";
+  Json forwards = Json::array();
+  for (const auto& forward : nic.forwards) {
+    forwards.push_back({{"udp", forward.udp},
+                        {"host_address", model::format_ipv4(forward.host_address)},
+                        {"host_port", forward.host_port},
+                        {"guest_port", forward.guest_port}});
+  }
+  const Json json = {{"vm_id", nic.vm_id},
+                     {"vm_name", nic.vm_name},
+                     {"index", nic.index},
+                     {"uid", nic.uid},
+                     {"network_id", nic.network_id},
+                     {"kind", kind},
+                     {"bridge", nic.bridge},
+                     {"mac", nic.mac},
+                     {"ipv4", nic.ipv4 ? model::format_ipv4(*nic.ipv4) : ""},
+                     {"domain", nic.domain},
+                     {"allow_spoofing", nic.allow_spoofing},
+                     {"forwards", forwards}};
+  return json.dump();
+}
+
+Result<NicPlan> decode_nic(std::string_view text) {
+  const auto damaged = [] { return fail(ErrorCode::corrupt, "the record of a network card is damaged"); };
+  try {
+    const Json json = Json::parse(text);
+    NicPlan nic;
+    if (!json.is_object() || !decode(json, nic)) return damaged();
+    return nic;
+  } catch (const Json::exception&) {
+    return damaged();
+  }
+}
+
+Result<void> replace_file(const std::string& path, std::string_view content) {
+  const std::filesystem::path whole(path);
+  const std::string fresh = (whole.parent_path() / ("." + whole.filename().string())).string();
+  const UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kReadableByAll));
+  if (!file.valid()) return fail(runtime::errno_error("cannot make " + fresh, errno));
+  const ssize_t written = ::write(file.get(), content.data(), content.size());
+  if (written < 0 || static_cast<std::size_t>(written) != content.size() || ::fchmod(file.get(), kReadableByAll) != 0 ||
+      ::rename(fresh.c_str(), path.c_str()) != 0) {
+    const Error error = runtime::errno_error("cannot write " + path, errno == 0 ? ENOSPC : errno);
+    ::unlink(fresh.c_str());
+    return fail(error);
+  }
+  return {};
+}
+
+Result<void> NicStore::load() {
+  if (loaded_) return {};
+  if (auto made = runtime::make_directories(directory_, 0700); !made) return made;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
+    const auto text = runtime::read_file(entry.path().string());
+    if (!text) return fail(text.error());
+    const auto nic = decode_nic(*text);
+    if (nic && key_of(nic->vm_id, nic->index) == entry.path().filename().string()) {
+      nics_.insert_or_assign(entry.path().filename().string(), *nic);
+    } else {
+      ::unlink(entry.path().c_str());
+    }
+  }
+  if (error) return fail(runtime::errno_error("cannot read " + directory_, error.value()));
+  loaded_ = true;
+  return {};
+}
+
+Result<void> NicStore::put(const NicPlan& nic) {
+  const std::string key = key_of(nic.vm_id, nic.index);
+  if (auto written = replace_file(path_of(key), encode_nic(nic)); !written) return written;
+  nics_.insert_or_assign(key, nic);
+  return {};
+}
+
+void NicStore::erase(const NicPlan& nic) {
+  const std::string key = key_of(nic.vm_id, nic.index);
+  ::unlink(path_of(key).c_str());
+  nics_.erase(key);
+}
+
+std::vector<NicPlan> NicStore::of_vm(const std::string& vm_id) const {
+  std::vector<NicPlan> found;
+  for (const auto& [key, nic] : nics_) {
+    if (nic.vm_id == vm_id) found.push_back(nic);
+  }
+  return found;
+}
+
+std::vector<NicPlan> NicStore::of_network(const std::string& network_id) const {
+  std::vector<NicPlan> found;
+  for (const auto& [key, nic] : nics_) {
+    if (nic.network_id == network_id) found.push_back(nic);
+  }
+  return found;
+}
+
+const NicPlan* NicStore::find(const std::string& vm_id, std::uint32_t index) const {
+  const auto found = nics_.find(key_of(vm_id, index));
+  return found == nics_.end() ? nullptr : &found->second;
+}
+
+}  // namespace gantry::network
