@@ -1,0 +1,45 @@
+// What QEMU is started with: a pure function of the guest's definition. Text that users or guests choose reaches QEMU
+// only inside JSON strings, as whole arguments, or checked; it can never add an option.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "port/hypervisor.h"
+
+namespace gantry::qemu {
+
+// Descriptors as QEMU will have them. The sockets listen already, so nobody ever waits for QEMU to make them.
+struct GuestDescriptors {
+  int qmp = -1;
+  // A second control socket, for the sentinel.
+  int sentinel = -1;
+  int serial = -1;
+  int agent = -1;
+  // One for each NIC with a tap, in the NICs' order.
+  std::vector<int> taps;
+};
+
+struct CommandLineRequest {
+  port::GuestDefinition guest;
+  std::string emulator;
+  bool kvm = false;
+  GuestDescriptors descriptors;
+  // What the serial port says is appended to it.
+  std::string console_log;
+  std::string vnc_socket;
+  // UEFI: the firmware's code and this guest's own copy of its variables.
+  std::string firmware_code;
+  std::string firmware_variables;
+  // For each disk whether its file system does direct I/O.
+  std::vector<bool> direct_io;
+};
+
+Result<std::vector<std::string>> make_command_line(const CommandLineRequest& request);
+
+// The guest's SMBIOS UUID: always the same for one VM.
+std::string guest_uuid(std::string_view vm_id);
+
+}  // namespace gantry::qemu

@@ -1,0 +1,221 @@
+#include "qemu/engine.h"
+
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "qemu/cgroup.h"
+#include "qemu/command_line.h"
+#include "qemu/event_io.h"
+#include "qemu/exit_cause.h"
+#include "qemu/guest_directory.h"
+#include "qemu/launcher.h"
+#include "qemu/process_facts.h"
+#include "runtime/files.h"
+
+namespace gantry::qemu {
+namespace {
+
+constexpr std::size_t kConsoleTail = 64U << 10U;
+
+// Opened by us, so that the guest's user needs no right on /dev/net/tun. EBUSY: another QEMU has it.
+Result<UniqueFd> open_tap(const std::string& name) {
+  UniqueFd tap(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!tap.valid()) return fail(runtime::errno_error("cannot open /dev/net/tun", errno));
+  ifreq request{};
+  if (name.size() >= sizeof request.ifr_name) return fail(ErrorCode::invalid_argument, "no tap can be named " + name);
+  std::copy(name.begin(), name.end(), request.ifr_name);
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(tap.get(), TUNSETIFF, &request) != 0) {
+    return fail(runtime::errno_error("cannot open the tap " + name, errno));
+  }
+  return tap;
+}
+
+bool does_direct_io(const std::string& path) {
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)).valid();
+}
+
+// The group that may use KVM where not everybody may.
+std::uint32_t kvm_group(const EngineOptions& options) {
+  struct stat facts {};
+  if (options.accelerator != "kvm" || ::stat("/dev/kvm", &facts) != 0) return 0;
+  return (facts.st_mode & 0006U) == 0006U ? 0 : facts.st_gid;
+}
+
+struct Prepared {
+  LaunchRequest launch;
+  UniqueFd qmp;
+  UniqueFd serial;
+};
+
+// Makes a listening socket, keeps it for QEMU and answers its number there.
+Result<int> add_socket(Prepared& prepared, const std::string& path) {
+  auto socket = listen_unix(path);
+  if (!socket) return fail(socket.error());
+  prepared.launch.descriptors.push_back(std::move(*socket));
+  return kFirstDescriptor + static_cast<int>(prepared.launch.descriptors.size()) - 1;
+}
+
+Result<void> add_sockets(Prepared& prepared, const GuestDirectory& directory, GuestDescriptors& descriptors) {
+  const std::pair<std::string, int*> sockets[] = {{directory.qmp_socket(), &descriptors.qmp},
+                                                  {directory.sentinel_socket(), &descriptors.sentinel},
+                                                  {directory.serial_socket(), &descriptors.serial},
+                                                  {directory.agent_socket(), &descriptors.agent}};
+  for (const auto& [path, number] : sockets) {
+    auto added = add_socket(prepared, path);
+    if (!added) return fail(added.error());
+    *number = *added;
+  }
+  auto qmp = connect_unix(directory.qmp_socket());
+  auto serial = connect_unix(directory.serial_socket());
+  if (!qmp || !serial) return fail(qmp ? serial.error() : qmp.error());
+  prepared.qmp = std::move(*qmp);
+  prepared.serial = std::move(*serial);
+  return {};
+}
+
+Result<void> add_taps(Prepared& prepared, const port::GuestDefinition& guest, GuestDescriptors& descriptors) {
+  for (const auto& nic : guest.nics) {
+    if (nic.tap.empty()) continue;
+    auto tap = open_tap(nic.tap);
+    if (!tap) return fail(tap.error());
+    prepared.launch.descriptors.push_back(std::move(*tap));
+    descriptors.taps.push_back(kFirstDescriptor + static_cast<int>(prepared.launch.descriptors.size()) - 1);
+  }
+  return {};
+}
+
+Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& directory,
+                         const port::GuestDefinition& guest) {
+  if (auto made = directory.prepare(guest.uid); !made) return fail(made.error());
+  if (guest.uefi) {
+    if (auto made = directory.prepare_firmware(options.firmware_variables, guest.uid); !made) return fail(made.error());
+  }
+  Prepared prepared;
+  CommandLineRequest request;
+  request.guest = guest;
+  request.emulator = options.emulator;
+  request.kvm = options.accelerator == "kvm";
+  request.console_log = directory.console_log();
+  request.vnc_socket = directory.vnc_socket();
+  request.firmware_code = options.firmware_code;
+  request.firmware_variables = directory.firmware_variables();
+  for (const auto& disk : guest.disks) request.direct_io.push_back(does_direct_io(disk.path));
+  if (auto added = add_sockets(prepared, directory, request.descriptors); !added) return fail(added.error());
+  if (auto added = add_taps(prepared, guest, request.descriptors); !added) return fail(added.error());
+  auto arguments = make_command_line(request);
+  if (!arguments) return fail(arguments.error());
+  prepared.launch.argv = std::move(*arguments);
+  prepared.launch.error_output = UniqueFd(::open(directory.error_log().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  prepared.launch.uid = guest.uid;
+  prepared.launch.extra_group = kvm_group(options);
+  return prepared;
+}
+
+// The process is in its cgroup and written down before it becomes QEMU.
+Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, const port::GuestDefinition& guest,
+                     LaunchRequest launch, GuestRecord& record) {
+  auto process = GatedProcess::make(std::move(launch));
+  if (!process) return fail(process.error());
+  // Where no group can be made (the host's facts say why) the guest runs without.
+  if (engine.cgroups.make_for_guest(guest.vm_id, guest.cpus, guest.memory_mib)) {
+    if (auto joined = engine.cgroups.join(guest.vm_id, process->pid()); !joined) return fail(joined.error());
+  }
+  const auto facts = process_facts(process->pid());
+  if (!facts) return fail(ErrorCode::internal, "cannot see the QEMU process in /proc");
+  record.pid = process->pid();
+  record.pid_start_ticks = facts->start_ticks;
+  record.machine_boot_id = machine_boot_id();
+  if (auto saved = directory.save(record); !saved) return fail(saved.error());
+  if (auto released = process->release(); !released) return fail(released.error());
+  return process->take_pidfd();
+}
+
+bool lives(const GuestRecord& record, const UniqueFd& pidfd) {
+  if (!pidfd.valid() || record.machine_boot_id != machine_boot_id()) return false;
+  // Asked after the pidfd was opened, so that both speak of the same process.
+  const auto facts = process_facts(record.pid);
+  return facts && facts->start_ticks == record.pid_start_ticks && facts->state != 'Z' && facts->state != 'X';
+}
+
+}  // namespace
+
+Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const Now& now) {
+  const GuestDirectory directory(engine.options.state_directory, guest.vm_id);
+  // QEMU's user passes through it.
+  if (auto made = runtime::make_directories(engine.options.state_directory + "/vms", 0711); !made) {
+    return fail(made.error());
+  }
+  if (auto made = runtime::make_directories(directory.file(""), 0711); !made) return fail(made.error());
+  auto lock = directory.lock();
+  if (!lock) return fail(lock.error());
+  auto prepared = prepare(engine.options, directory, guest);
+  if (!prepared) return fail(prepared.error());
+  prepared->launch.descriptors.push_back(std::move(*lock));
+
+  GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
+  record.accelerator = engine.options.accelerator;
+  record.started_unix_ms = now.unix_ms;
+  if (const auto before = directory.load()) record.reset_id = before->reset_id;
+  auto pidfd = run(engine, directory, guest, std::move(prepared->launch), record);
+  if (!pidfd) {
+    // The next attempt uses it again.
+    [[maybe_unused]] const auto removed = engine.cgroups.remove(guest.vm_id);
+    return fail(pidfd.error());
+  }
+  return GuestProcess{std::move(record), std::move(*pidfd), std::move(prepared->qmp), std::move(prepared->serial)};
+}
+
+FoundGuest find_guest(const Engine& engine, const std::string& vm_id, const Now& now) {
+  const GuestDirectory directory(engine.options.state_directory, vm_id);
+  FoundGuest found;
+  auto record = directory.load();
+  // Without a (readable) record nothing is known of it; its lock still prevents a second process.
+  if (!record || record->vm_id != vm_id) return found;
+  found.record = std::move(*record);
+  if (found.record->phase == GuestRecord::Phase::ended) return found;
+  auto pidfd = open_pidfd(found.record->pid);
+  if (pidfd && lives(*found.record, *pidfd)) {
+    directory.trim_logs();
+    found.console_tail = directory.console_tail(kConsoleTail);
+    if (auto qmp = connect_unix(directory.qmp_socket())) found.qmp = std::move(*qmp);
+    if (auto serial = connect_unix(directory.serial_socket())) found.serial = std::move(*serial);
+    found.pidfd = std::move(*pidfd);
+    return found;
+  }
+  const bool began = found.record->phase != GuestRecord::Phase::starting || found.record->forced ||
+                     tells_of_running(directory.error_output());
+  if (began) {
+    found.record = settle_exit(engine, std::move(*found.record), UniqueFd(), now);
+  } else {
+    std::remove(directory.file("record.json").c_str());
+    found.record.reset();
+  }
+  return found;
+}
+
+GuestRecord settle_exit(const Engine& engine, GuestRecord record, const UniqueFd& pidfd, const Now& now) {
+  const GuestDirectory directory(engine.options.state_directory, record.vm_id);
+  ExitEvidence evidence{.error_output = directory.error_output(), .forced = record.forced};
+  evidence.ran = record.phase != GuestRecord::Phase::starting;
+  if (pidfd.valid()) evidence.wait_status = reap(pidfd);
+  record.exit = judge_exit(evidence);
+  record.exit.set_boot_id(record.boot_id);
+  record.exit.mutable_at()->set_seconds(now.unix_ms / 1000);
+  record.phase = GuestRecord::Phase::ended;
+  // If it cannot be written now, the next agent finds the same evidence; a cgroup left over is used again.
+  [[maybe_unused]] const auto saved = directory.save(record);
+  [[maybe_unused]] const auto removed = engine.cgroups.remove(record.vm_id);
+  return record;
+}
+
+}  // namespace gantry::qemu

@@ -1,0 +1,315 @@
+#include "qemu/guest.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include <utility>
+
+#include "qemu/cgroup.h"
+#include "qemu/console_hub.h"
+#include "qemu/guest_directory.h"
+#include "qemu/process_facts.h"
+#include "runtime/event_loop.h"
+#include "runtime/worker_pool.h"
+
+namespace gantry::qemu {
+namespace {
+
+// How long QEMU has to flush and go by itself.
+constexpr Milliseconds kQuitTimeoutMs = 2'000;
+// After SIGKILL; longer only when a disk hangs in the kernel.
+constexpr Milliseconds kKillTimeoutMs = 30'000;
+
+Error start_error(const std::string& vm_id, std::string cause) {
+  return {ErrorCode::unavailable, "QEMU could not start virtual machine " + vm_id, std::move(cause),
+          "put right what it says and start it again", "start_failed"};
+}
+
+}  // namespace
+
+Guest::Guest(std::shared_ptr<const Engine> engine, std::string vm_id)
+    : engine_(std::move(engine)), vm_id_(std::move(vm_id)) {}
+
+Guest::~Guest() {
+  if (qmp_) qmp_->close();
+}
+
+void Guest::adopt(FoundGuest found, std::function<void()> done) {
+  record_ = std::move(found.record);
+  adopted_ = std::move(done);
+  if (!found.pidfd.valid()) {
+    publish();
+    answer_adoption();
+    return;
+  }
+  take_process(std::move(found.pidfd));
+  if (found.serial.valid()) attach_console(std::move(found.serial), std::move(found.console_tail));
+  if (found.qmp.valid()) {
+    open_qmp(std::move(found.qmp));
+    ask_status([this](const std::string& status) { take_status(status); });
+  } else {
+    reconnect();
+  }
+}
+
+void Guest::start(const port::GuestDefinition& guest, port::Done done) {
+  if (process_ != Process::none) {
+    const bool same = record_ && record_->boot_id == guest.boot_id && process_ == Process::alive;
+    if (same && record_->phase != GuestRecord::Phase::starting) {
+      done({});
+    } else {
+      done(fail(ErrorCode::conflict, "cannot start virtual machine " + vm_id_,
+                same ? "it is starting already" : "a process of another boot of it lives", "stop it first",
+                "guest_process_lives"));
+    }
+    return;
+  }
+  if (record_ && record_->boot_id == guest.boot_id) {
+    done(fail(ErrorCode::conflict, "cannot start virtual machine " + vm_id_, "this boot of it has ended already",
+              "start it anew", "boot_ended"));
+    return;
+  }
+  process_ = Process::launching;
+  starting_ = true;
+  start_error_.reset();
+  shutting_down_ = false;
+  paused_ = false;
+  operation_ = std::move(done);
+  GuestRecord record{.vm_id = vm_id_, .boot_id = guest.boot_id};
+  if (record_) record.reset_id = record_->reset_id;
+  record_ = std::move(record);
+  publish();
+  on_worker<Result<GuestProcess>>(
+      [engine = engine_, guest, now = engine_->loop.now()] { return launch_guest(*engine, guest, now); },
+      [this, guest](Result<GuestProcess> launched) { took_launched(std::move(launched), guest); });
+}
+
+void Guest::took_launched(Result<GuestProcess> launched, const port::GuestDefinition& guest) {
+  if (launched) {
+    record_ = launched->record;
+    take_process(std::move(launched->pidfd));
+    attach_console(std::move(launched->serial), {});
+    open_qmp(std::move(launched->qmp));
+    if (kills_.empty()) {
+      run_processors();
+    } else {
+      begin_kill();
+    }
+    return;
+  }
+  const Error why = launched.error();
+  record_->phase = GuestRecord::Phase::ended;
+  record_->boot_id = guest.boot_id;
+  record_->exit.set_reason(kills_.empty() ? v1::VmExit::START_FAILED : v1::VmExit::FORCED);
+  record_->exit.set_boot_id(guest.boot_id);
+  record_->exit.set_last_words(why.to_text());
+  record_->exit.mutable_at()->set_seconds(engine_->loop.now().unix_ms / 1000);
+  start_error_ = why;
+  process_ = Process::ending;
+  // A process that lives has a record of its own, which must stay.
+  if (why.reason == "guest_process_lives") {
+    exit_settled(*record_);
+    return;
+  }
+  save_record([this](const Result<void>&) { exit_settled(*record_); });
+}
+
+void Guest::take_process(UniqueFd pidfd) {
+  process_ = Process::alive;
+  pidfd_ = std::make_shared<UniqueFd>(std::move(pidfd));
+  UniqueFd watched(::fcntl(pidfd_->get(), F_DUPFD_CLOEXEC, 0));
+  exit_watch_ = watch_readable(engine_->loop, std::move(watched), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->process_ended();
+  });
+}
+
+void Guest::run_processors() {
+  command("cont", [this](const Result<std::string>& reply) {
+    if (reply) {
+      processors_run();
+    } else {
+      start_failed(reply.error());
+    }
+  });
+}
+
+void Guest::processors_run() {
+  record_->phase = GuestRecord::Phase::running;
+  paused_ = false;
+  // Not waited for: until it is written, QEMU's own words and state tell the same.
+  save_record([](const Result<void>&) {});
+  publish();
+  if (std::exchange(starting_, false)) answer_operation({});
+  answer_adoption();
+}
+
+void Guest::start_failed(const Error& why) {
+  if (process_ != Process::alive) return;
+  start_error_ = start_error(vm_id_, why.to_text());
+  force_end();
+}
+
+void Guest::kill(port::Done done) {
+  if (process_ == Process::none) {
+    done({});
+    return;
+  }
+  kills_.push_back(std::move(done));
+  answer_operation(fail(ErrorCode::cancelled, "virtual machine " + vm_id_ + " is being forced to end"));
+  // A launch under way looks for it at its end.
+  if (process_ == Process::alive) begin_kill();
+}
+
+void Guest::begin_kill() {
+  if (std::exchange(killing_, true)) return;
+  record_->forced = true;
+  save_record([this](const Result<void>&) {
+    if (process_ != Process::alive) return;
+    if (!qmp_) {
+      force_end();
+      return;
+    }
+    qmp_->execute("quit", {}, kQuitTimeoutMs, [weak = weak_from_this()](const Result<std::string>&) {
+      const auto self = weak.lock();
+      if (!self) return;
+      // Accepted or not: what is still there a little later goes the hard way.
+      self->engine_->loop.post_after(kQuitTimeoutMs, [weak] {
+        if (const auto guest = weak.lock(); guest && guest->killing_) guest->force_end();
+      });
+    });
+  });
+}
+
+void Guest::force_end() {
+  if (process_ != Process::alive) return;
+  send_signal(*pidfd_, SIGKILL);
+  engine_->loop.post_after(kKillTimeoutMs, [weak = weak_from_this(), pidfd = pidfd_] {
+    const auto self = weak.lock();
+    if (!self || self->pidfd_ != pidfd) return;
+    const auto late = fail(ErrorCode::timed_out, "the QEMU process of " + self->vm_id_ + " does not end",
+                           "the kernel waits for one of its disks", "see to the host's storage");
+    self->answer_kills(late);
+    self->answer_operation(late);
+  });
+}
+
+void Guest::process_ended() {
+  process_ = Process::ending;
+  exit_watch_.reset();
+  if (qmp_) std::exchange(qmp_, nullptr)->close();
+  on_worker<GuestRecord>([engine = engine_, record = *record_, pidfd = pidfd_,
+                          now = engine_->loop.now()] { return settle_exit(*engine, record, *pidfd, now); },
+                         [this](GuestRecord record) { exit_settled(std::move(record)); });
+}
+
+void Guest::exit_settled(GuestRecord record) {
+  record_ = std::move(record);
+  process_ = Process::none;
+  pidfd_.reset();
+  killing_ = false;
+  resetting_ = false;
+  facts_.Clear();
+  publish();
+  if (std::exchange(starting_, false)) {
+    if (!start_error_) start_error_ = start_error(vm_id_, {});
+    if (start_error_->reason == "start_failed") start_error_->cause = record_->exit.last_words();
+    answer_operation(fail(*start_error_));
+  } else {
+    answer_operation(fail(ErrorCode::conflict, "virtual machine " + vm_id_ + " has ended meanwhile"));
+  }
+  answer_kills({});
+  answer_adoption();
+}
+
+void Guest::forget(port::Done done) {
+  if (process_ != Process::none) {
+    done(fail(ErrorCode::conflict, "cannot forget virtual machine " + vm_id_, "it still has a process",
+              "stop it first"));
+    return;
+  }
+  process_ = Process::ending;
+  on_worker<Result<void>>(
+      [engine = engine_, vm_id = vm_id_]() -> Result<void> {
+        const GuestDirectory directory(engine->options.state_directory, vm_id);
+        const auto lock = directory.lock();
+        if (!lock && lock.error().code == ErrorCode::conflict) return fail(lock.error());
+        if (auto removed = directory.remove(); !removed) return removed;
+        return engine->cgroups.remove(vm_id);
+      },
+      [this, done = std::move(done)](const Result<void>& removed) {
+        process_ = Process::none;
+        if (removed) {
+          record_.reset();
+          publish();
+        }
+        done(removed);
+      });
+}
+
+void Guest::trim_logs() {
+  engine_->workers.submit(
+      [directory = GuestDirectory(engine_->options.state_directory, vm_id_)] { directory.trim_logs(); });
+}
+
+void Guest::attach_console(UniqueFd connected, std::string replay) {
+  engine_->consoles.attach(vm_id_, std::move(connected), std::move(replay), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->trim_logs();
+  });
+}
+
+port::GuestObservation Guest::observation() const {
+  using State = port::GuestObservation::State;
+  port::GuestObservation seen;
+  seen.vm_id = vm_id_;
+  if (!record_) return seen;
+  seen.boot_id = record_->boot_id;
+  seen.reset_id = record_->reset_id;
+  seen.accelerator = record_->accelerator;
+  seen.started_unix_ms = record_->started_unix_ms;
+  seen.guest = facts_;
+  if (process_ == Process::none) {
+    seen.state = State::ended;
+    seen.exit = record_->exit;
+  } else if (record_->phase == GuestRecord::Phase::starting) {
+    seen.state = State::starting;
+  } else {
+    seen.state = paused_ ? State::paused : State::running;
+  }
+  return seen;
+}
+
+void Guest::publish() {
+  if (engine_->observer) engine_->observer(observation());
+}
+
+void Guest::answer_operation(const Result<void>& answer) {
+  if (auto done = std::exchange(operation_, nullptr)) done(answer);
+}
+
+void Guest::answer_kills(const Result<void>& answer) {
+  for (const auto& done : std::exchange(kills_, {})) done(answer);
+}
+
+void Guest::answer_adoption() {
+  if (auto done = std::exchange(adopted_, nullptr)) done();
+}
+
+void Guest::save_record(std::function<void(Result<void>)> then) {
+  on_worker<Result<void>>([directory = GuestDirectory(engine_->options.state_directory, vm_id_),
+                           record = *record_] { return directory.save(record); },
+                          std::move(then));
+}
+
+void Guest::submit(std::function<std::function<void()>()> work) {
+  engine_->workers.submit([engine = engine_, work = std::move(work)] { engine->loop.post(work()); });
+}
+
+void Guest::next_job() {
+  job_runs_ = !jobs_.empty();
+  if (!job_runs_) return;
+  const auto job = std::move(jobs_.front());
+  jobs_.pop_front();
+  job();
+}
+
+}  // namespace gantry::qemu

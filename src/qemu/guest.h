@@ -1,0 +1,132 @@
+// One guest on this host: its process, its control connection, its record. It lives on the loop; blocking steps go to
+// the workers, one at a time. Letting go of it leaves QEMU running for the next agent to find.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "port/hypervisor.h"
+#include "qemu/engine.h"
+#include "qemu/event_io.h"
+#include "qemu/qmp_connection.h"
+
+namespace gantry::qemu {
+
+class Guest : public std::enable_shared_from_this<Guest> {
+ public:
+  Guest(std::shared_ptr<const Engine> engine, std::string vm_id);
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+  ~Guest();
+
+  // Takes up what was found; a start or a reset that was interrupted is finished. Its state was told when `done`.
+  void adopt(FoundGuest found, std::function<void()> done);
+
+  // As in port::Hypervisor.
+  void start(const port::GuestDefinition& guest, port::Done done);
+  void power_down(port::Done done);
+  void kill(port::Done done);
+  void pause(port::Done done);
+  void resume(port::Done done);
+  void reset(const std::string& reset_id, port::Done done);
+  void forget(port::Done done);
+
+  [[nodiscard]] port::GuestObservation observation() const;
+  // Nothing of it is on this host.
+  [[nodiscard]] bool absent() const { return process_ == Process::none && !record_; }
+  // Keeps its logs small.
+  void trim_logs();
+
+ private:
+  enum class Process {
+    none,
+    launching,
+    alive,
+    ending,  // it is gone, its exit is being recorded
+  };
+  using Reply = std::function<void(Result<std::string>)>;
+
+  void took_launched(Result<GuestProcess> launched, const port::GuestDefinition& guest);
+  void take_process(UniqueFd pidfd);
+  void run_processors();
+  void processors_run();
+  void start_failed(const Error& why);
+
+  void open_qmp(UniqueFd connected);
+  void reconnect();
+  void ask_status(std::function<void(const std::string& status)> then);
+  void take_status(const std::string& status);
+  void take_event(const QmpEvent& event);
+  void command(const char* name, Reply reply);
+  // Fails when the guest does not run (paused is fine).
+  Result<void> check_runs(const char* wish) const;
+
+  void begin_kill();
+  void force_end();
+  void process_ended();
+  void exit_settled(GuestRecord record);
+  void answer_kills(const Result<void>& answer);
+
+  void begin_reset();
+  void continue_reset(const std::string& status);
+  void reset_happened();
+  void end_reset(const std::string& status);
+  void reset_done(const Result<void>& answer);
+
+  void attach_console(UniqueFd connected, std::string replay);
+  void save_record(std::function<void(Result<void>)> then);
+  void publish();
+  void answer_operation(const Result<void>& answer);
+  void answer_adoption();
+
+  // Runs `job` on a worker, after those before it, then `then` here with its answer; drops the answer if this is gone.
+  template <class T>
+  void on_worker(std::function<T()> job, std::function<void(T)> then) {
+    jobs_.push_back([this, job = std::move(job), then = std::move(then)] {
+      submit([weak = weak_from_this(), job, then]() -> std::function<void()> {
+        const auto answer = std::make_shared<T>(job());
+        return [weak, answer, then] {
+          const auto self = weak.lock();
+          if (!self) return;
+          then(std::move(*answer));
+          self->next_job();
+        };
+      });
+    });
+    if (!job_runs_) next_job();
+  }
+  void submit(std::function<std::function<void()>()> work);
+  void next_job();
+
+  std::shared_ptr<const Engine> engine_;
+  std::string vm_id_;
+  Process process_ = Process::none;
+  std::optional<GuestRecord> record_;
+  bool paused_ = false;
+  // QEMU said that it ends; what its processors do meanwhile means nothing.
+  bool shutting_down_ = false;
+  std::shared_ptr<UniqueFd> pidfd_;
+  std::unique_ptr<ReadableWatch> exit_watch_;
+  std::shared_ptr<QmpConnection> qmp_;
+  v1::GuestFacts facts_;
+
+  // The start, reset... under way.
+  port::Done operation_;
+  bool starting_ = false;
+  bool resetting_ = false;
+  // system_reset was accepted and its RESET event is awaited.
+  bool reset_event_due_ = false;
+  std::optional<Error> start_error_;
+  std::vector<port::Done> kills_;
+  bool killing_ = false;
+  std::function<void()> adopted_;
+
+  std::deque<std::function<void()>> jobs_;
+  bool job_runs_ = false;
+};
+
+}  // namespace gantry::qemu

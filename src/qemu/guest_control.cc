@@ -1,0 +1,268 @@
+// The part of Guest that speaks with a running QEMU.
+#include <utility>
+
+#include "qemu/command_line.h"
+#include "qemu/guest.h"
+#include "qemu/guest_directory.h"
+#include "runtime/event_loop.h"
+
+namespace gantry::qemu {
+namespace {
+
+// A command may wait for the guest's disks.
+constexpr Milliseconds kCommandTimeoutMs = 30'000;
+constexpr Milliseconds kReconnectMs = 1'000;
+constexpr Milliseconds kResetTimeoutMs = 10'000;
+
+}  // namespace
+
+void Guest::open_qmp(UniqueFd connected) {
+  qmp_ = QmpConnection::open(engine_->loop, std::move(connected),
+                             {.on_event =
+                                  [weak = weak_from_this()](const QmpEvent& event) {
+                                    if (const auto self = weak.lock()) self->take_event(event);
+                                  },
+                              .on_closed =
+                                  [weak = weak_from_this()](const Error&) {
+                                    const auto self = weak.lock();
+                                    if (!self) return;
+                                    self->qmp_.reset();
+                                    // The usual cause is that QEMU ends, which its pidfd tells.
+                                    if (!self->starting_) self->reconnect();
+                                  }});
+}
+
+void Guest::reconnect() {
+  engine_->loop.post_after(kReconnectMs, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->process_ != Process::alive || self->qmp_) return;
+    self->on_worker<Result<UniqueFd>>(
+        [path = GuestDirectory(self->engine_->options.state_directory, self->vm_id_).qmp_socket()] {
+          return connect_unix(path);
+        },
+        [guest = self.get()](Result<UniqueFd> connected) {
+          if (guest->process_ != Process::alive || guest->qmp_) return;
+          if (!connected) {
+            guest->reconnect();
+            return;
+          }
+          guest->open_qmp(std::move(*connected));
+          guest->ask_status([guest](const std::string& status) { guest->take_status(status); });
+        });
+  });
+}
+
+void Guest::command(const char* name, Reply reply) {
+  if (!qmp_) {
+    reply(fail(ErrorCode::unavailable, "cannot reach the QEMU process of virtual machine " + vm_id_,
+               "its control connection is being opened again", "try again in a few seconds"));
+    return;
+  }
+  qmp_->execute(name, {}, kCommandTimeoutMs,
+                [weak = weak_from_this(), reply = std::move(reply)](const Result<std::string>& answer) {
+                  if (const auto self = weak.lock()) reply(answer);
+                });
+}
+
+void Guest::ask_status(std::function<void(const std::string& status)> then) {
+  // That the process is ours was seen by its lock, number and start; this asks the one at the socket who it is.
+  command("query-uuid", [this](const Result<std::string>& reply) {
+    if (reply && json_member(*reply, "UUID") != guest_uuid(vm_id_) && qmp_) std::exchange(qmp_, nullptr)->close();
+  });
+  command("query-status", [this, then = std::move(then)](const Result<std::string>& reply) {
+    if (reply) {
+      then(json_member(*reply, "status").value_or(""));
+      return;
+    }
+    // It lives but does not answer: told as its record says, so that nobody waits for it.
+    publish();
+    answer_adoption();
+    if (resetting_) reset_done(fail(reply.error()));
+  });
+}
+
+void Guest::take_status(const std::string& status) {
+  const bool runs = status == "running";
+  if (record_->forced) {
+    begin_kill();
+    publish();
+    answer_adoption();
+  } else if (record_->phase == GuestRecord::Phase::starting && !runs) {
+    run_processors();
+  } else if (record_->phase == GuestRecord::Phase::starting) {
+    processors_run();
+  } else if (record_->phase == GuestRecord::Phase::resetting && !resetting_) {
+    resetting_ = true;
+    paused_ = !record_->resume_after_reset;
+    continue_reset(status);
+  } else {
+    paused_ = !runs;
+    publish();
+    answer_adoption();
+  }
+}
+
+void Guest::take_event(const QmpEvent& event) {
+  if (event.name == "SHUTDOWN") {
+    shutting_down_ = true;
+  } else if (event.name == "RESET") {
+    reset_happened();
+  } else if (event.name == "STOP" || event.name == "RESUME") {
+    // Those of a start, a reset or an end are no news.
+    if (shutting_down_ || resetting_ || starting_ || record_->phase == GuestRecord::Phase::starting) return;
+    const bool paused = event.name == "STOP";
+    if (std::exchange(paused_, paused) != paused) publish();
+  }
+}
+
+Result<void> Guest::check_runs(const char* wish) const {
+  if (process_ == Process::alive && record_->phase != GuestRecord::Phase::starting && !killing_) return {};
+  return fail(ErrorCode::conflict, std::string("cannot ") + wish + " virtual machine " + vm_id_, "it does not run",
+              "start it first", "not_running");
+}
+
+void Guest::power_down(port::Done done) {
+  if (auto runs = check_runs("power down"); !runs) {
+    done(runs);
+    return;
+  }
+  operation_ = std::move(done);
+  command("system_powerdown",
+          [this](const Result<std::string>& reply) { answer_operation(reply ? Result<void>() : fail(reply.error())); });
+}
+
+void Guest::pause(port::Done done) {
+  if (auto runs = check_runs("pause"); !runs) {
+    done(runs);
+    return;
+  }
+  operation_ = std::move(done);
+  command("stop", [this](const Result<std::string>& reply) {
+    if (reply && !std::exchange(paused_, true)) publish();
+    answer_operation(reply ? Result<void>() : fail(reply.error()));
+  });
+}
+
+void Guest::resume(port::Done done) {
+  if (auto runs = check_runs("resume"); !runs) {
+    done(runs);
+    return;
+  }
+  operation_ = std::move(done);
+  command("cont", [this](const Result<std::string>& reply) {
+    if (reply && std::exchange(paused_, false)) publish();
+    answer_operation(reply ? Result<void>() : fail(reply.error()));
+  });
+}
+
+// A reset is done exactly once, although its command, its effect and its record cannot be one step: the guest is
+// stopped first, and QEMU's run state is then "paused" before and "prelaunch" after the reset, until the guest is let
+// run again (main_loop_should_exit in QEMU's softmmu/runstate.c). Whoever finds a record in phase `resetting` thus
+// knows what is left to do:
+//   reset_id != reset_wanted, "running":   nothing was done yet
+//                             "paused":    stopped, not reset
+//                             "prelaunch": reset, not written down
+//   reset_id == reset_wanted:              only to be let run again
+// A guest that has not run since its last reset is "prelaunch" already; to reset it again would change nothing.
+void Guest::reset(const std::string& reset_id, port::Done done) {
+  if (auto runs = check_runs("reset"); !runs) {
+    done(runs);
+    return;
+  }
+  if (record_->reset_id == reset_id && record_->phase == GuestRecord::Phase::running) {
+    done({});
+    return;
+  }
+  if (resetting_) {
+    done(fail(ErrorCode::unavailable, "virtual machine " + vm_id_ + " is being reset already", {}, "try again soon"));
+    return;
+  }
+  operation_ = std::move(done);
+  resetting_ = true;
+  if (record_->phase != GuestRecord::Phase::resetting) record_->resume_after_reset = !paused_;
+  record_->phase = GuestRecord::Phase::resetting;
+  record_->reset_wanted = reset_id;
+  begin_reset();
+}
+
+void Guest::begin_reset() {
+  save_record([this](const Result<void>& saved) {
+    if (!saved) {
+      record_->phase = GuestRecord::Phase::running;
+      reset_done(saved);
+      return;
+    }
+    ask_status([this](const std::string& status) { continue_reset(status); });
+  });
+}
+
+void Guest::continue_reset(const std::string& status) {
+  if (record_->reset_id == record_->reset_wanted) {
+    end_reset(status);
+  } else if (status == "running") {
+    command("stop", [this](const Result<std::string>& reply) {
+      if (reply) {
+        continue_reset("paused");
+      } else {
+        reset_done(fail(reply.error()));
+      }
+    });
+  } else if (status == "prelaunch") {
+    record_->reset_id = record_->reset_wanted;
+    save_record([this, status](const Result<void>& saved) {
+      if (saved) {
+        end_reset(status);
+      } else {
+        reset_done(saved);
+      }
+    });
+  } else {
+    reset_event_due_ = true;
+    command("system_reset", [this](const Result<std::string>& reply) {
+      if (!reply) reset_done(fail(reply.error()));
+    });
+    engine_->loop.post_after(kResetTimeoutMs, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self || !self->reset_event_due_) return;
+      self->reset_done(fail(ErrorCode::timed_out, "QEMU did not reset virtual machine " + self->vm_id_));
+    });
+  }
+}
+
+void Guest::reset_happened() {
+  if (!std::exchange(reset_event_due_, false)) return;
+  ask_status([this](const std::string& status) {
+    if (status == "prelaunch") {
+      continue_reset(status);
+    } else {
+      reset_done(fail(ErrorCode::internal, "virtual machine " + vm_id_ + " is \"" + status + "\" after its reset"));
+    }
+  });
+}
+
+void Guest::end_reset(const std::string& status) {
+  if (status != "prelaunch" || !record_->resume_after_reset) {
+    record_->phase = GuestRecord::Phase::running;
+    paused_ = status != "running";
+    save_record([](const Result<void>&) {});
+    reset_done({});
+    return;
+  }
+  command("cont", [this](const Result<std::string>& reply) {
+    if (reply) {
+      end_reset("running");
+    } else {
+      reset_done(fail(reply.error()));
+    }
+  });
+}
+
+void Guest::reset_done(const Result<void>& answer) {
+  resetting_ = false;
+  reset_event_due_ = false;
+  publish();
+  answer_operation(answer);
+  answer_adoption();
+}
+
+}  // namespace gantry::qemu

@@ -1,0 +1,47 @@
+// What is durably known of one guest, beside it on disk: which boot and which reset it did, its process, how it ended.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "gantry/v1/vm.pb.h"
+
+namespace gantry::qemu {
+
+struct GuestRecord {
+  enum class Phase {
+    // Written before QEMU is executed. Not known to have run the guest.
+    starting,
+    running,
+    // A reset under way: see reset_wanted and GuestReset in guest_reset.h.
+    resetting,
+    ended,
+  };
+  std::string vm_id;
+  std::string boot_id;
+  Phase phase = Phase::starting;
+  // The last reset done.
+  std::string reset_id = {};
+  std::string reset_wanted = {};
+  // The guest ran when the reset began, so it is to run after it.
+  bool resume_after_reset = false;
+  // A process is this one only if its number, the time it began and the machine's own boot all agree.
+  pid_t pid = 0;
+  std::uint64_t pid_start_ticks = 0;
+  std::string machine_boot_id = {};
+  // Set before Gantry ends it, so that the exit is known to be forced.
+  bool forced = false;
+  std::string accelerator = {};
+  std::int64_t started_unix_ms = 0;
+  v1::VmExit exit = {};
+};
+
+std::string to_text(const GuestRecord& record);
+// corrupt when it is not such a record.
+Result<GuestRecord> parse_guest_record(std::string_view text);
+
+}  // namespace gantry::qemu
