@@ -1,0 +1,65 @@
+#include "app/daemon/local_access.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <unistd.h>
+
+#include <array>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/daemon/all_in_one.h"
+#include "runtime/files.h"
+
+namespace gantry::app {
+namespace {
+
+std::string address_for_clients(const std::string& listening) {
+  if (listening == "0.0.0.0") return "127.0.0.1";
+  if (listening == "::") return "[::1]";
+  return listening.find(':') == std::string::npos ? listening : "[" + listening + "]";
+}
+
+}  // namespace
+
+Result<std::string> certificate_fingerprint(const std::string& path) {
+  auto text = runtime::read_file(path, 1U << 20U);
+  if (!text) return fail(text.error());
+  const std::unique_ptr<BIO, decltype(&BIO_free)> memory(BIO_new_mem_buf(text->data(), static_cast<int>(text->size())),
+                                                         &BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      memory ? PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr) : nullptr, &X509_free);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned length = 0;
+  if (!certificate || X509_digest(certificate.get(), EVP_sha256(), digest.data(), &length) != 1) {
+    return fail(ErrorCode::corrupt, "cannot understand " + path, "it holds no certificate in PEM form");
+  }
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string fingerprint;
+  for (unsigned i = 0; i < length; ++i) {
+    fingerprint += kDigits[digest[i] >> 4U];
+    fingerprint += kDigits[digest[i] & 15U];
+  }
+  return fingerprint;
+}
+
+Result<void> offer_local_access(const DaemonOptions& options, std::uint16_t port, const std::string& token) {
+  const auto fingerprint = certificate_fingerprint(certificate_path(options));
+  if (!fingerprint) return fail(fingerprint.error());
+  const nlohmann::json json = {
+      {"server", "https://" + address_for_clients(options.listen_address) + ":" + std::to_string(port)},
+      {"fingerprint", *fingerprint},
+      {"token", token}};
+  if (auto written = runtime::write_file_durably(options.run_directory + "/local.json", json.dump() + "\n"); !written) {
+    return written;
+  }
+  return runtime::write_file_durably(options.run_directory + "/gantryd.pid", std::to_string(::getpid()) + "\n", 0644);
+}
+
+void withdraw_local_access(const DaemonOptions& options) {
+  ::unlink((options.run_directory + "/local.json").c_str());
+  ::unlink((options.run_directory + "/gantryd.pid").c_str());
+}
+
+}  // namespace gantry::app

@@ -1,0 +1,21 @@
+// How root on this machine reaches the API without a password: an address, the certificate's fingerprint and a token in
+// a file only root can read, made anew at each start.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/daemon/options.h"
+#include "base/result.h"
+
+namespace gantry::app {
+
+// Lower-case hexadecimal SHA-256 of the first certificate in a PEM file.
+Result<std::string> certificate_fingerprint(const std::string& path);
+
+// Writes local.json and gantryd.pid to the run directory.
+Result<void> offer_local_access(const DaemonOptions& options, std::uint16_t port, const std::string& token);
+// Takes them away again.
+void withdraw_local_access(const DaemonOptions& options);
+
+}  // namespace gantry::app

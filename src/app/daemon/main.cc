@@ -1,0 +1,110 @@
+// gantryd: the daemon.
+#include <malloc.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "app/daemon/all_in_one.h"
+#include "app/daemon/local_access.h"
+#include "app/daemon/logging.h"
+#include "app/daemon/options.h"
+#include "app/daemon/state.h"
+#include "runtime/files.h"
+
+namespace gantry::app {
+namespace {
+
+// Signals are taken by sigwait on the main thread: no thread made later may get them.
+sigset_t block_signals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
+void use_little_memory_and_many_files() {
+  // One heap: the threads allocate little, and a heap each costs more than the waiting.
+  mallopt(M_ARENA_MAX, 1);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "error: %s\n", error.summary.c_str());
+  if (!error.cause.empty()) std::fprintf(stderr, "  why: %s\n", error.cause.c_str());
+  if (!error.next_step.empty()) std::fprintf(stderr, "  next: %s\n", error.next_step.c_str());
+  return 1;
+}
+
+int show_fingerprint(const DaemonOptions& options) {
+  const auto fingerprint = certificate_fingerprint(certificate_path(options));
+  if (!fingerprint) return complain(fingerprint.error());
+  std::printf("%s\n", fingerprint->c_str());
+  return 0;
+}
+
+void wait_for_end(const sigset_t& signals) {
+  int signal = 0;
+  // The server notices a new certificate by itself; a reload has nothing more to do.
+  do {
+    sigwait(&signals, &signal);
+  } while (signal == SIGHUP);
+  spdlog::info("ending on signal {}; guests go on running", signal);
+}
+
+int serve(const DaemonOptions& options, const sigset_t& signals) {
+  if (auto made = runtime::make_directories(options.run_directory, 0755); !made) return complain(made.error());
+  auto state = open_state(options.state_directory);
+  if (!state) return complain(state.error());
+  auto all = AllInOne::make(options, std::move(*state));
+  if (!all) return complain(all.error());
+  const auto token = random_hex(32);
+  if (!token) return complain(token.error());
+  const auto started = (*all)->start(*token);
+  if (!started) return complain(started.error());
+  if (!started->first_password.empty()) {
+    std::printf(
+        "The first user is \"admin\" with the password %s\nIt is shown only now; change it with: gantry password\n",
+        started->first_password.c_str());
+    std::fflush(stdout);
+  }
+  if (auto offered = offer_local_access(options, started->port, *token); !offered) return complain(offered.error());
+  spdlog::info("gantryd {} serves https://{}:{}", GANTRY_VERSION, options.listen_address, started->port);
+  sd_notify(0, "READY=1");
+  wait_for_end(signals);
+  sd_notify(0, "STOPPING=1");
+  withdraw_local_access(options);
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  const auto parsed = parse_options(argc, argv);
+  if (parsed.exit_code) return *parsed.exit_code;
+  if (parsed.options.show_fingerprint) return show_fingerprint(parsed.options);
+  use_little_memory_and_many_files();
+  const sigset_t signals = block_signals();
+  start_logging(parsed.options.log_level);
+  return serve(parsed.options, signals);
+}
+
+}  // namespace
+}  // namespace gantry::app
+
+int main(int argc, char** argv) {
+  try {
+    return gantry::app::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

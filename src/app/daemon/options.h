@@ -1,0 +1,35 @@
+// What gantryd is started with: options, or the same names in a configuration file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace gantry::app {
+
+struct DaemonOptions {
+  std::string state_directory = "/var/lib/gantry";
+  std::string run_directory = "/run/gantry";
+  // Where its helper programs and image recipes lie; empty: found beside the program, or in /usr/share/gantry.
+  std::string data_directory;
+  std::string listen_address = "127.0.0.1";
+  std::uint16_t listen_port = 8443;
+  // Both empty: a certificate of its own in the state directory.
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string host_name;
+  std::string log_level = "info";
+  // "auto" asks the machine; "tcg" and "kvm" do not.
+  std::string accelerator = "auto";
+  bool show_fingerprint = false;
+};
+
+// The options, or the exit code of a process that has said all there is to say (--help, wrong use).
+struct ParsedOptions {
+  DaemonOptions options;
+  std::optional<int> exit_code;
+};
+
+ParsedOptions parse_options(int argc, char** argv);
+
+}  // namespace gantry::app

@@ -1,0 +1,93 @@
+#include "app/daemon/state.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <vector>
+
+#include "base/id.h"
+#include "runtime/files.h"
+
+namespace gantry::app {
+namespace {
+
+Result<UniqueFd> lock_directory(const std::string& directory) {
+  const std::string path = directory + "/lock";
+  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!file.valid()) return fail(runtime::errno_error("cannot open " + path, errno));
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    return fail(ErrorCode::conflict, "cannot use the state directory " + directory, "another gantryd is using it",
+                "stop it first, or give this one another --state-dir");
+  }
+  return file;
+}
+
+Result<std::uint64_t> random_number() {
+  std::uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) {
+    return fail(runtime::errno_error("cannot get random bytes", errno));
+  }
+  return number;
+}
+
+Result<std::string> find_host_id(const std::string& directory, std::uint64_t seed) {
+  const std::string path = directory + "/host-id";
+  auto kept = runtime::read_file(path, 256);
+  if (kept) {
+    while (!kept->empty() && kept->back() == '\n') kept->pop_back();
+    if (is_id(*kept, "host")) return *kept;
+    return fail(ErrorCode::corrupt, "cannot understand " + path, "it is not a host's id",
+                "restore it from a backup: the records of this host's VMs name it");
+  }
+  if (kept.error().code != ErrorCode::not_found) return kept;
+  Rng rng(seed);
+  const std::string fresh = make_id("host", rng);
+  if (auto written = runtime::write_file_durably(path, fresh + "\n"); !written) return fail(written.error());
+  return fresh;
+}
+
+Result<std::uint64_t> next_incarnation(const std::string& directory) {
+  const std::string path = directory + "/incarnation";
+  const auto kept = runtime::read_file(path, 256);
+  if (!kept && kept.error().code != ErrorCode::not_found) return fail(kept.error());
+  const std::uint64_t next = (kept ? std::strtoull(kept->c_str(), nullptr, 10) : 0) + 1;
+  if (auto written = runtime::write_file_durably(path, std::to_string(next) + "\n"); !written)
+    return fail(written.error());
+  return next;
+}
+
+}  // namespace
+
+Result<DaemonState> open_state(const std::string& directory) {
+  if (auto made = runtime::make_directories(directory, 0711); !made) return fail(made.error());
+  auto lock = lock_directory(directory);
+  if (!lock) return fail(lock.error());
+  const auto seed = random_number();
+  if (!seed) return fail(seed.error());
+  auto host_id = find_host_id(directory, *seed);
+  if (!host_id) return fail(host_id.error());
+  const auto incarnation = next_incarnation(directory);
+  if (!incarnation) return fail(incarnation.error());
+  const auto ids_seed = random_number();
+  if (!ids_seed) return fail(ids_seed.error());
+  return DaemonState{std::move(*lock), std::move(*host_id), *incarnation, *ids_seed};
+}
+
+Result<std::string> random_hex(std::size_t bytes) {
+  std::vector<unsigned char> raw(bytes);
+  if (::getrandom(raw.data(), raw.size(), 0) != static_cast<ssize_t>(raw.size())) {
+    return fail(runtime::errno_error("cannot get random bytes", errno));
+  }
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const unsigned char byte : raw) {
+    text += kDigits[byte >> 4U];
+    text += kDigits[byte & 15U];
+  }
+  return text;
+}
+
+}  // namespace gantry::app

@@ -1,0 +1,15 @@
+// Where what is uploaded for an image is put: in the pool it will lie in.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "gantry/v1/storage.pb.h"
+#include "port/manager.h"
+
+namespace gantry::app {
+
+// Waits for the manager, a few milliseconds as a rule; not to be called on its thread.
+Result<std::string> find_upload_path(port::Manager& manager, const v1::Image& image);
+
+}  // namespace gantry::app
