@@ -1,0 +1,129 @@
+#include "qemu/host_facts.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <mutex>
+#include <utility>
+
+#include "qemu/cgroup.h"
+#include "runtime/files.h"
+#include "runtime/process.h"
+
+namespace gantry::qemu {
+namespace {
+
+// Free memory is told in steps, so that not each look is news.
+constexpr std::uint64_t kMemoryStepBytes = std::uint64_t{64} << 20U;
+
+constexpr Milliseconds kVersionTimeout_ms = 10'000;
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const std::size_t begin = text.find_first_not_of(kBlanks);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+}
+
+// What stands behind `separator` on the first line that begins with exactly `name`.
+std::string_view value_in(std::string_view text, std::string_view name, char separator) {
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::size_t split = line.find(separator);
+    if (split != std::string_view::npos && trim(line.substr(0, split)) == name) return trim(line.substr(split + 1));
+  }
+  return {};
+}
+
+std::string read(const char* path) { return runtime::read_file(path).value_or(""); }
+
+std::string operating_system() {
+  const std::string name = operating_system_in(read("/etc/os-release"));
+  return name.empty() ? operating_system_in(read("/usr/lib/os-release")) : name;
+}
+
+std::string qemu_version(const std::string& program) {
+  const auto output = runtime::run_process({.argv = {program, "--version"}, .timeout_ms = kVersionTimeout_ms});
+  return output ? qemu_version_in(output->out) : std::string();
+}
+
+}  // namespace
+
+std::string cpu_model_in(std::string_view cpuinfo) { return std::string(value_in(cpuinfo, "model name", ':')); }
+
+std::uint64_t memory_bytes_in(std::string_view meminfo, std::string_view name) {
+  const std::string_view value = value_in(meminfo, name, ':');
+  std::uint64_t kib = 0;
+  std::from_chars(value.data(), value.data() + value.size(), kib);
+  return kib * 1024;
+}
+
+std::string operating_system_in(std::string_view os_release) {
+  for (const char* name : {"PRETTY_NAME", "NAME"}) {
+    std::string_view value = value_in(os_release, name, '=');
+    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) {
+      value = value.substr(1, value.size() - 2);
+    }
+    if (!value.empty()) return std::string(value);
+  }
+  return {};
+}
+
+std::string qemu_version_in(std::string_view version_output) {
+  constexpr std::string_view kBefore = "version ";
+  const std::string_view line = version_output.substr(0, version_output.find('\n'));
+  const std::size_t begin = line.find(kBefore);
+  return begin == std::string_view::npos ? std::string() : std::string(trim(line.substr(begin + kBefore.size())));
+}
+
+// Shared with the worker that looks; several may look at once.
+struct MachineFacts::Machine {
+  explicit Machine(HostFactsOptions chosen) : options(std::move(chosen)) {}
+
+  HostFactsOptions options;
+  std::mutex mutex;
+
+  AcceleratorChoice accelerator() {
+    const std::lock_guard lock(mutex);
+    if (!options.accelerator) options.accelerator = probe_accelerator();
+    return *options.accelerator;
+  }
+
+  v1::HostStatus look() {
+    v1::HostStatus status;
+    status.set_version(GANTRY_VERSION);
+    struct utsname names {};
+    if (::uname(&names) == 0) status.set_kernel(names.release);
+    status.set_operating_system(operating_system());
+    status.set_cpu_model(cpu_model_in(read("/proc/cpuinfo")));
+    status.set_cpus(static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))));
+    const std::string meminfo = read("/proc/meminfo");
+    status.set_memory_bytes(memory_bytes_in(meminfo, "MemTotal"));
+    const std::uint64_t available = memory_bytes_in(meminfo, "MemAvailable");
+    status.set_memory_available_bytes(available - available % kMemoryStepBytes);
+    status.set_qemu_version(qemu_version(options.qemu_program));
+    const AcceleratorChoice choice = accelerator();
+    status.set_accelerator(choice.accelerator);
+    status.set_accelerator_reason(choice.reason);
+    status.set_cgroup_version(Cgroups::detect().version());
+    return status;
+  }
+};
+
+MachineFacts::MachineFacts(port::Executor& executor, runtime::WorkerPool& pool, HostFactsOptions options)
+    : executor_(executor), pool_(pool), machine_(std::make_shared<Machine>(std::move(options))) {}
+
+MachineFacts::~MachineFacts() = default;
+
+void MachineFacts::probe(std::function<void(const v1::HostStatus&)> done) {
+  pool_.submit([machine = machine_, alive = std::weak_ptr(alive_), done = std::move(done), &executor = executor_] {
+    executor.post([alive, done, status = machine->look()] {
+      if (!alive.expired()) done(status);
+    });
+  });
+}
+
+}  // namespace gantry::qemu
