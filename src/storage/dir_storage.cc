@@ -1,0 +1,204 @@
+#include "storage/dir_storage.h"
+
+#include <deque>
+#include <exception>
+#include <map>
+#include <utility>
+
+#include "storage/images.h"
+#include "storage/job.h"
+#include "storage/pools.h"
+#include "storage/seeds.h"
+#include "storage/volumes.h"
+
+namespace gantry::storage {
+namespace {
+
+// Library calls may throw (memory, file system): that ends here.
+template <class Work>
+auto guarded(const Work& work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, "the storage driver failed", error.what(), "report this as a defect of Gantry");
+  }
+}
+
+}  // namespace
+
+// Does one thing at a time for each object, on workers, and answers on the executor while the driver lives.
+class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
+ public:
+  Queue(port::Executor& executor, runtime::WorkerPool& quick, runtime::WorkerPool& slow)
+      : executor_(executor), quick_(quick), slow_(slow) {}
+
+  enum class Speed { quick, slow };
+
+  // `Value work(const Job&)` on a worker, then `done`. Executor's thread.
+  template <class Value>
+  void run(const std::string& object, Speed speed, port::ProgressCallback progress,
+           std::function<Result<Value>(const Job&)> work, std::function<void(Result<Value>)> done) {
+    auto cancel = std::make_shared<std::atomic<bool>>(false);
+    auto start = [self = shared_from_this(), object, speed, cancel, job = make_job(cancel, std::move(progress)),
+                  work = std::move(work), done = std::move(done)] {
+      self->active_->add(object);
+      (speed == Speed::slow ? self->slow_ : self->quick_).submit([self, object, cancel, job, work, done] {
+        auto result = guarded([&]() -> Result<Value> {
+          if (cancel->load()) return fail(ErrorCode::cancelled, "the work on " + object + " was cancelled");
+          return work(job);
+        });
+        self->active_->remove(object);
+        self->executor_.post([self, object, done, result = std::move(result)] {
+          if (self->closed_) return;
+          self->next(object);
+          done(result);
+        });
+      });
+    };
+    auto& waiting = objects_[object];
+    waiting.push_back({cancel, std::move(start)});
+    // Copied: running it may end it, and with it its place in the queue.
+    if (waiting.size() == 1) std::function<void()>(waiting.front().start)();
+  }
+
+  // Ends soon what was begun or asked for that object before.
+  void cancel(const std::string& object) {
+    const auto found = objects_.find(object);
+    if (found == objects_.end()) return;
+    for (const Entry& entry : found->second) entry.cancel->store(true);
+  }
+
+  void close() {
+    closed_ = true;
+    for (auto& [object, entries] : objects_) {
+      for (const Entry& entry : entries) entry.cancel->store(true);
+    }
+    objects_.clear();
+  }
+
+  // For workers.
+  [[nodiscard]] std::shared_ptr<ActiveObjects> active() const { return active_; }
+
+ private:
+  struct Entry {
+    runtime::CancelFlag cancel;
+    std::function<void()> start;
+  };
+
+  // Passes progress on when what people see of it changes.
+  Job make_job(const runtime::CancelFlag& cancel, port::ProgressCallback progress) {
+    if (!progress) return Job{cancel, {}};
+    auto last = std::make_shared<std::pair<std::uint32_t, std::string>>(101U, "");
+    return Job{cancel, [self = shared_from_this(), progress = std::move(progress), last](std::uint32_t percent,
+                                                                                         const std::string& phase) {
+                 if (last->first == percent && last->second == phase) return;
+                 *last = {percent, phase};
+                 v1::Progress told;
+                 told.set_percent(percent);
+                 told.set_measurable(true);
+                 told.set_phase(phase);
+                 self->executor_.post([self, progress, told] {
+                   if (!self->closed_) progress(told);
+                 });
+               }};
+  }
+
+  void next(const std::string& object) {
+    const auto found = objects_.find(object);
+    if (found == objects_.end()) return;
+    found->second.pop_front();
+    if (found->second.empty()) {
+      objects_.erase(found);
+      return;
+    }
+    std::function<void()>(found->second.front().start)();
+  }
+
+  port::Executor& executor_;
+  runtime::WorkerPool& quick_;
+  runtime::WorkerPool& slow_;
+  std::shared_ptr<ActiveObjects> active_ = std::make_shared<ActiveObjects>();
+  // Of each object the work under way, then what waits for it. Executor's thread only, like `closed_`.
+  std::map<std::string, std::deque<Entry>> objects_;
+  bool closed_ = false;
+};
+
+DirStorage::DirStorage(port::Executor& executor, runtime::WorkerPool& quick, runtime::WorkerPool& slow,
+                       DirStorageOptions options)
+    : queue_(std::make_shared<Queue>(executor, quick, slow)), options_(std::move(options)) {}
+
+DirStorage::~DirStorage() { queue_->close(); }
+
+void DirStorage::inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) {
+  queue_->run<v1::PoolStatus>(
+      pool_path, Queue::Speed::quick, {},
+      [pool_path, active = queue_->active()](const Job&) { return storage::inspect_pool(pool_path, *active); },
+      std::move(done));
+}
+
+void DirStorage::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
+                               port::VolumeDone done) {
+  const bool copies = request.format == v1::VolumeSpec::RAW && !request.image_path.empty();
+  queue_->run<port::VolumeFacts>(
+      request.volume_id, copies ? Queue::Speed::slow : Queue::Speed::quick, std::move(progress),
+      [request](const Job& job) { return storage::create_volume(request, job); }, std::move(done));
+}
+
+void DirStorage::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+  queue_->run<port::VolumeFacts>(
+      request.volume_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::inspect_volume(request); },
+      std::move(done));
+}
+
+void DirStorage::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+  queue_->run<port::VolumeFacts>(
+      request.volume_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::resize_volume(request); },
+      std::move(done));
+}
+
+void DirStorage::delete_volume(const port::VolumeRequest& request, port::Done done) {
+  queue_->cancel(request.volume_id);
+  queue_->run<void>(
+      request.volume_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::delete_volume(request); },
+      std::move(done));
+}
+
+void DirStorage::import_image(const port::ImageRequest& request, port::ProgressCallback progress,
+                              port::ImageDone done) {
+  queue_->run<port::ImageFacts>(
+      request.image_id, Queue::Speed::slow, std::move(progress),
+      [request, options = options_](const Job& job) { return storage::import_image(request, options, job); },
+      std::move(done));
+}
+
+void DirStorage::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
+  queue_->run<port::ImageFacts>(
+      request.image_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::inspect_image(request); },
+      std::move(done));
+}
+
+void DirStorage::delete_image(const port::ImageRequest& request, port::Done done) {
+  queue_->cancel(request.image_id);
+  queue_->run<void>(
+      request.image_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::delete_image(request); },
+      std::move(done));
+}
+
+void DirStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
+                           std::function<void(Result<std::string>)> done) {
+  queue_->run<std::string>(
+      vm_id, Queue::Speed::quick, {},
+      [directory = options_.seed_directory, vm_id, uid, files](const Job&) {
+        return storage::make_seed(directory, vm_id, uid, files);
+      },
+      std::move(done));
+}
+
+void DirStorage::delete_seed(const std::string& vm_id, port::Done done) {
+  queue_->run<void>(
+      vm_id, Queue::Speed::quick, {},
+      [directory = options_.seed_directory, vm_id](const Job&) { return storage::delete_seed(directory, vm_id); },
+      std::move(done));
+}
+
+}  // namespace gantry::storage

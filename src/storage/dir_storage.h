@@ -1,0 +1,47 @@
+// The pool driver `dir`: volumes and images as files in a directory, made by qemu-img.
+//
+// Nothing is kept in memory but what is under way: the files are the truth. A file has its final name only when it is
+// complete and synced, so a crash at any moment leaves only files that inspect_pool or the next call for the same
+// object removes.
+#pragma once
+
+#include <memory>
+
+#include "port/executor.h"
+#include "port/storage.h"
+#include "runtime/worker_pool.h"
+#include "storage/options.h"
+
+namespace gantry::storage {
+
+class DirStorage final : public port::Storage {
+ public:
+  // `quick` does what takes milliseconds, `slow` (two threads are enough) imports and copies. All three must outlive
+  // this; the pools are best destroyed next, which waits for what is under way and was cancelled here.
+  DirStorage(port::Executor& executor, runtime::WorkerPool& quick, runtime::WorkerPool& slow,
+             DirStorageOptions options);
+  // On the executor's thread, or when it runs no more. Cancels what is under way; nothing is answered afterwards.
+  ~DirStorage() override;
+  DirStorage(const DirStorage&) = delete;
+  DirStorage& operator=(const DirStorage&) = delete;
+
+  void inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) override;
+  void create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
+                     port::VolumeDone done) override;
+  void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override;
+  void resize_volume(const port::VolumeRequest& request, port::VolumeDone done) override;
+  void delete_volume(const port::VolumeRequest& request, port::Done done) override;
+  void import_image(const port::ImageRequest& request, port::ProgressCallback progress, port::ImageDone done) override;
+  void inspect_image(const port::ImageRequest& request, port::ImageDone done) override;
+  void delete_image(const port::ImageRequest& request, port::Done done) override;
+  void make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
+                 std::function<void(Result<std::string>)> done) override;
+  void delete_seed(const std::string& vm_id, port::Done done) override;
+
+ private:
+  class Queue;
+  std::shared_ptr<Queue> queue_;
+  DirStorageOptions options_;
+};
+
+}  // namespace gantry::storage

@@ -1,0 +1,158 @@
+#include "storage/pools.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+#include <system_error>
+#include <vector>
+
+#include "runtime/files.h"
+#include "storage/file_ops.h"
+#include "storage/image_header.h"
+#include "storage/paths.h"
+#include "storage/qemu_img.h"
+
+namespace gantry::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr mode_t kPassableMode = 0711;
+
+// Calls `use` for each name in a directory; one that is not there has none.
+Result<void> for_each_name(const std::string& directory, const std::function<Result<void>(const std::string&)>& use) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return fail(runtime::errno_error("cannot list " + directory, error.value()));
+  }
+  for (const std::string& name : names) {
+    if (auto used = use(name); !used) return used;
+  }
+  return {};
+}
+
+bool is_leftover(const std::string& name) {
+  return name.find(kFreshSuffix) != std::string::npos || name.find(kFetchSuffix) != std::string::npos;
+}
+
+Result<void> sweep(const std::string& directory, ActiveObjects& active) {
+  return for_each_name(directory, [&](const std::string& name) -> Result<void> {
+    if (!is_leftover(name)) return {};
+    return active.remove_unless_active(name.substr(0, name.find('.')), directory + "/" + name);
+  });
+}
+
+// The qcow2 header's word, or the file's length. Volumes come and go meanwhile: what cannot be read counts nothing.
+std::uint64_t promised_by(const std::string& path, std::uint64_t size_bytes) {
+  if (!path.ends_with(".qcow2")) return size_bytes;
+  const auto file = open_file(path);
+  if (!file) return 0;
+  std::array<unsigned char, kHeaderBytes> head{};
+  const auto count = read_at(file->get(), 0, head);
+  if (!count) return 0;
+  const auto header = probe_image_header(std::span<const unsigned char>(head).first(*count), {});
+  return header ? header->virtual_size_bytes.value_or(0) : 0;
+}
+
+Result<void> add_up(const std::string& directory, bool promises, v1::PoolStatus& status) {
+  return for_each_name(directory, [&](const std::string& name) -> Result<void> {
+    const std::string path = directory + "/" + name;
+    const auto file = stat_file(path);
+    if (!file) return {};
+    status.set_allocation_bytes(status.allocation_bytes() + file->allocation_bytes);
+    if (promises) status.set_promised_bytes(status.promised_bytes() + promised_by(path, file->size_bytes));
+    return {};
+  });
+}
+
+Result<void> check_writable(const std::string& pool_path) {
+  const std::string probe = pool_path + "/.write-check";
+  auto file = make_file(probe, 0600);
+  (void)remove_path(probe);
+  if (file) return {};
+  return fail(file.error());
+}
+
+Result<struct statvfs> file_system_of(const std::string& pool_path) {
+  struct statvfs facts {};
+  if (::statvfs(pool_path.c_str(), &facts) != 0) {
+    return fail(runtime::errno_error("cannot see how full " + pool_path + " is", errno));
+  }
+  return facts;
+}
+
+Error unusable(Error error, const std::string& pool_path) {
+  error = explain(std::move(error), "cannot use the pool at " + pool_path, pool_path);
+  if (error.reason.empty()) error.reason = "pool_unusable";
+  if (error.next_step.empty()) error.next_step = "see that the directory can be made and written, or use another";
+  return error;
+}
+
+Result<void> prepare(const std::string& pool_path, ActiveObjects& active) {
+  if (auto made = make_pool_directories(pool_path); !made) return made;
+  for (const std::string& directory :
+       {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
+    if (auto swept = sweep(directory, active); !swept) return swept;
+  }
+  return check_writable(pool_path);
+}
+
+}  // namespace
+
+void ActiveObjects::add(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  ids_.insert(id);
+}
+
+void ActiveObjects::remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = ids_.find(id); found != ids_.end()) ids_.erase(found);
+}
+
+Result<void> ActiveObjects::remove_unless_active(const std::string& id, const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  if (ids_.contains(id)) return {};
+  return remove_path(path);
+}
+
+Result<void> make_pool_directories(const std::string& pool_path) {
+  if (auto made = runtime::make_directories(pool_path, kPassableMode); !made) return made;
+  for (const std::string& directory :
+       {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
+    if (auto made = runtime::make_directories(directory, kPassableMode); !made) return made;
+  }
+  return {};
+}
+
+Result<std::uint64_t> available_bytes(const std::string& pool_path) {
+  const auto facts = file_system_of(pool_path);
+  if (!facts) return fail(facts.error());
+  return static_cast<std::uint64_t>(facts->f_bavail) * facts->f_frsize;
+}
+
+Result<v1::PoolStatus> inspect_pool(const std::string& pool_path, ActiveObjects& active) {
+  if (auto checked = check_pool_path(pool_path); !checked) return fail(checked.error());
+  if (auto prepared = prepare(pool_path, active); !prepared) return fail(unusable(prepared.error(), pool_path));
+  const auto facts = file_system_of(pool_path);
+  if (!facts) return fail(unusable(facts.error(), pool_path));
+  v1::PoolStatus status;
+  status.set_state(v1::PoolStatus::READY);
+  status.set_capacity_bytes(static_cast<std::uint64_t>(facts->f_blocks) * facts->f_frsize);
+  status.set_available_bytes(static_cast<std::uint64_t>(facts->f_bavail) * facts->f_frsize);
+  for (const std::string& directory :
+       {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
+    const bool promises = directory == volumes_directory(pool_path);
+    if (auto added = add_up(directory, promises, status); !added) return fail(unusable(added.error(), pool_path));
+  }
+  return status;
+}
+
+}  // namespace gantry::storage
