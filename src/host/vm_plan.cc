@@ -70,7 +70,7 @@ VmPlan tend_running(const VmInput& input) {
     return wait_for("the hypervisor", give_up_ms);
   }
   if (const auto until = retry_wait(input)) return wait_for("another try", until);
-  if (!spec.reset_id().empty() && spec.reset_id() != input.guest.reset_id &&
+  if (!spec.reset_id().empty() && spec.reset_id() != last_reset(input.wanted, input.guest) &&
       !ended_by_trouble(input.memory, spec.reset_id())) {
     return just(VmStep::reset);
   }
@@ -134,6 +134,10 @@ std::string describe(VmStep step) {
 
 }  // namespace
 
+const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation& guest) {
+  return guest.reset_id.empty() ? wanted.status().reset_id() : guest.reset_id;
+}
+
 bool is_live(const port::GuestObservation& guest) {
   return guest.state == State::starting || guest.state == State::running || guest.state == State::paused;
 }
@@ -150,7 +154,7 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
   // An agent that comes back goes on with what the one before it told.
   const std::string& failed_id = wanted.status().failed_operation_id();
   const bool boot_failed = failed_id == spec.boot_id() && !is_live(guest);
-  const bool reset_failed = failed_id == spec.reset_id() && failed_id != guest.reset_id;
+  const bool reset_failed = failed_id == spec.reset_id() && failed_id != last_reset(wanted, guest);
   if (!memory.trouble && !failed_id.empty() && (boot_failed || reset_failed)) {
     memory.trouble = Trouble{.problem = wanted.status().problem(), .definite = true, .operation_id = failed_id};
   }

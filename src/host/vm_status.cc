@@ -77,7 +77,7 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   const port::GuestObservation& guest = input.guest;
   status.set_host_id(host_id);
   status.set_boot_id(guest.boot_id);
-  status.set_reset_id(guest.reset_id);
+  status.set_reset_id(last_reset(input.wanted, guest));
   status.set_observed_generation(input.wanted.meta().generation());
   status.set_waiting_for(plan.waiting_for);
   if (guest.exit.reason() != v1::VmExit::NONE) *status.mutable_exit() = guest.exit;

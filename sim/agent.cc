@@ -1,0 +1,297 @@
+#include "sim/agent.h"
+
+namespace gantry::sim {
+
+Agent::Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SimLink& link,
+             const host::Options& options)
+    : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), world_(world), executor_(scheduler) {
+  world_.guest_changed = [this](const std::string& vm_id) {
+    executor_.post([this, observation = world_.observation_of(vm_id)] {
+      if (observer_) observer_(observation);
+    });
+  };
+  core_ = std::make_unique<host::HostCore>(host::Ports{.executor = executor_,
+                                                       .link = link.host_end(),
+                                                       .hypervisor = *this,
+                                                       .facts = *this,
+                                                       .storage = *this,
+                                                       .network = *this},
+                                           options);
+  core_->start();
+}
+
+Agent::~Agent() {
+  core_.reset();
+  world_.guest_changed = {};
+  for (const auto& [call, when_crashed] : under_way_) {
+    if (when_crashed) when_crashed();
+  }
+}
+
+Agent::Fault Agent::draw_fault() {
+  if (world_.calm) return Fault::none;
+  if (rng_.chance(swarm_.transient_errors, 1'000)) return Fault::transient;
+  return rng_.chance(swarm_.definite_errors, 1'000) ? Fault::definite : Fault::none;
+}
+
+Milliseconds Agent::draw_delay(Milliseconds usual_ms) {
+  const bool slow = !world_.calm && rng_.chance(swarm_.slow_calls, 1'000);
+  return 1 + static_cast<Milliseconds>(rng_.below(static_cast<std::uint64_t>(slow ? usual_ms + 20'000 : usual_ms)));
+}
+
+Error Agent::error_of(Fault fault) {
+  if (fault == Fault::transient) return {.code = ErrorCode::unavailable, .summary = "the rehearsal wanted it to fail"};
+  return {.code = ErrorCode::internal, .summary = "the rehearsal wanted it to fail for good"};
+}
+
+template <class Value>
+void Agent::run(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
+                std::function<void(Result<Value>)> done, std::function<void()> when_crashed, bool may_fail) {
+  const Fault fault = may_fail ? draw_fault() : Fault::none;
+  const std::uint64_t call = ++calls_;
+  if (!when_crashed && fault == Fault::none && rng_.chance(1, 2)) when_crashed = [effect] { effect(); };
+  under_way_[call] = std::move(when_crashed);
+  executor_.post_after(draw_delay(usual_ms),
+                       [this, what, call, fault, effect = std::move(effect), done = std::move(done)] {
+                         under_way_.erase(call);
+                         if (fault == Fault::none) {
+                           done(effect());
+                         } else {
+                           trace_.note("host", what + " fails");
+                           done(fail(error_of(fault)));
+                         }
+                       });
+}
+
+// ---- hypervisor
+
+void Agent::observe(std::function<void(const port::GuestObservation&)> observer, std::function<void()> complete) {
+  executor_.post_after(draw_delay(200), [this, observer = std::move(observer), complete = std::move(complete)] {
+    for (const auto& [vm_id, guest] : world_.guests) observer(world_.observation_of(vm_id));
+    observer_ = observer;
+    complete();
+  });
+}
+
+void Agent::start(const port::GuestDefinition& guest, port::Done done) {
+  const auto found = world_.guests.find(guest.vm_id);
+  if (found != world_.guests.end() && HostWorld::lives(found->second) &&
+      found->second.definition.boot_id == guest.boot_id) {
+    executor_.post([done = std::move(done)] { done({}); });
+    return;
+  }
+  if (auto begun = world_.begin_start(guest); !begun) {
+    executor_.post([done = std::move(done), begun] { done(begun); });
+    return;
+  }
+  const std::uint64_t process = world_.guests[guest.vm_id].process;
+  const bool works = draw_fault() == Fault::none;
+  run<void>(
+      "start", 400, [this, id = guest.vm_id, process, works] { return world_.finish_start(id, process, works); },
+      std::move(done), [this, id = guest.vm_id, process] { world_.orphan_start(id, process); }, false);
+}
+
+void Agent::power_down(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "power button", 20, [this, vm_id] { return world_.press_power_button(vm_id); }, std::move(done));
+}
+
+void Agent::kill(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "kill", 50,
+      [this, vm_id]() -> Result<void> {
+        world_.kill(vm_id);
+        return {};
+      },
+      std::move(done));
+}
+
+void Agent::pause(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "pause", 20, [this, vm_id] { return world_.set_paused(vm_id, true); }, std::move(done));
+}
+
+void Agent::resume(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "resume", 20, [this, vm_id] { return world_.set_paused(vm_id, false); }, std::move(done));
+}
+
+void Agent::reset(const std::string& vm_id, const std::string& reset_id, port::Done done) {
+  run<void>(
+      "reset", 20, [this, vm_id, reset_id] { return world_.reset(vm_id, reset_id); }, std::move(done));
+}
+
+void Agent::forget(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "forget", 20,
+      [this, vm_id]() -> Result<void> {
+        world_.forget(vm_id);
+        return {};
+      },
+      std::move(done));
+}
+
+void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
+  executor_.post_after(draw_delay(300), [this, done = std::move(done)] {
+    v1::HostStatus status;
+    status.set_version("sim");
+    status.set_cpus(64);
+    status.set_memory_bytes(swarm_.memory_mib << 20U);
+    status.set_memory_available_bytes(swarm_.memory_mib << 20U);
+    status.set_accelerator("tcg");
+    done(status);
+  });
+}
+
+// ---- storage
+
+void Agent::inspect_pool(const std::string&, std::function<void(Result<v1::PoolStatus>)> done) {
+  run<v1::PoolStatus>(
+      "pool inspection", 50,
+      [this]() -> Result<v1::PoolStatus> {
+        constexpr std::uint64_t kGib = 1U << 30U;
+        v1::PoolStatus status;
+        const std::uint64_t used_gib = world_.allocated_gib();
+        status.set_capacity_bytes(swarm_.pool_capacity_gib * kGib);
+        status.set_available_bytes(used_gib > swarm_.pool_capacity_gib ? 0
+                                                                       : (swarm_.pool_capacity_gib - used_gib) * kGib);
+        status.set_allocation_bytes(used_gib * kGib);
+        return status;
+      },
+      std::move(done));
+}
+
+void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress, port::VolumeDone done) {
+  executor_.post([progress = std::move(progress)] {
+    v1::Progress half;
+    half.set_measurable(true);
+    half.set_percent(50);
+    progress(half);
+  });
+  run<port::VolumeFacts>(
+      "creation of a volume", 100, [this, request] { return world_.create_volume(request); }, std::move(done));
+}
+
+void Agent::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+  run<port::VolumeFacts>(
+      "volume inspection", 30, [this, request] { return world_.inspect_volume(request); }, std::move(done));
+}
+
+void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+  run<port::VolumeFacts>(
+      "resize", 100, [this, request] { return world_.resize_volume(request); }, std::move(done));
+}
+
+void Agent::delete_volume(const port::VolumeRequest& request, port::Done done) {
+  run<void>(
+      "deletion of a volume", 50,
+      [this, request]() -> Result<void> {
+        world_.delete_volume(request.volume_id);
+        return {};
+      },
+      std::move(done));
+}
+
+void Agent::import_image(const port::ImageRequest& request, port::ProgressCallback progress, port::ImageDone done) {
+  executor_.post_after(50, [progress = std::move(progress)] {
+    v1::Progress some;
+    some.set_measurable(true);
+    some.set_percent(10);
+    progress(some);
+  });
+  // Answered once: by the import's end, or by a deletion that cuts it short.
+  const auto answered = std::make_shared<bool>(false);
+  const auto once = [answered, done = std::move(done)](const Result<port::ImageFacts>& result) {
+    if (!std::exchange(*answered, true)) done(result);
+  };
+  imports_[request.image_id] = [answered, once, this] {
+    executor_.post([once] { once(fail(ErrorCode::cancelled, "the image is being deleted")); });
+  };
+  run<port::ImageFacts>(
+      "import of an image", 5'000,
+      [this, request, answered]() -> Result<port::ImageFacts> {
+        if (*answered) return fail(ErrorCode::cancelled, "the image is being deleted");
+        return world_.import_image(request);
+      },
+      [this, once, id = request.image_id](const Result<port::ImageFacts>& result) {
+        imports_.erase(id);
+        once(result);
+      });
+}
+
+void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
+  run<port::ImageFacts>(
+      "image inspection", 30, [this, request] { return world_.inspect_image(request); }, std::move(done));
+}
+
+void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
+  const auto import = imports_.find(request.image_id);
+  if (import != imports_.end()) import->second();
+  run<void>(
+      "deletion of an image", 50,
+      [this, request]() -> Result<void> {
+        world_.delete_image(request.image_id);
+        return {};
+      },
+      std::move(done));
+}
+
+void Agent::make_seed(const std::string& vm_id, std::uint32_t, const std::map<std::string, std::string>&,
+                      std::function<void(Result<std::string>)> done) {
+  run<std::string>(
+      "cloud-init seed", 30,
+      [this, vm_id]() -> Result<std::string> {
+        world_.seeds.insert(vm_id);
+        return "/seeds/" + vm_id;
+      },
+      std::move(done));
+}
+
+void Agent::delete_seed(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "deletion of a seed", 30,
+      [this, vm_id]() -> Result<void> {
+        world_.seeds.erase(vm_id);
+        return {};
+      },
+      std::move(done));
+}
+
+// ---- network
+
+void Agent::ensure_network(const v1::Network& network, std::function<void(Result<port::NetworkFacts>)> done) {
+  run<port::NetworkFacts>(
+      "network", 100,
+      [this, network]() -> Result<port::NetworkFacts> {
+        world_.networks.try_emplace(network.meta().id());
+        return port::NetworkFacts{.effective_kind = network.spec().kind(), .reason = {}};
+      },
+      std::move(done));
+}
+
+void Agent::remove_network(const v1::Network& network, port::Done done) {
+  run<void>(
+      "removal of a network", 50,
+      [this, id = network.meta().id()]() -> Result<void> {
+        world_.remove_network(id);
+        return {};
+      },
+      std::move(done));
+}
+
+void Agent::attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) {
+  run<port::GuestNic>(
+      "network interface", 30, [this, request] { return world_.attach(request); }, std::move(done));
+}
+
+void Agent::detach(const std::string& vm_id, port::Done done) {
+  run<void>(
+      "removal of network interfaces", 30,
+      [this, vm_id]() -> Result<void> {
+        world_.detach(vm_id);
+        return {};
+      },
+      std::move(done));
+}
+
+}  // namespace gantry::sim

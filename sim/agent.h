@@ -1,0 +1,76 @@
+// One run of the host agent: the real HostCore over adapters modelled on the host's world. Destroying it is a crash: of
+// the calls under way some had their effect and some had not, and nobody is told.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "host/host_core.h"
+#include "sim/host_world.h"
+#include "sim/sim_link.h"
+
+namespace gantry::sim {
+
+class Agent final : public port::Hypervisor, public port::HostFacts, public port::Storage, public port::Network {
+ public:
+  Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SimLink& link,
+        const host::Options& options);
+  ~Agent() override;
+
+  // port::Hypervisor
+  void observe(std::function<void(const port::GuestObservation&)> observer, std::function<void()> complete) override;
+  void start(const port::GuestDefinition& guest, port::Done done) override;
+  void power_down(const std::string& vm_id, port::Done done) override;
+  void kill(const std::string& vm_id, port::Done done) override;
+  void pause(const std::string& vm_id, port::Done done) override;
+  void resume(const std::string& vm_id, port::Done done) override;
+  void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
+  void forget(const std::string& vm_id, port::Done done) override;
+  // port::HostFacts
+  void probe(std::function<void(const v1::HostStatus&)> done) override;
+  // port::Storage
+  void inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) override;
+  void create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
+                     port::VolumeDone done) override;
+  void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override;
+  void resize_volume(const port::VolumeRequest& request, port::VolumeDone done) override;
+  void delete_volume(const port::VolumeRequest& request, port::Done done) override;
+  void import_image(const port::ImageRequest& request, port::ProgressCallback progress, port::ImageDone done) override;
+  void inspect_image(const port::ImageRequest& request, port::ImageDone done) override;
+  void delete_image(const port::ImageRequest& request, port::Done done) override;
+  void make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
+                 std::function<void(Result<std::string>)> done) override;
+  void delete_seed(const std::string& vm_id, port::Done done) override;
+  // port::Network
+  void ensure_network(const v1::Network& network, std::function<void(Result<port::NetworkFacts>)> done) override;
+  void remove_network(const v1::Network& network, port::Done done) override;
+  void attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) override;
+  void detach(const std::string& vm_id, port::Done done) override;
+
+ private:
+  enum class Fault { none, transient, definite };
+  [[nodiscard]] Fault draw_fault();
+  [[nodiscard]] Milliseconds draw_delay(Milliseconds usual_ms);
+  [[nodiscard]] static Error error_of(Fault fault);
+  // Answers `effect`'s result after some time, or a failure without it. `when_crashed`: instead of `effect`, if the
+  // agent dies before.
+  template <class Value>
+  void run(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
+           std::function<void(Result<Value>)> done, std::function<void()> when_crashed = {}, bool may_fail = true);
+
+  Scheduler& scheduler_;
+  Trace& trace_;
+  Rng& rng_;
+  const Swarm& swarm_;
+  HostWorld& world_;
+  SimExecutor executor_;
+  std::map<std::uint64_t, std::function<void()>> under_way_;
+  std::uint64_t calls_ = 0;
+  // Images being imported, and how to answer that import at once.
+  std::map<std::string, std::function<void()>> imports_;
+  std::function<void(const port::GuestObservation&)> observer_;
+  std::unique_ptr<host::HostCore> core_;
+};
+
+}  // namespace gantry::sim

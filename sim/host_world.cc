@@ -1,0 +1,347 @@
+#include "sim/host_world.h"
+
+#include <algorithm>
+
+namespace gantry::sim {
+
+port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const {
+  port::GuestObservation observation;
+  observation.vm_id = vm_id;
+  const auto found = guests.find(vm_id);
+  if (found == guests.end()) return observation;
+  const ModelGuest& guest = found->second;
+  observation.state = guest.state;
+  observation.boot_id = guest.definition.boot_id;
+  observation.reset_id = guest.reset_id;
+  observation.exit = guest.exit;
+  observation.accelerator = "tcg";
+  return observation;
+}
+
+void HostWorld::changed(const std::string& vm_id) {
+  if (guest_changed) guest_changed(vm_id);
+}
+
+std::string HostWorld::user_of(const std::string& volume_id) const {
+  for (const auto& [vm_id, guest] : guests) {
+    if (!lives(guest)) continue;
+    for (const port::GuestDisk& disk : guest.definition.disks) {
+      if (disk.volume_id == volume_id) return vm_id;
+    }
+  }
+  return "";
+}
+
+// ---- guests
+
+Result<void> HostWorld::check_definition(const port::GuestDefinition& definition) const {
+  for (const port::GuestDisk& disk : definition.disks) {
+    const auto volume = volumes.find(disk.volume_id);
+    if (volume == volumes.end()) return fail(ErrorCode::not_found, "no file of disk " + disk.volume_id);
+    if (volume->second.corrupt) return fail(ErrorCode::corrupt, "disk " + disk.volume_id + " cannot be read");
+    if (volume->second.uid != definition.uid) {
+      return fail(ErrorCode::permission_denied, "disk " + disk.volume_id + " belongs to another user");
+    }
+  }
+  return {};
+}
+
+// What must hold whenever a guest's process begins.
+void HostWorld::check_boot(const port::GuestDefinition& definition) {
+  const std::string& vm_id = definition.vm_id;
+  std::uint64_t memory_mib = definition.memory_mib;
+  for (const auto& [other_id, other] : guests) {
+    if (other_id == vm_id || !lives(other)) continue;
+    memory_mib += other.definition.memory_mib;
+    for (const port::GuestDisk& theirs : other.definition.disks) {
+      for (const port::GuestDisk& ours : definition.disks) {
+        if (theirs.volume_id == ours.volume_id && !(theirs.read_only && ours.read_only)) {
+          trace_.violation("disk " + ours.volume_id + " has two writers: " + other_id + " and " + vm_id);
+        }
+      }
+    }
+  }
+  if (memory_mib > swarm_.memory_mib) {
+    trace_.violation("guests hold " + std::to_string(memory_mib) + " MiB of " + std::to_string(swarm_.memory_mib));
+  }
+  const bool committed = records_.was_committed(definition.boot_id) && records_.was_committed(vm_id);
+  if (!committed)
+    trace_.violation("guest " + vm_id + " boots for " + definition.boot_id + ", which was never committed");
+}
+
+Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
+  const std::string& vm_id = definition.vm_id;
+  const auto found = guests.find(vm_id);
+  if (found != guests.end() && lives(found->second)) {
+    trace_.violation("guest " + vm_id + " is started while it runs");
+    return fail(ErrorCode::conflict, "the guest runs already");
+  }
+  if (auto checked = check_definition(definition); !checked) return checked;
+  check_boot(definition);
+  ModelGuest guest;
+  guest.definition = definition;
+  if (found != guests.end()) guest.reset_id = found->second.reset_id;
+  guest.process = ++processes_;
+  guests[vm_id] = guest;
+  trace_.note("guest", vm_id + " starting for " + definition.boot_id);
+  changed(vm_id);
+  return {};
+}
+
+void HostWorld::run(const std::string& vm_id) {
+  ModelGuest& guest = guests[vm_id];
+  const std::string& boot_id = guest.definition.boot_id;
+  guest.state = GuestState::running;
+  trace_.note("guest", vm_id + " runs");
+  if (++boots_[vm_id + " " + boot_id] > 1)
+    trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
+  guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
+  const auto some_time = static_cast<Milliseconds>(rng_.below(30'000));
+  if (!calm && rng_.chance(swarm_.guest_powers_off, 1'000)) end_later(vm_id, some_time, v1::VmExit::GUEST_SHUTDOWN);
+  if (!calm && rng_.chance(swarm_.guest_crashes, 1'000)) end_later(vm_id, some_time, v1::VmExit::CRASH);
+  changed(vm_id);
+}
+
+Result<void> HostWorld::finish_start(const std::string& vm_id, std::uint64_t process, bool works) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || found->second.process != process || found->second.state != GuestState::starting) {
+    return fail(ErrorCode::cancelled, "the guest was killed while it started");
+  }
+  if (works) {
+    run(vm_id);
+    return {};
+  }
+  end(vm_id, v1::VmExit::START_FAILED);
+  return fail(ErrorCode::internal, "the emulator ended with status 1");
+}
+
+void HostWorld::orphan_start(const std::string& vm_id, std::uint64_t process) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || found->second.process != process || found->second.state != GuestState::starting) return;
+  if (rng_.chance(1, 2)) {
+    run(vm_id);
+    return;
+  }
+  // What was known of earlier boots went with it: the next agent may begin this one again.
+  trace_.note("guest", vm_id + " never came to run");
+  guests.erase(found);
+}
+
+void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
+  ModelGuest& guest = guests[vm_id];
+  guest.state = GuestState::ended;
+  guest.exit.Clear();
+  guest.exit.set_reason(reason);
+  guest.exit.set_boot_id(guest.definition.boot_id);
+  guest.exit.mutable_at()->set_seconds(scheduler_.now().unix_ms / 1000);
+  trace_.note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
+  changed(vm_id);
+}
+
+void HostWorld::end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason) {
+  scheduler_.at(delay_ms, [this, vm_id, reason, process = guests[vm_id].process] {
+    const auto found = guests.find(vm_id);
+    if (found != guests.end() && found->second.process == process && lives(found->second)) end(vm_id, reason);
+  });
+}
+
+Result<void> HostWorld::press_power_button(const std::string& vm_id) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || found->second.state != GuestState::running) {
+    return fail(ErrorCode::conflict, "the guest does not run");
+  }
+  if (!found->second.ignores_acpi) {
+    end_later(vm_id, 500 + static_cast<Milliseconds>(rng_.below(8'000)), v1::VmExit::GUEST_SHUTDOWN);
+  }
+  return {};
+}
+
+void HostWorld::kill(const std::string& vm_id) {
+  const auto found = guests.find(vm_id);
+  if (found != guests.end() && lives(found->second)) end(vm_id, v1::VmExit::FORCED);
+}
+
+Result<void> HostWorld::set_paused(const std::string& vm_id, bool paused) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || !lives(found->second) || found->second.state == GuestState::starting) {
+    return fail(ErrorCode::conflict, "the guest does not run");
+  }
+  found->second.state = paused ? GuestState::paused : GuestState::running;
+  trace_.note("guest", vm_id + (paused ? " paused" : " resumed"));
+  changed(vm_id);
+  return {};
+}
+
+Result<void> HostWorld::reset(const std::string& vm_id, const std::string& reset_id) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || !lives(found->second)) return fail(ErrorCode::conflict, "the guest does not run");
+  if (found->second.reset_id == reset_id) return {};
+  found->second.reset_id = reset_id;
+  trace_.note("guest", vm_id + " reset for " + reset_id);
+  if (++resets_[reset_id] > 1) trace_.violation("guest " + vm_id + " was reset twice for operation " + reset_id);
+  if (!records_.was_committed(reset_id)) trace_.violation("reset " + reset_id + " was never committed");
+  changed(vm_id);
+  return {};
+}
+
+void HostWorld::forget(const std::string& vm_id) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end()) return;
+  if (lives(found->second)) trace_.violation("guest " + vm_id + " is forgotten while it lives");
+  if (!records_.deletion_was_requested(vm_id)) trace_.violation("guest " + vm_id + " is forgotten, never deleted");
+  guests.erase(found);
+  changed(vm_id);
+}
+
+void HostWorld::lose_power() {
+  trace_.note("HOST", "loses power");
+  for (auto& [vm_id, guest] : guests) {
+    if (lives(guest)) end(vm_id, v1::VmExit::CRASH);
+  }
+  networks.clear();
+}
+
+// ---- files
+
+Result<port::VolumeFacts> HostWorld::inspect_volume(const port::VolumeRequest& request) const {
+  const auto volume = volumes.find(request.volume_id);
+  if (volume == volumes.end()) return fail(ErrorCode::not_found, "no file of volume " + request.volume_id);
+  if (volume->second.corrupt) return fail(ErrorCode::corrupt, "volume " + request.volume_id + " cannot be read");
+  return port::VolumeFacts{.path = request.pool_path + "/" + request.volume_id,
+                           .capacity_bytes = volume->second.capacity_bytes,
+                           .allocation_bytes = 1U << 30U};
+}
+
+Result<port::VolumeFacts> HostWorld::create_volume(const port::VolumeRequest& request) {
+  const auto volume = volumes.find(request.volume_id);
+  if (volume != volumes.end()) {
+    volume->second.uid = request.uid;
+    return inspect_volume(request);
+  }
+  if (!request.image_path.empty() && !images.contains(request.image_path)) {
+    return fail(ErrorCode::not_found, "no image at " + request.image_path);
+  }
+  if (!calm && allocated_gib() + 1 > swarm_.pool_capacity_gib) {
+    return fail(ErrorCode::out_of_space, "the pool is full", "", "", "pool_full");
+  }
+  if (damaged.contains(request.volume_id)) {
+    trace_.violation("volume " + request.volume_id + " was lost and is made anew, blank");
+  }
+  volumes[request.volume_id] = {
+      .capacity_bytes = request.capacity_bytes, .image_path = request.image_path, .corrupt = false, .uid = request.uid};
+  trace_.note("disk", "volume " + request.volume_id + " made");
+  return inspect_volume(request);
+}
+
+Result<port::VolumeFacts> HostWorld::resize_volume(const port::VolumeRequest& request) {
+  const auto volume = volumes.find(request.volume_id);
+  if (volume == volumes.end()) return inspect_volume(request);
+  if (const std::string user = user_of(request.volume_id); !user.empty()) {
+    trace_.violation("volume " + request.volume_id + " is resized while " + user + " has it open");
+  }
+  if (request.capacity_bytes < volume->second.capacity_bytes) {
+    trace_.violation("volume " + request.volume_id + " is made smaller");
+  }
+  volume->second.capacity_bytes = request.capacity_bytes;
+  trace_.note("disk", "volume " + request.volume_id + " resized");
+  return inspect_volume(request);
+}
+
+void HostWorld::delete_volume(const std::string& volume_id) {
+  if (!volumes.contains(volume_id)) return;
+  if (const std::string user = user_of(volume_id); !user.empty()) {
+    trace_.violation("volume " + volume_id + " is deleted while " + user + " has it open");
+  }
+  if (!records_.deletion_was_requested(volume_id)) {
+    trace_.violation("volume " + volume_id + " is deleted, and nobody asked for it");
+  }
+  volumes.erase(volume_id);
+  trace_.note("disk", "volume " + volume_id + " deleted");
+}
+
+Result<port::ImageFacts> HostWorld::inspect_image(const port::ImageRequest& request) const {
+  const std::string path = request.pool_path + "/" + request.image_id;
+  if (!images.contains(path)) return fail(ErrorCode::not_found, "no image " + request.image_id);
+  return port::ImageFacts{.path = path,
+                          .initramfs_path = request.spec.kind() == v1::ImageSpec::KERNEL ? path + ".initramfs" : "",
+                          .virtual_size_bytes = 1U << 30U,
+                          .allocation_bytes = 1U << 30U};
+}
+
+Result<port::ImageFacts> HostWorld::import_image(const port::ImageRequest& request) {
+  const std::string path = request.pool_path + "/" + request.image_id;
+  if (images.insert(path).second) trace_.note("disk", "image " + request.image_id + " made");
+  return inspect_image(request);
+}
+
+void HostWorld::delete_image(const std::string& image_id) {
+  for (auto image = images.begin(); image != images.end(); ++image) {
+    if (!image->ends_with("/" + image_id)) continue;
+    for (const auto& [volume_id, volume] : volumes) {
+      if (volume.image_path == *image) trace_.violation("image " + image_id + " is deleted under volume " + volume_id);
+    }
+    if (!records_.deletion_was_requested(image_id)) {
+      trace_.violation("image " + image_id + " is deleted, and nobody asked for it");
+    }
+    images.erase(image);
+    trace_.note("disk", "image " + image_id + " deleted");
+    return;
+  }
+}
+
+void HostWorld::damage_a_file() {
+  std::vector<std::string> idle;
+  for (const auto& [volume_id, volume] : volumes) {
+    // The manager must have heard of it: before that it may be made again.
+    const auto record = records_.volumes.find(volume_id);
+    const bool known = record != records_.volumes.end() && record->second.status().state() == v1::VolumeStatus::READY;
+    if (known && user_of(volume_id).empty()) idle.push_back(volume_id);
+  }
+  if (idle.empty()) return;
+  const std::string& volume_id = idle[rng_.below(idle.size())];
+  damaged.insert(volume_id);
+  if (rng_.chance(1, 2)) {
+    volumes[volume_id].corrupt = true;
+  } else {
+    volumes.erase(volume_id);
+  }
+  trace_.note("HOST", "the file of volume " + volume_id + " is damaged from outside");
+}
+
+// ---- networks
+
+Result<port::GuestNic> HostWorld::attach(const port::NicRequest& request) {
+  const auto network = networks.find(request.network.meta().id());
+  if (network == networks.end()) return fail(ErrorCode::unavailable, "the network's bridge is not there");
+  network->second.insert(request.vm_id);
+  return port::GuestNic{.mac = request.nic.mac(),
+                        .model = request.nic.model(),
+                        .tap = "tap-" + request.vm_id + "-" + std::to_string(request.index),
+                        .forwards = {},
+                        .ipv4 = request.nic.ipv4()};
+}
+
+void HostWorld::detach(const std::string& vm_id) {
+  const auto guest = guests.find(vm_id);
+  if (guest != guests.end() && lives(guest->second)) {
+    trace_.violation("guest " + vm_id + " loses its network interfaces while it lives");
+  }
+  for (auto& [network_id, attached] : networks) attached.erase(vm_id);
+}
+
+void HostWorld::remove_network(const std::string& network_id) {
+  const auto network = networks.find(network_id);
+  if (network == networks.end()) return;
+  for (const std::string& vm_id : network->second) {
+    const auto guest = guests.find(vm_id);
+    if (guest != guests.end() && lives(guest->second)) {
+      trace_.violation("network " + network_id + " is removed under guest " + vm_id);
+    }
+  }
+  if (!records_.deletion_was_requested(network_id)) {
+    trace_.violation("network " + network_id + " is removed, and nobody asked for it");
+  }
+  networks.erase(network);
+}
+
+}  // namespace gantry::sim

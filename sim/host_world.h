@@ -1,0 +1,114 @@
+// The truth about one modelled host: guests, files, networks. It outlives every crash of the agent; the checks of what
+// must never happen sit where it would happen.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "port/hypervisor.h"
+#include "port/network.h"
+#include "port/storage.h"
+#include "sim/records.h"
+#include "sim/scheduler.h"
+#include "sim/swarm.h"
+#include "sim/trace.h"
+
+namespace gantry::sim {
+
+using GuestState = port::GuestObservation::State;
+
+struct ModelGuest {
+  GuestState state = GuestState::starting;
+  port::GuestDefinition definition;
+  std::string reset_id;
+  v1::VmExit exit;
+  bool ignores_acpi = false;
+  // Grows with each process, so that what was planned for an earlier one does not meet a later one.
+  std::uint64_t process = 0;
+};
+
+struct ModelVolume {
+  std::uint64_t capacity_bytes = 0;
+  std::string image_path;
+  bool corrupt = false;
+  std::uint32_t uid = 0;
+};
+
+class HostWorld {
+ public:
+  HostWorld(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, const Records& records)
+      : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), records_(records) {}
+
+  std::map<std::string, ModelGuest> guests;
+  std::map<std::string, ModelVolume> volumes;
+  std::set<std::string> images;
+  // Networks made, each with the VMs attached to it.
+  std::map<std::string, std::set<std::string>> networks;
+  std::set<std::string> seeds;
+  // Volumes whose file was removed or spoilt from outside, ever.
+  std::set<std::string> damaged;
+  // Told of every change while an agent observes.
+  std::function<void(const std::string& vm_id)> guest_changed;
+  // After that nothing goes wrong by itself any more.
+  bool calm = false;
+
+  // What the hypervisor does.
+  Result<void> begin_start(const port::GuestDefinition& definition);
+  Result<void> finish_start(const std::string& vm_id, std::uint64_t process, bool works);
+  // The agent died between the two: the process ran on, or did not.
+  void orphan_start(const std::string& vm_id, std::uint64_t process);
+  Result<void> press_power_button(const std::string& vm_id);
+  void kill(const std::string& vm_id);
+  Result<void> set_paused(const std::string& vm_id, bool paused);
+  Result<void> reset(const std::string& vm_id, const std::string& reset_id);
+  void forget(const std::string& vm_id);
+
+  // What the storage does.
+  Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
+  Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) const;
+  Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request);
+  void delete_volume(const std::string& volume_id);
+  Result<port::ImageFacts> import_image(const port::ImageRequest& request);
+  Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) const;
+  void delete_image(const std::string& image_id);
+  [[nodiscard]] std::uint64_t allocated_gib() const { return volumes.size() + 2 * images.size(); }
+
+  // What the network does.
+  Result<port::GuestNic> attach(const port::NicRequest& request);
+  void detach(const std::string& vm_id);
+  void remove_network(const std::string& network_id);
+
+  // Everything that runs is gone at once; files stay.
+  void lose_power();
+  // Somebody deletes or spoils a file of a volume no guest has open.
+  void damage_a_file();
+
+  [[nodiscard]] static bool lives(const ModelGuest& guest) { return guest.state != GuestState::ended; }
+  [[nodiscard]] port::GuestObservation observation_of(const std::string& vm_id) const;
+
+ private:
+  [[nodiscard]] std::string user_of(const std::string& volume_id) const;
+  [[nodiscard]] Result<void> check_definition(const port::GuestDefinition& definition) const;
+  void check_boot(const port::GuestDefinition& definition);
+  void end(const std::string& vm_id, v1::VmExit::Reason reason);
+  void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason);
+  void run(const std::string& vm_id);
+  void changed(const std::string& vm_id);
+
+  Scheduler& scheduler_;
+  Trace& trace_;
+  Rng& rng_;
+  const Swarm& swarm_;
+  const Records& records_;
+  std::uint64_t processes_ = 0;
+  // Operations done, ever.
+  std::map<std::string, int> boots_;
+  std::map<std::string, int> resets_;
+};
+
+}  // namespace gantry::sim

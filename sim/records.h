@@ -1,0 +1,46 @@
+// Every committed record, as the store itself tells it: what the checks hold everything else against.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "gantry/v1/network.pb.h"
+#include "gantry/v1/storage.pb.h"
+#include "gantry/v1/task.pb.h"
+#include "gantry/v1/vm.pb.h"
+#include "port/store.h"
+#include "sim/trace.h"
+
+namespace gantry::sim {
+
+class Records {
+ public:
+  Records(port::Store& store, Trace& trace);
+
+  std::map<std::string, v1::Vm> vms;
+  std::map<std::string, v1::Volume> volumes;
+  std::map<std::string, v1::Image> images;
+  std::map<std::string, v1::Network> networks;
+  std::map<std::string, v1::Task> tasks;
+
+  [[nodiscard]] port::Revision revision() const { return revision_; }
+  // Ever, also if it was removed since.
+  [[nodiscard]] bool was_committed(const std::string& id) const { return committed_.contains(id); }
+  [[nodiscard]] bool deletion_was_requested(const std::string& id) const { return deleting_.contains(id); }
+
+ private:
+  void apply(const port::ChangeBatch& batch);
+  template <class Record>
+  void change(std::map<std::string, Record>& records, const port::Change& change, const std::string& id);
+  void check_task(const v1::Task* before, const v1::Task& after);
+
+  Trace& trace_;
+  std::set<std::string> committed_;
+  std::set<std::string> deleting_;
+  port::Revision revision_ = 0;
+  std::unique_ptr<port::Watch> watch_;
+};
+
+}  // namespace gantry::sim

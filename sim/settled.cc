@@ -1,0 +1,124 @@
+#include "sim/settled.h"
+
+#include "model/state.h"
+
+namespace gantry::sim {
+namespace {
+
+template <class Record>
+std::string text(const Record& record) {
+  return record.meta().id() + " \"" + record.meta().name() + "\": " + record.status().ShortDebugString();
+}
+
+std::string open_task(const Records& records) {
+  for (const auto& [id, task] : records.tasks) {
+    if (!model::is_ended(task.state())) {
+      return "task " + id + " (" + task.action() + " of " + task.target_id() + ") has not ended";
+    }
+  }
+  return "";
+}
+
+template <class Record>
+std::string still_deleting(const std::map<std::string, Record>& records) {
+  for (const auto& [id, record] : records) {
+    if (record.meta().has_deletion()) return "to be deleted and still there: " + text(record);
+  }
+  return "";
+}
+
+std::string wrong_live(const v1::Vm& vm, const ModelGuest& guest) {
+  const v1::VmSpec& spec = vm.spec();
+  if (spec.power() == v1::VmSpec::STOPPED) return "runs and should not: " + text(vm);
+  if (guest.definition.boot_id != spec.boot_id()) return "runs an older boot: " + text(vm);
+  const bool paused = spec.power() == v1::VmSpec::PAUSED;
+  if (guest.state != (paused ? GuestState::paused : GuestState::running))
+    return "is not in the state asked for: " + text(vm);
+  if (vm.status().state() != (paused ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING)) {
+    return "is told to be in another state than it is: " + text(vm);
+  }
+  return "";
+}
+
+std::string wrong_vm(const v1::Vm& vm, const HostWorld& world) {
+  const auto found = world.guests.find(vm.meta().id());
+  const bool known = found != world.guests.end();
+  if (known && HostWorld::lives(found->second)) return wrong_live(vm, found->second);
+  const v1::VmStatus& status = vm.status();
+  const bool over = status.state() == v1::VmStatus::STOPPED || status.state() == v1::VmStatus::CRASHED ||
+                    status.state() == v1::VmStatus::FAILED;
+  if (vm.spec().power() == v1::VmSpec::STOPPED) {
+    const bool at_rest = over || vm.placement().host_id().empty();
+    return at_rest ? "" : "is off, and told to be otherwise: " + text(vm);
+  }
+  const bool boot_ended = known && found->second.definition.boot_id == vm.spec().boot_id();
+  const bool boot_failed = status.failed_operation_id() == vm.spec().boot_id() && !vm.spec().boot_id().empty();
+  if (!boot_ended && !boot_failed && !vm.placement().host_id().empty()) return "should run: " + text(vm);
+  return over || vm.placement().host_id().empty() ? "" : "ended, and told to be otherwise: " + text(vm);
+}
+
+std::string wrong_things(const Records& records, const HostWorld& world) {
+  for (const auto& [id, volume] : records.volumes) {
+    const auto state = volume.status().state();
+    const bool there = world.volumes.contains(id);
+    if (state == v1::VolumeStatus::READY && !there && !world.damaged.contains(id))
+      return "has no file: " + text(volume);
+    if (state != v1::VolumeStatus::READY && state != v1::VolumeStatus::FAILED) return "is not ready: " + text(volume);
+  }
+  for (const auto& [id, image] : records.images) {
+    const auto state = image.status().state();
+    if (state != v1::ImageStatus::READY && state != v1::ImageStatus::FAILED) return "is not ready: " + text(image);
+  }
+  for (const auto& [id, network] : records.networks) {
+    const auto state = network.status().state();
+    if (state != v1::NetworkStatus::READY && state != v1::NetworkStatus::FAILED)
+      return "is not ready: " + text(network);
+    if (state == v1::NetworkStatus::READY && !world.networks.contains(id))
+      return "is not on the host: " + text(network);
+  }
+  return "";
+}
+
+// What the host holds and no record asks for.
+std::string left_behind(const Records& records, const HostWorld& world) {
+  for (const auto& [id, guest] : world.guests) {
+    if (!records.vms.contains(id)) return "guest " + id + " is left without a record";
+  }
+  for (const auto& [id, volume] : world.volumes) {
+    if (!records.volumes.contains(id)) return "the file of volume " + id + " is left behind";
+  }
+  for (const std::string& path : world.images) {
+    if (!records.images.contains(path.substr(path.rfind('/') + 1))) return "the image at " + path + " is left behind";
+  }
+  for (const std::string& id : world.seeds) {
+    if (!records.vms.contains(id)) return "the seed of VM " + id + " is left behind";
+  }
+  for (const auto& [id, attached] : world.networks) {
+    if (!records.networks.contains(id)) return "network " + id + " is left behind";
+    for (const std::string& vm_id : attached) {
+      const auto guest = world.guests.find(vm_id);
+      if (guest == world.guests.end() || !HostWorld::lives(guest->second)) {
+        return "VM " + vm_id + " is off and still attached to network " + id;
+      }
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string what_is_missing(const Records& records, const HostWorld& world) {
+  std::string missing = open_task(records);
+  if (missing.empty()) missing = still_deleting(records.vms);
+  if (missing.empty()) missing = still_deleting(records.volumes);
+  if (missing.empty()) missing = still_deleting(records.images);
+  if (missing.empty()) missing = still_deleting(records.networks);
+  for (const auto& [id, vm] : records.vms) {
+    if (missing.empty()) missing = wrong_vm(vm, world);
+  }
+  if (missing.empty()) missing = wrong_things(records, world);
+  if (missing.empty()) missing = left_behind(records, world);
+  return missing;
+}
+
+}  // namespace gantry::sim

@@ -1,0 +1,50 @@
+#include "sim/swarm.h"
+
+namespace gantry::sim {
+namespace {
+
+// Half of the seeds do without; the others draw from `least` to `most`.
+std::uint64_t maybe(Rng& rng, std::uint64_t least, std::uint64_t most) {
+  return rng.chance(1, 2) ? 0 : least + rng.below(most - least + 1);
+}
+
+store::FaultRates draw_store(Rng& rng) {
+  store::FaultRates rates;
+  const auto rate = [&rng](std::uint64_t most) { return static_cast<std::uint32_t>(maybe(rng, 1, most)); };
+  rates.commit_unavailable = rate(100);
+  rates.commit_unknown_done = rate(100);
+  rates.commit_unknown_not_done = rate(100);
+  rates.commit_unknown_later = rate(50);
+  rates.late = rate(300);
+  rates.other_unavailable = rate(100);
+  rates.watch_broken = rate(30);
+  rates.delay_ms_max = 1 + static_cast<Milliseconds>(rng.below(3'000));
+  return rates;
+}
+
+}  // namespace
+
+Swarm draw_swarm(Rng& rng) {
+  Swarm swarm;
+  swarm.chaos_ms = 20'000 + static_cast<Milliseconds>(rng.below(100'000));
+  swarm.agent_crash_every = maybe(rng, 50, 1'500);
+  swarm.manager_crash_every = maybe(rng, 100, 2'000);
+  swarm.power_loss_every = maybe(rng, 500, 5'000);
+  swarm.link_break_every = maybe(rng, 50, 1'000);
+  swarm.file_damage_every = rng.chance(1, 4) ? 500 + rng.below(3'000) : 0;
+  swarm.duplicates = maybe(rng, 10, 300);
+  swarm.transient_errors = maybe(rng, 10, 250);
+  swarm.definite_errors = maybe(rng, 5, 100);
+  swarm.slow_calls = maybe(rng, 10, 300);
+  swarm.ignores_acpi = maybe(rng, 50, 900);
+  swarm.guest_powers_off = maybe(rng, 50, 400);
+  swarm.guest_crashes = maybe(rng, 50, 400);
+  swarm.pool_capacity_gib = rng.chance(1, 3) ? 4 + rng.below(10) : 1'000;
+  swarm.memory_mib = rng.chance(1, 3) ? 3'072 : 16'384;
+  swarm.pause_ms_max = 300 + static_cast<Milliseconds>(rng.below(6'000));
+  swarm.repeats = maybe(rng, 50, 300);
+  if (rng.chance(2, 3)) swarm.store = draw_store(rng);
+  return swarm;
+}
+
+}  // namespace gantry::sim

@@ -1,0 +1,42 @@
+// What one seed rehearses: each draws its own mix of faults and work, so that some runs meet much of one thing and none
+// of another.
+#pragma once
+
+#include <cstdint>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "store/faulty_store.h"
+
+namespace gantry::sim {
+
+struct Swarm {
+  Milliseconds chaos_ms = 60'000;
+  // One of so many events is followed by a crash; 0: never.
+  std::uint64_t agent_crash_every = 0;
+  std::uint64_t manager_crash_every = 0;
+  std::uint64_t power_loss_every = 0;
+  std::uint64_t link_break_every = 0;
+  std::uint64_t file_damage_every = 0;
+  // Chances in a thousand of each message.
+  std::uint64_t duplicates = 0;
+  // Chances in a thousand of each call to the host's adapters.
+  std::uint64_t transient_errors = 0;
+  std::uint64_t definite_errors = 0;
+  std::uint64_t slow_calls = 0;
+  // Chances in a thousand of each boot.
+  std::uint64_t ignores_acpi = 0;
+  std::uint64_t guest_powers_off = 0;
+  std::uint64_t guest_crashes = 0;
+  std::uint64_t pool_capacity_gib = 100;
+  std::uint64_t memory_mib = 16'384;
+  // Between calls of the clients.
+  Milliseconds pause_ms_max = 3'000;
+  // In a thousand: the client repeats a call that was answered.
+  std::uint64_t repeats = 0;
+  store::FaultRates store;
+};
+
+Swarm draw_swarm(Rng& rng);
+
+}  // namespace gantry::sim
