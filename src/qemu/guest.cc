@@ -7,6 +7,7 @@
 
 #include "qemu/cgroup.h"
 #include "qemu/console_hub.h"
+#include "qemu/guest_agent.h"
 #include "qemu/guest_directory.h"
 #include "qemu/process_facts.h"
 #include "runtime/event_loop.h"
@@ -138,6 +139,7 @@ void Guest::processors_run() {
   paused_ = false;
   // Not waited for: until it is written, QEMU's own words and state tell the same.
   save_record([](const Result<void>&) {});
+  watch_agent();
   publish();
   if (std::exchange(starting_, false)) answer_operation({});
   answer_adoption();
@@ -196,6 +198,7 @@ void Guest::force_end() {
 void Guest::process_ended() {
   process_ = Process::ending;
   exit_watch_.reset();
+  agent_.reset();
   if (qmp_) std::exchange(qmp_, nullptr)->close();
   on_worker<GuestRecord>([engine = engine_, record = *record_, pidfd = pidfd_,
                           now = engine_->loop.now()] { return settle_exit(*engine, record, *pidfd, now); },
@@ -255,6 +258,20 @@ void Guest::attach_console(UniqueFd connected, std::string replay) {
   engine_->consoles.attach(vm_id_, std::move(connected), std::move(replay), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->trim_logs();
   });
+}
+
+void Guest::watch_agent() {
+  if (agent_) {
+    agent_->hurry();
+    return;
+  }
+  // It is ours and calls back no more once it is gone.
+  agent_ = std::make_unique<GuestAgentPoller>(engine_->loop.context(),
+                                              GuestDirectory(engine_->options.state_directory, vm_id_).agent_socket(),
+                                              [this](const v1::GuestFacts& facts) {
+                                                facts_ = facts;
+                                                publish();
+                                              });
 }
 
 port::GuestObservation Guest::observation() const {

@@ -16,6 +16,8 @@
 
 namespace gantry::qemu {
 
+class GuestAgentPoller;
+
 class Guest : public std::enable_shared_from_this<Guest> {
  public:
   Guest(std::shared_ptr<const Engine> engine, std::string vm_id);
@@ -78,6 +80,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void reset_done(const Result<void>& answer);
 
   void attach_console(UniqueFd connected, std::string replay);
+  void watch_agent();
   void save_record(std::function<void(Result<void>)> then);
   void publish();
   void answer_operation(const Result<void>& answer);
@@ -112,6 +115,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   std::shared_ptr<UniqueFd> pidfd_;
   std::unique_ptr<ReadableWatch> exit_watch_;
   std::shared_ptr<QmpConnection> qmp_;
+  // Asks the guest's agent while it runs.
+  std::unique_ptr<GuestAgentPoller> agent_;
   v1::GuestFacts facts_;
 
   // The start, reset... under way.

@@ -97,6 +97,7 @@ void Guest::take_status(const std::string& status) {
     continue_reset(status);
   } else {
     paused_ = !runs;
+    watch_agent();
     publish();
     answer_adoption();
   }
@@ -260,6 +261,7 @@ void Guest::end_reset(const std::string& status) {
 void Guest::reset_done(const Result<void>& answer) {
   resetting_ = false;
   reset_event_due_ = false;
+  watch_agent();
   publish();
   answer_operation(answer);
   answer_adoption();

@@ -1,0 +1,545 @@
+// Real QEMU processes under TCG with a guest of one boot sector.
+#include "qemu/hypervisor.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "model/uid.h"
+#include "qemu/cgroup.h"
+#include "qemu/console_hub.h"
+#include "qemu/event_io.h"
+#include "qemu/guest_directory.h"
+#include "qemu/process_facts.h"
+#include "qemu/test_guest.h"
+#include "runtime/event_loop.h"
+#include "runtime/files.h"
+#include "runtime/worker_pool.h"
+
+namespace gantry::qemu {
+namespace {
+
+using State = port::GuestObservation::State;
+using testing::HasSubstr;
+
+constexpr auto kGenerous = std::chrono::seconds(60);
+
+// One life of the agent: loop, workers, hypervisor. Its end is as abrupt as a killed daemon's, but for the threads.
+class Agent {
+ public:
+  explicit Agent(const std::string& state_directory, const std::string& emulator = "/usr/bin/qemu-system-x86_64")
+      : consoles_(loop_), workers_(2) {
+    EngineOptions options;
+    options.state_directory = state_directory;
+    options.emulator = emulator;
+    hypervisor_ = std::make_unique<QemuHypervisor>(loop_, workers_, cgroups_, consoles_, options);
+    thread_ = std::thread([this] { loop_.run(); });
+    std::promise<void> complete;
+    loop_.post([&] {
+      hypervisor_->observe([this](const port::GuestObservation& seen) { take(seen); }, [&] { complete.set_value(); });
+    });
+    EXPECT_EQ(complete.get_future().wait_for(kGenerous), std::future_status::ready);
+  }
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+  ~Agent() {
+    loop_.stop();
+    thread_.join();
+  }
+
+  // Any call of the hypervisor, and its answer.
+  template <class Call>
+  Result<void> call(Call make) {
+    auto answer = std::make_shared<std::promise<Result<void>>>();
+    loop_.post([this, make, answer] { make(*hypervisor_, [answer](Result<void> done) { answer->set_value(done); }); });
+    auto future = answer->get_future();
+    if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
+    return future.get();
+  }
+  Result<void> start(const port::GuestDefinition& guest) {
+    return call([guest](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.start(guest, done); });
+  }
+  Result<void> kill(const std::string& vm_id) {
+    return call([vm_id](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.kill(vm_id, done); });
+  }
+  Result<void> reset(const std::string& vm_id, const std::string& reset_id) {
+    return call([=](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.reset(vm_id, reset_id, done); });
+  }
+  Result<void> pause(const std::string& vm_id) {
+    return call([vm_id](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.pause(vm_id, done); });
+  }
+  Result<void> resume(const std::string& vm_id) {
+    return call([vm_id](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.resume(vm_id, done); });
+  }
+
+  port::GuestObservation last(const std::string& vm_id) {
+    const std::lock_guard lock(mutex_);
+    return seen_[vm_id];
+  }
+  bool reaches(const std::string& vm_id, State state) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kGenerous, [&] { return seen_[vm_id].state == state; });
+  }
+
+  ConsoleHub& consoles() { return consoles_; }
+  runtime::EventLoop& loop() { return loop_; }
+
+ private:
+  void take(const port::GuestObservation& seen) {
+    const std::lock_guard lock(mutex_);
+    seen_[seen.vm_id] = seen;
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, port::GuestObservation> seen_;
+  Cgroups cgroups_ = Cgroups::detect();
+  runtime::EventLoop loop_;
+  ConsoleHub consoles_;
+  // Under the hypervisor, whose work they may still do when it goes; they hold what they need.
+  runtime::WorkerPool workers_;
+  std::unique_ptr<QemuHypervisor> hypervisor_;
+  std::thread thread_;
+};
+
+// What a session of a console has seen.
+class Screen {
+ public:
+  Screen(ConsoleHub& consoles, const std::string& vm_id) {
+    auto opened = consoles.open(
+        vm_id,
+        [this](std::string_view bytes) {
+          const std::lock_guard lock(mutex_);
+          text_.append(bytes);
+          changed_.notify_all();
+        },
+        [this] {
+          const std::lock_guard lock(mutex_);
+          closed_ = true;
+          changed_.notify_all();
+        });
+    EXPECT_TRUE(opened) << opened.error().to_text();
+    if (opened) session_ = std::move(*opened);
+  }
+  bool shows(const std::string& text) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kGenerous, [&] { return text_.find(text) != std::string::npos; });
+  }
+  bool closes() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kGenerous, [&] { return closed_; });
+  }
+  void type(std::string_view text) { session_->write(text); }
+  std::string text() {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string text_;
+  bool closed_ = false;
+  std::unique_ptr<port::ConsoleSession> session_;
+};
+
+class HypervisorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = "/tmp/gantry-qemu-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    state_ = pattern;
+    ASSERT_EQ(::chmod(state_.c_str(), 0711), 0);
+    disk_ = state_ + "/disk.raw";
+    ASSERT_TRUE(runtime::write_file_durably(disk_, test_guest_disk()));
+    ASSERT_EQ(::chown(disk_.c_str(), uid_, uid_), 0);
+    agent_ = std::make_unique<Agent>(state_);
+  }
+  void TearDown() override {
+    if (agent_) {
+      EXPECT_TRUE(agent_->kill(vm_));
+    }
+    agent_.reset();
+    std::filesystem::remove_all(state_);
+  }
+
+  [[nodiscard]] port::GuestDefinition guest(const std::string& boot_id) const {
+    port::GuestDefinition definition;
+    definition.vm_id = vm_;
+    definition.boot_id = boot_id;
+    definition.memory_mib = 64;
+    definition.uid = uid_;
+    definition.disks = {{.path = disk_, .format = v1::VolumeSpec::RAW, .volume_id = "vol-4f7k2m9qzt3x"}};
+    return definition;
+  }
+  void restart_agent() {
+    agent_.reset();
+    agent_ = std::make_unique<Agent>(state_);
+  }
+  // The boots that the guest told of on its serial port.
+  [[nodiscard]] std::size_t boots() const {
+    const std::string log = directory().console_tail(65536);
+    return static_cast<std::size_t>(std::count(log.begin(), log.end(), 'B'));
+  }
+  bool boots_reach(std::size_t count) const {
+    const auto end = std::chrono::steady_clock::now() + kGenerous;
+    while (boots() < count && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return boots() == count;
+  }
+  [[nodiscard]] GuestDirectory directory() const { return {state_, vm_}; }
+  [[nodiscard]] pid_t pid() const {
+    const auto record = directory().load();
+    return record ? record->pid : 0;
+  }
+  [[nodiscard]] bool locked() const {
+    const UniqueFd file(::open(directory().file("lock").c_str(), O_RDWR | O_CLOEXEC));
+    return file.valid() && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0;
+  }
+  // Ends the agent as if killed when the record said `change`; QEMU is left as it is.
+  void rewrite_record(const std::function<void(GuestRecord&)>& change) const {
+    auto record = directory().load();
+    ASSERT_TRUE(record);
+    change(*record);
+    ASSERT_TRUE(directory().save(*record));
+  }
+
+  const std::string vm_ = "vm-4f7k2m9qzt3x";
+  const std::uint32_t uid_ = model::guest_uid(vm_);
+  std::string state_;
+  std::string disk_;
+  std::unique_ptr<Agent> agent_;
+};
+
+TEST_F(HypervisorTest, StartsAGuestThatBootsAndIsStartedOnlyOnce) {
+  const auto started = agent_->start(guest("task-1"));
+  ASSERT_TRUE(started) << started.error().to_text();
+  const auto seen = agent_->last(vm_);
+  EXPECT_EQ(seen.state, State::running);
+  EXPECT_EQ(seen.boot_id, "task-1");
+  EXPECT_EQ(seen.accelerator, "tcg");
+  EXPECT_TRUE(boots_reach(1));
+  const pid_t first = pid();
+  EXPECT_TRUE(agent_->start(guest("task-1")));
+  EXPECT_EQ(pid(), first);
+  const auto other = agent_->start(guest("task-2"));
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, ErrorCode::conflict);
+}
+
+TEST_F(HypervisorTest, RunsQemuWithoutRights) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  const auto status = runtime::read_file("/proc/" + std::to_string(pid()) + "/status");
+  ASSERT_TRUE(status);
+  const std::string uid = std::to_string(uid_);
+  EXPECT_THAT(*status, HasSubstr("Uid:\t" + uid + "\t" + uid + "\t" + uid + "\t" + uid));
+  EXPECT_THAT(*status, HasSubstr("Gid:\t" + uid + "\t" + uid + "\t" + uid + "\t" + uid));
+  EXPECT_THAT(*status, HasSubstr("Groups:\t \n"));
+  EXPECT_THAT(*status, HasSubstr("NoNewPrivs:\t1"));
+  EXPECT_THAT(*status, HasSubstr("Seccomp:\t2"));
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) {
+    EXPECT_THAT(*status, HasSubstr(std::string(set) + ":\t0000000000000000"));
+  }
+  EXPECT_EQ(::getsid(pid()), pid());
+}
+
+TEST_F(HypervisorTest, PausesResumesAndKills) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  ASSERT_TRUE(agent_->pause(vm_));
+  EXPECT_EQ(agent_->last(vm_).state, State::paused);
+  Screen screen(agent_->consoles(), vm_);
+  ASSERT_TRUE(agent_->resume(vm_));
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  screen.type("hello");
+  EXPECT_TRUE(screen.shows("hello"));
+  const pid_t process = pid();
+  ASSERT_TRUE(agent_->kill(vm_));
+  EXPECT_FALSE(process_facts(process));
+  EXPECT_EQ(agent_->last(vm_).state, State::ended);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::FORCED);
+  EXPECT_TRUE(screen.closes());
+  const auto again = agent_->start(guest("task-1"));
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().reason, "boot_ended");
+  EXPECT_TRUE(agent_->start(guest("task-2")));
+}
+
+TEST_F(HypervisorTest, SeesTheGuestPowerOffWhenAsked) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  ASSERT_TRUE(
+      agent_->call([this](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.power_down(vm_, done); }));
+  ASSERT_TRUE(agent_->reaches(vm_, State::ended));
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::GUEST_SHUTDOWN);
+  EXPECT_EQ(agent_->last(vm_).exit.boot_id(), "task-1");
+}
+
+TEST_F(HypervisorTest, SeesACrashAtOnceWithTheLastWords) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ::kill(pid(), SIGKILL);
+  ASSERT_TRUE(agent_->reaches(vm_, State::ended));
+  const auto exit = agent_->last(vm_).exit;
+  EXPECT_EQ(exit.reason(), v1::VmExit::CRASH);
+  EXPECT_THAT(exit.last_words(), HasSubstr("signal 9"));
+}
+
+TEST_F(HypervisorTest, TellsWhyAStartFailedAndLeavesNothing) {
+  auto broken = guest("task-1");
+  broken.disks[0].format = v1::VolumeSpec::QCOW2;
+  const auto started = agent_->start(broken);
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().cause, HasSubstr("not in qcow2 format"));
+  EXPECT_EQ(agent_->last(vm_).state, State::ended);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::START_FAILED);
+  EXPECT_THAT(agent_->last(vm_).exit.last_words(), HasSubstr("not in qcow2 format"));
+  EXPECT_FALSE(locked());
+  EXPECT_TRUE(agent_->start(guest("task-2")));
+}
+
+TEST_F(HypervisorTest, FailsWithoutAnEmulator) {
+  agent_ = std::make_unique<Agent>(state_, "/nonexistent/qemu");
+  const auto started = agent_->start(guest("task-1"));
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::unsupported);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::START_FAILED);
+  EXPECT_FALSE(locked());
+}
+
+TEST_F(HypervisorTest, KillStopsAStartUnderWay) {
+  auto started = std::make_shared<std::promise<Result<void>>>();
+  const auto killed = agent_->call([&, started](port::Hypervisor& hypervisor, const port::Done& done) {
+    hypervisor.start(guest("task-1"), [started](Result<void> answer) { started->set_value(answer); });
+    hypervisor.kill(vm_, done);
+  });
+  EXPECT_TRUE(killed);
+  EXPECT_FALSE(started->get_future().get());
+  EXPECT_EQ(agent_->last(vm_).state, State::ended);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::FORCED);
+  EXPECT_FALSE(locked());
+}
+
+TEST_F(HypervisorTest, AdoptsARunningGuest) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  const pid_t before = pid();
+  restart_agent();
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  EXPECT_EQ(agent_->last(vm_).boot_id, "task-1");
+  EXPECT_EQ(pid(), before);
+  Screen screen(agent_->consoles(), vm_);
+  EXPECT_TRUE(screen.shows("B"));
+  screen.type("x");
+  EXPECT_TRUE(screen.shows("x"));
+  ASSERT_TRUE(agent_->pause(vm_));
+  restart_agent();
+  EXPECT_EQ(agent_->last(vm_).state, State::paused);
+  EXPECT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(agent_->resume(vm_));
+  EXPECT_EQ(boots(), 1U);
+}
+
+TEST_F(HypervisorTest, TellsShutdownFromCrashThoughNobodyWatched) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  auto pidfd = open_pidfd(pid());
+  ASSERT_TRUE(pidfd);
+  agent_.reset();
+  {
+    auto serial = connect_unix(directory().serial_socket());
+    ASSERT_TRUE(serial);
+    ASSERT_EQ(::write(serial->get(), "q", 1), 1);
+    siginfo_t info{};
+    ASSERT_EQ(::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), &info, WEXITED), 0);
+  }
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).state, State::ended);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::GUEST_SHUTDOWN);
+
+  ASSERT_TRUE(agent_->start(guest("task-2")));
+  pidfd = open_pidfd(pid());
+  agent_.reset();
+  send_signal(*pidfd, SIGKILL);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), &info, WEXITED), 0);
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::CRASH);
+  EXPECT_EQ(agent_->last(vm_).exit.boot_id(), "task-2");
+}
+
+TEST_F(HypervisorTest, ResetsOnceForEachId) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  ASSERT_TRUE(agent_->reset(vm_, "task-2"));
+  EXPECT_EQ(agent_->last(vm_).reset_id, "task-2");
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  ASSERT_TRUE(boots_reach(2));
+  ASSERT_TRUE(agent_->reset(vm_, "task-2"));
+  restart_agent();
+  ASSERT_TRUE(agent_->reset(vm_, "task-2"));
+  ASSERT_TRUE(agent_->reset(vm_, "task-3"));
+  ASSERT_TRUE(boots_reach(3));
+  ASSERT_TRUE(agent_->pause(vm_));
+  ASSERT_TRUE(agent_->reset(vm_, "task-4"));
+  EXPECT_EQ(agent_->last(vm_).state, State::paused);
+  ASSERT_TRUE(agent_->resume(vm_));
+  EXPECT_TRUE(boots_reach(4));
+}
+
+// A QMP client that does by hand what an agent had done before it was killed.
+void do_by_hand(const std::string& socket, const std::string& commands, const std::string& until) {
+  auto connection = connect_unix(socket);
+  ASSERT_TRUE(connection);
+  const std::string all = "{\"execute\":\"qmp_capabilities\"}\n" + commands;
+  ASSERT_EQ(::write(connection->get(), all.data(), all.size()), static_cast<ssize_t>(all.size()));
+  ASSERT_EQ(::fcntl(connection->get(), F_SETFL, 0), 0);
+  std::string seen;
+  char buffer[4096];
+  while (seen.find(until) == std::string::npos) {
+    const ssize_t count = ::read(connection->get(), buffer, sizeof buffer);
+    ASSERT_GT(count, 0);
+    seen.append(buffer, static_cast<std::size_t>(count));
+  }
+}
+
+TEST_F(HypervisorTest, FinishesAResetWhereverTheAgentWasKilled) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  std::size_t expected = 1;
+  ASSERT_TRUE(boots_reach(expected));
+  const std::string stop = "{\"execute\":\"stop\"}\n";
+  const std::string reset = "{\"execute\":\"system_reset\"}\n";
+  const std::vector<std::pair<std::string, std::string>> done_before_death = {
+      {"", "\"return\""}, {stop, "\"STOP\""}, {stop + reset, "\"RESET\""}};
+  for (const auto& [commands, until] : done_before_death) {
+    const std::string id = "task-reset-" + std::to_string(expected);
+    agent_.reset();
+    rewrite_record([&](GuestRecord& record) {
+      record.phase = GuestRecord::Phase::resetting;
+      record.reset_wanted = id;
+      record.resume_after_reset = true;
+    });
+    do_by_hand(directory().qmp_socket(), commands, until);
+    agent_ = std::make_unique<Agent>(state_);
+    EXPECT_EQ(agent_->last(vm_).state, State::running);
+    EXPECT_EQ(agent_->last(vm_).reset_id, id);
+    const auto again = agent_->reset(vm_, id);
+    EXPECT_TRUE(again) << again.error().to_text();
+    EXPECT_TRUE(boots_reach(++expected)) << boots();
+  }
+}
+
+TEST_F(HypervisorTest, FinishesAStartThatWasInterrupted) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  // As it is between the execution of QEMU and the first `cont`.
+  agent_.reset();
+  rewrite_record([](GuestRecord& record) { record.phase = GuestRecord::Phase::starting; });
+  do_by_hand(directory().qmp_socket(), "{\"execute\":\"stop\"}\n{\"execute\":\"system_reset\"}\n", "\"RESET\"");
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  EXPECT_TRUE(agent_->start(guest("task-1")));
+}
+
+TEST_F(HypervisorTest, ForgetsABootThatNeverRanSoThatItMayBeginAgain) {
+  // As it is when the agent dies before it let the process become QEMU.
+  GuestRecord record{.vm_id = vm_, .boot_id = "task-1"};
+  record.pid = 1;
+  record.pid_start_ticks = 1;
+  record.machine_boot_id = machine_boot_id();
+  agent_.reset();
+  ASSERT_TRUE(directory().prepare(uid_));
+  ASSERT_TRUE(directory().save(record));
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).state, State::absent);
+  EXPECT_TRUE(agent_->start(guest("task-1")));
+}
+
+TEST_F(HypervisorTest, NeverRunsASecondQemuEvenWithoutItsRecord) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  auto pidfd = open_pidfd(pid());
+  agent_.reset();
+  std::filesystem::remove(directory().file("record.json"));
+  agent_ = std::make_unique<Agent>(state_);
+  const auto started = agent_->start(guest("task-1"));
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().reason, "guest_process_lives");
+  send_signal(*pidfd, SIGKILL);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), &info, WEXITED), 0);
+  EXPECT_TRUE(agent_->start(guest("task-2")));
+}
+
+TEST_F(HypervisorTest, ForgetsOnlyWhatEnded) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  const auto forget = [this](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.forget(vm_, done); };
+  EXPECT_FALSE(agent_->call(forget));
+  ASSERT_TRUE(agent_->kill(vm_));
+  ASSERT_TRUE(agent_->call(forget));
+  EXPECT_EQ(agent_->last(vm_).state, State::absent);
+  EXPECT_FALSE(std::filesystem::exists(state_ + "/vms/" + vm_));
+  EXPECT_TRUE(agent_->call(forget));
+}
+
+TEST_F(HypervisorTest, CutsTheLogsThatGrewWhileNobodyWatched) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  agent_.reset();
+  {
+    const UniqueFd log(::open(directory().console_log().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    const std::string much((2U << 20U) - 3, 'f');
+    ASSERT_EQ(::write(log.get(), much.data(), much.size()), static_cast<ssize_t>(much.size()));
+    ASSERT_EQ(::write(log.get(), "end", 3), 3);
+  }
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(std::filesystem::file_size(directory().console_log()), 64U << 10U);
+  Screen screen(agent_->consoles(), vm_);
+  EXPECT_TRUE(screen.shows("fffend"));
+  screen.type("x");
+  EXPECT_TRUE(screen.shows("endx"));
+  EXPECT_THAT(directory().console_tail(4), testing::StrEq("endx"));
+}
+
+TEST_F(HypervisorTest, StartsByUefiAndByUserModeNetwork) {
+  auto definition = guest("task-1");
+  definition.uefi = true;
+  definition.nics = {{.mac = "52:54:00:00:00:01", .model = v1::VmNic::E1000E, .tap = {}, .forwards = {}, .ipv4 = {}},
+                     {.mac = "52:54:00:00:00:02", .tap = {}, .forwards = {}, .ipv4 = {}}};
+  definition.disks.push_back(definition.disks[0]);
+  definition.disks[1].bus = v1::VmDisk::SATA;
+  definition.disks[1].path = state_ + "/second.raw";
+  ASSERT_TRUE(runtime::write_file_durably(definition.disks[1].path, std::string(65536, '\0')));
+  ASSERT_EQ(::chown(definition.disks[1].path.c_str(), uid_, uid_), 0);
+  definition.cpus = 2;
+  definition.memory_mib = 256;
+  const auto started = agent_->start(definition);
+  EXPECT_TRUE(started) << started.error().to_text();
+  EXPECT_TRUE(std::filesystem::exists(directory().firmware_variables()));
+}
+
+TEST_F(HypervisorTest, RefusesStrangeIds) {
+  auto definition = guest("task-1");
+  definition.vm_id = "../../etc";
+  const auto started = agent_->start(definition);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::invalid_argument);
+}
+
+}  // namespace
+}  // namespace gantry::qemu
