@@ -1,0 +1,83 @@
+// CancelTask: takes back what a task asked for.
+#include "control/admission.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+// What was being made goes again; the task ends when nothing is left of it.
+template <class Record>
+void undo_create(Change& change, const v1::Task& task) {
+  const auto* record = change.view().find<Record>(task.target_id());
+  if (record == nullptr || record->meta().has_deletion()) return;
+  set_deletion(*change.draft.edit<Record>(task.target_id()).mutable_meta(), task.meta().id(), change.now());
+}
+
+// Wants again what was wanted, or is, without that task.
+void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
+  v1::VmSpec& spec = *vm.mutable_spec();
+  const std::string& id = task.meta().id();
+  if (task.action() == "vm.start" && spec.boot_id() == id) {
+    spec.set_power(v1::VmSpec::STOPPED);
+    spec.set_force_stop_id(id);
+  } else if (task.action() == "vm.restart" && spec.boot_id() == id) {
+    // The guest of the boot before may still run: then it stays.
+    const bool runs = model::has_guest(vm.status().state()) && !vm.status().boot_id().empty();
+    if (runs) {
+      spec.set_boot_id(vm.status().boot_id());
+      spec.clear_force_stop_id();
+    } else {
+      spec.set_power(v1::VmSpec::STOPPED);
+    }
+  } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED) {
+    spec.set_power(v1::VmSpec::RUNNING);
+    spec.clear_force_stop_id();
+  } else if (task.action() == "vm.reset" && spec.reset_id() == id) {
+    spec.set_reset_id(vm.status().reset_id());
+  } else if (task.action() == "vm.pause" && spec.power() == v1::VmSpec::PAUSED) {
+    spec.set_power(v1::VmSpec::RUNNING);
+  } else if (task.action() == "vm.resume" && spec.power() == v1::VmSpec::RUNNING) {
+    spec.set_power(v1::VmSpec::PAUSED);
+  } else {
+    return;
+  }
+  vm.mutable_meta()->set_generation(vm.meta().generation() + 1);
+}
+
+bool undo_create_of_kind(Change& change, const v1::Task& task) {
+  const std::string& action = task.action();
+  if (action == "vm.create") undo_create<v1::Vm>(change, task);
+  if (action == "volume.create") undo_create<v1::Volume>(change, task);
+  if (action == "image.create") undo_create<v1::Image>(change, task);
+  if (action == "network.create") undo_create<v1::Network>(change, task);
+  if (action == "pool.create") undo_create<v1::Pool>(change, task);
+  return action.size() > 7 && action.compare(action.size() - 7, 7, ".create") == 0;
+}
+
+}  // namespace
+
+Result<void> cancel_task(Change& change, const std::string& task_id) {
+  auto target = change.target<v1::Task>("task.cancel", task_id);
+  if (!target) return fail(std::move(target.error()));
+  v1::Task& task = **target;
+  if (task.cancel_requested()) return {};
+  const std::string what = "task " + task_id + " (" + task.action() + " " + task.target_name() + ")";
+  if (model::is_ended(task.state())) {
+    return fail(ErrorCode::conflict, "cannot cancel " + what, "it has ended", "see \"gantry task show\"", "task_ended");
+  }
+  if (undo_create_of_kind(change, task)) {
+    task.set_cancel_requested(true);
+    return {};
+  }
+  if (task.action().rfind("vm.", 0) != 0 || task.action() == "vm.delete") {
+    return fail(ErrorCode::conflict, "cannot cancel " + what, "it cannot be taken back", "wait until it ends",
+                "cannot_cancel");
+  }
+  task.set_cancel_requested(true);
+  const auto* vm = change.view().find<v1::Vm>(task.target_id());
+  if (vm != nullptr && !vm->meta().has_deletion()) undo_vm_change(task, change.draft.edit<v1::Vm>(task.target_id()));
+  end_task(task, v1::Task::CANCELLED, change.now());
+  return {};
+}
+
+}  // namespace gantry::control

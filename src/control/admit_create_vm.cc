@@ -1,0 +1,184 @@
+#include <algorithm>
+
+#include "control/admission.h"
+#include "control/admit_nics.h"
+#include "control/admit_volume.h"
+#include "control/placement.h"
+#include "model/names.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+// What becomes of each disk of the request: an existing volume, or one to make.
+struct DiskPlan {
+  const v1::Image* image = nullptr;
+  v1::NewVolume create;
+  bool makes = false;
+};
+
+void add_reach(const v1::Pool* pool, policy::PlaceDemand& demand) {
+  if (pool == nullptr) return;
+  demand.reach.push_back({.what = "pool " + pool->meta().name(), .host_id = pool->spec().host_id()});
+}
+
+Result<void> use_volume(Change& change, v1::VmDisk& disk, policy::PlaceDemand& demand) {
+  auto volume = change.find<v1::Volume>(disk.volume());
+  if (!volume) return fail(std::move(volume.error()));
+  const v1::Meta& meta = (*volume)->meta();
+  for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(meta.id())) {
+    const auto* vm = change.view().find<v1::Vm>(vm_id);
+    return fail(ErrorCode::conflict, "volume \"" + meta.name() + "\" is in use",
+                "VM \"" + (vm != nullptr ? vm->meta().name() : vm_id) + "\" has it as a disk",
+                "use another volume, or delete that VM", "volume_in_use");
+  }
+  if ((*volume)->status().state() == v1::VolumeStatus::FAILED) {
+    change.warn("volume \"" + meta.name() + "\" has a problem: " + (*volume)->status().problem().summary());
+  }
+  disk.set_volume(meta.id());
+  add_reach(change.view().find<v1::Pool>((*volume)->spec().pool()), demand);
+  return {};
+}
+
+// An image of kind DISK becomes the first disk, unless that is asked for in full.
+Result<void> use_image(Change& change, v1::VmSpec& spec, policy::PlaceDemand& demand) {
+  if (spec.image().empty()) return {};
+  auto image = change.find<v1::Image>(spec.image());
+  if (!image) return fail(std::move(image.error()));
+  const v1::Image& found = **image;
+  const bool asked_in_full = spec.disks_size() > 0 && spec.disks(0).has_create() &&
+                             change.view().resolve<v1::Image>(spec.disks(0).create().image()) == *image;
+  spec.set_image(found.meta().id());
+  add_reach(change.view().find<v1::Pool>(found.spec().pool()), demand);
+  if (found.spec().kind() == v1::ImageSpec::KERNEL) return check_image_usable(change, found);
+  if (asked_in_full) return {};
+  v1::VmDisk root;
+  root.mutable_create()->set_image(found.meta().id());
+  auto& disks = *spec.mutable_disks();
+  disks.Add(std::move(root));
+  std::rotate(disks.pointer_begin(), disks.pointer_end() - 1, disks.pointer_end());
+  return {};
+}
+
+Result<std::vector<DiskPlan>> plan_disks(Change& change, v1::VmSpec& spec, policy::PlaceDemand& demand) {
+  std::vector<DiskPlan> plans;
+  std::set<std::string> used;
+  for (v1::VmDisk& disk : *spec.mutable_disks()) {
+    DiskPlan& plan = plans.emplace_back();
+    if (!disk.has_create()) {
+      if (auto volume = use_volume(change, disk, demand); !volume) return fail(std::move(volume.error()));
+      if (!used.insert(disk.volume()).second) {
+        return model::bad_field("spec.disks", "a volume is in it twice", "leave one out");
+      }
+      continue;
+    }
+    plan.makes = true;
+    plan.create = disk.create();
+    disk.clear_create();
+    if (!plan.create.image().empty()) {
+      auto image = find_disk_image(change, plan.create.image());
+      if (!image) return fail(std::move(image.error()));
+      plan.image = *image;
+      add_reach(change.view().find<v1::Pool>(plan.image->spec().pool()), demand);
+    }
+    if (plan.create.pool().empty()) continue;
+    auto pool = change.find<v1::Pool>(plan.create.pool());
+    if (!pool) return fail(std::move(pool.error()));
+    plan.create.set_pool((*pool)->meta().id());
+    add_reach(*pool, demand);
+  }
+  return plans;
+}
+
+// A free name for the VM's own volume: "web-disk0", or "web-disk0-2"... when an earlier VM's was kept.
+std::string volume_name(const Change& change, const std::string& vm_name, std::size_t index) {
+  const std::string suffix = "-disk" + std::to_string(index);
+  std::string name = model::name_with_suffix(vm_name, suffix);
+  for (int n = 2; change.draft.has_name<v1::Volume>(name); ++n) {
+    name = model::name_with_suffix(vm_name, suffix + "-" + std::to_string(n));
+  }
+  return name;
+}
+
+Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, v1::Vm& vm) {
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const DiskPlan& plan = plans[i];
+    if (!plan.makes) continue;
+    auto pool = choose_pool(change, plan.create.pool(), vm.placement().host_id());
+    if (!pool) return fail(std::move(pool.error()));
+    auto volume =
+        make_volume(change, {.name = volume_name(change, vm.meta().name(), i),
+                             .pool = *pool,
+                             .capacity_bytes = plan.create.capacity_bytes(),
+                             .format = plan.create.format() == "raw" ? v1::VolumeSpec::RAW : v1::VolumeSpec::QCOW2,
+                             .image = plan.image,
+                             .owner_vm_id = vm.meta().id()});
+    if (!volume) return fail(std::move(volume.error()));
+    vm.mutable_spec()->mutable_disks(static_cast<int>(i))->set_volume((*volume)->meta().id());
+  }
+  return {};
+}
+
+void set_defaults(v1::VmSpec& spec) {
+  if (spec.cpus() == 0) spec.set_cpus(model::kDefaultCpus);
+  if (spec.memory_mib() == 0) spec.set_memory_mib(model::kDefaultMemoryMib);
+}
+
+Result<void> place_vm(Change& change, const policy::PlaceDemand& demand, v1::Vm& vm) {
+  const std::vector<policy::PlaceHost> hosts = place_hosts(change.view());
+  v1::PlacementDecision decision = policy::place(hosts, demand);
+  if (decision.host_id().empty()) {
+    std::string cause = hosts.empty() ? "no host has connected yet" : "";
+    for (const v1::PlacementCandidate& candidate : decision.candidates()) {
+      cause += (cause.empty() ? "" : "; ") + candidate.host_name() + ": " + candidate.reason();
+    }
+    return fail(ErrorCode::conflict, "no host can take VM \"" + vm.meta().name() + "\"", cause,
+                "see \"gantry host list\"", "no_host_fits");
+  }
+  vm.mutable_placement()->set_host_id(decision.host_id());
+  vm.mutable_placement()->set_epoch(1);
+  vm.mutable_placement()->set_reason(decision.reason());
+  *change.task.mutable_plan()->mutable_placement() = std::move(decision);
+  return {};
+}
+
+}  // namespace
+
+Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
+  v1::Vm vm;
+  auto meta = change.new_meta<v1::Vm>(request.name(), request.labels());
+  if (!meta) return fail(std::move(meta.error()));
+  *vm.mutable_meta() = std::move(*meta);
+  v1::VmSpec& spec = *vm.mutable_spec();
+  spec = request.spec();
+  set_defaults(spec);
+  change.name_target("vm.create", vm.meta());
+
+  policy::PlaceDemand demand{.cpus = spec.cpus(), .memory_mib = spec.memory_mib()};
+  if (!spec.host().empty()) {
+    auto host = change.find<v1::Host>(spec.host());
+    if (!host) return fail(std::move(host.error()));
+    spec.set_host((*host)->meta().id());
+    demand.host_id = spec.host();
+  }
+  GANTRY_CHECK(use_image(change, spec, demand));
+  auto disks = plan_disks(change, spec, demand);
+  if (!disks) return fail(std::move(disks.error()));
+  GANTRY_CHECK(resolve_networks(change, spec, demand));
+  GANTRY_CHECK(place_vm(change, demand, vm));
+  GANTRY_CHECK(make_disks(change, *disks, vm));
+  GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
+
+  const std::string host = host_name(change.view(), vm.placement().host_id());
+  const std::string size = std::to_string(spec.cpus()) + " CPU, " + std::to_string(spec.memory_mib()) + " MiB";
+  change.step("make VM " + request.name() + " (" + size + ") on host " + host);
+  if (spec.power() != v1::VmSpec::STOPPED) {
+    spec.set_boot_id(change.task_id());
+    change.step(spec.power() == v1::VmSpec::PAUSED ? "start it, and pause it at once" : "start it");
+  }
+  vm.mutable_status()->set_state(v1::VmStatus::PENDING);
+  change.draft.create(std::move(vm));
+  return {};
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,173 @@
+// Admission of images, networks, pools and hosts.
+#include "control/admission.h"
+#include "control/admit_volume.h"
+#include "control/subnets.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+// The host a new pool or network is put on when none is named: the first one that is connected.
+Result<const v1::Host*> choose_host(const Change& change, const std::string& name_or_id) {
+  if (!name_or_id.empty()) return change.find<v1::Host>(name_or_id);
+  for (const auto& [name, id] : change.view().all<v1::Host>().id_by_name) {
+    const auto* host = change.view().find<v1::Host>(id);
+    if (host != nullptr && host->status().state() == v1::HostStatus::CONNECTED) return host;
+  }
+  return fail(ErrorCode::conflict, "there is no host to put \"" + change.task.target_name() + "\" on",
+              "no host is connected", "see \"gantry host list\"", "no_host");
+}
+
+// A conflict naming the first user; fine when there is none.
+template <class Record, class User>
+Result<void> refuse_used(const Change& change, const Record& record, const char* reason) {
+  const auto users = change.view().users_of_kind<User>(record.meta().id());
+  if (users.empty()) return {};
+  const auto* user = change.view().template find<User>(users.front());
+  const std::string noun(Kind<User>::noun);
+  return fail(ErrorCode::conflict, Change::quoted<Record>("cannot delete the", record.meta().name()),
+              noun + " \"" + (user != nullptr ? user->meta().name() : users.front()) + "\"" +
+                  (users.size() > 1 ? " and " + std::to_string(users.size() - 1) + " more use it" : " uses it"),
+              "delete what uses it first", reason);
+}
+
+}  // namespace
+
+Result<void> create_image(Change& change, const v1::CreateImageRequest& request) {
+  auto meta = change.new_meta<v1::Image>(request.name(), request.labels());
+  if (!meta) return fail(std::move(meta.error()));
+  auto pool = choose_pool(change, request.spec().pool(), {});
+  if (!pool) return fail(std::move(pool.error()));
+  v1::Image image;
+  *image.mutable_meta() = std::move(*meta);
+  *image.mutable_spec() = request.spec();
+  image.mutable_spec()->set_pool((*pool)->meta().id());
+  image.mutable_status()->set_state(request.spec().upload() ? v1::ImageStatus::WAITING : v1::ImageStatus::IMPORTING);
+  change.name_target("image.create", image.meta());
+  const std::string where =
+      " into pool " + (*pool)->meta().name() + " on host " + host_name(change.view(), (*pool)->spec().host_id());
+  if (request.spec().upload()) {
+    change.step("wait for the content of image " + request.name() + " to be uploaded");
+    change.step("check and import it" + where);
+  } else if (!request.spec().recipe().empty()) {
+    change.step("build image " + request.name() + " by recipe " + request.spec().recipe() + where);
+  } else {
+    change.step("fetch image " + request.name() + " from " + request.spec().url() + where);
+  }
+  change.draft.create(std::move(image));
+  return {};
+}
+
+Result<void> delete_image(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Image>("image.delete", request.id(), true);
+  if (!target) return fail(std::move(target.error()));
+  v1::Image& image = **target;
+  if (auto unused = refuse_used<v1::Image, v1::Volume>(change, image, "image_in_use"); !unused) return unused;
+  if (auto unused = refuse_used<v1::Image, v1::Vm>(change, image, "image_in_use"); !unused) return unused;
+  change.mark_deleted(*image.mutable_meta());
+  change.step("delete image " + image.meta().name());
+  return {};
+}
+
+Result<void> announce_upload(Change& change, const std::string& image_name) {
+  auto target = change.target<v1::Image>("image.upload", image_name);
+  if (!target) return fail(std::move(target.error()));
+  v1::Image& image = **target;
+  if (!image.spec().upload() || image.status().state() == v1::ImageStatus::READY) {
+    return fail(ErrorCode::conflict, "image \"" + image.meta().name() + "\" takes no content",
+                image.spec().upload() ? "it has its content already" : "it was not made for an upload",
+                "make a new image with upload set", "not_waiting_for_upload");
+  }
+  // A new generation makes the host look for the content at once.
+  image.mutable_meta()->set_generation(image.meta().generation() + 1);
+  return {};
+}
+
+Result<void> create_network(Change& change, const v1::CreateNetworkRequest& request) {
+  auto meta = change.new_meta<v1::Network>(request.name(), request.labels());
+  if (!meta) return fail(std::move(meta.error()));
+  change.name_target("network.create", *meta);
+  auto host = choose_host(change, {});
+  if (!host) return fail(std::move(host.error()));
+  v1::Network network;
+  *network.mutable_meta() = std::move(*meta);
+  *network.mutable_spec() = request.spec();
+  v1::NetworkSpec& spec = *network.mutable_spec();
+  if (spec.domain().empty()) spec.set_domain(std::string(model::kDefaultDomain));
+  if (spec.kind() == v1::NetworkSpec::NAT) {
+    auto subnet = choose_subnet(change.view(), spec.ipv4_subnet());
+    if (!subnet) return fail(std::move(subnet.error()));
+    spec.set_ipv4_subnet(*subnet);
+    spec.set_bridge(bridge_name(network.meta().id()));
+  }
+  network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
+  network.mutable_status()->set_host_id((*host)->meta().id());
+  change.step("make network " + request.name() +
+              (spec.kind() == v1::NetworkSpec::NAT      ? " (NAT, " + spec.ipv4_subnet() + ")"
+               : spec.kind() == v1::NetworkSpec::BRIDGE ? " (on bridge " + spec.bridge() + ")"
+                                                        : " (user mode)") +
+              " on host " + (*host)->meta().name());
+  change.draft.create(std::move(network));
+  return {};
+}
+
+Result<void> delete_network(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Network>("network.delete", request.id(), true);
+  if (!target) return fail(std::move(target.error()));
+  v1::Network& network = **target;
+  if (auto unused = refuse_used<v1::Network, v1::Vm>(change, network, "network_in_use"); !unused) return unused;
+  change.mark_deleted(*network.mutable_meta());
+  change.step("delete network " + network.meta().name());
+  return {};
+}
+
+Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request) {
+  auto meta = change.new_meta<v1::Pool>(request.name(), request.labels());
+  if (!meta) return fail(std::move(meta.error()));
+  change.name_target("pool.create", *meta);
+  auto host = choose_host(change, request.spec().host_id());
+  if (!host) return fail(std::move(host.error()));
+  const std::string& host_id = (*host)->meta().id();
+  for (const std::string& other_id : change.view().users_of_kind<v1::Pool>(host_id)) {
+    const auto* other = change.view().find<v1::Pool>(other_id);
+    if (other == nullptr || other->spec().path() != request.spec().path()) continue;
+    return fail(ErrorCode::conflict, request.spec().path() + " cannot be a pool",
+                "it is pool \"" + other->meta().name() + "\" already", "give another directory", "path_in_use");
+  }
+  v1::Pool pool;
+  *pool.mutable_meta() = std::move(*meta);
+  *pool.mutable_spec() = request.spec();
+  pool.mutable_spec()->set_host_id(host_id);
+  change.step("use " + request.spec().path() + " on host " + (*host)->meta().name() + " as pool " + request.name());
+  change.draft.create(std::move(pool));
+  return {};
+}
+
+Result<void> delete_pool(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Pool>("pool.delete", request.id(), true);
+  if (!target) return fail(std::move(target.error()));
+  v1::Pool& pool = **target;
+  if (auto empty = refuse_used<v1::Pool, v1::Volume>(change, pool, "pool_not_empty"); !empty) return empty;
+  if (auto empty = refuse_used<v1::Pool, v1::Image>(change, pool, "pool_not_empty"); !empty) return empty;
+  change.mark_deleted(*pool.mutable_meta());
+  change.step("forget pool " + pool.meta().name() + "; its directory " + pool.spec().path() + " stays");
+  return {};
+}
+
+Result<void> update_host(Change& change, const v1::UpdateHostRequest& request) {
+  auto target = change.target<v1::Host>("host.update", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Host& host = **target;
+  if (host.spec().cordoned() != request.cordoned()) {
+    host.mutable_spec()->set_cordoned(request.cordoned());
+    host.mutable_meta()->set_generation(host.meta().generation() + 1);
+    change.step(request.cordoned() ? "place no new guests on host " + host.meta().name()
+                                   : "place new guests on host " + host.meta().name() + " again");
+  } else {
+    change.step("nothing: host " + host.meta().name() + " is as asked");
+  }
+  change.succeed_at_once();
+  return {};
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,192 @@
+// Admission of what is done with existing VMs.
+#include "control/admission.h"
+#include "control/placement.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+void next_generation(v1::Vm& vm) { vm.mutable_meta()->set_generation(vm.meta().generation() + 1); }
+
+// A guest was asked for, and did not end by itself.
+bool wants_guest(const v1::Vm& vm) { return vm.spec().power() != v1::VmSpec::STOPPED && !model::boot_ended(vm); }
+
+Result<void> need_guest(const v1::Vm& vm, const std::string& verb) {
+  if (wants_guest(vm)) return {};
+  return fail(ErrorCode::conflict, "cannot " + verb + " VM \"" + vm.meta().name() + "\"", "it does not run",
+              "start it first", "vm_not_running");
+}
+
+// Nothing to do: what is asked for is wanted already.
+Result<void> already(Change& change, const v1::Vm& vm, const std::string& what) {
+  change.step("nothing: VM " + vm.meta().name() + " " + what);
+  change.succeed_at_once();
+  return {};
+}
+
+Result<void> check_memory(const Change& change, const v1::Vm& vm, std::uint64_t more_mib) {
+  const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
+  if (host == nullptr || more_mib == 0) return {};
+  const std::string obstacle = policy::memory_obstacle(place_host(change.view(), *host), more_mib);
+  if (obstacle.empty()) return {};
+  return fail(ErrorCode::conflict,
+              "host \"" + host->meta().name() + "\" has no room for VM \"" + vm.meta().name() + "\"", obstacle,
+              "stop another VM, or make this one smaller", "no_host_fits");
+}
+
+void begin_boot(Change& change, v1::Vm& vm) {
+  vm.mutable_spec()->set_boot_id(change.task_id());
+  vm.mutable_spec()->clear_force_stop_id();
+  vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
+  next_generation(vm);
+}
+
+void set_timeout(v1::Vm& vm, std::uint32_t timeout_seconds) {
+  if (timeout_seconds != 0) vm.mutable_spec()->set_stop_timeout_seconds(timeout_seconds);
+}
+
+std::string stop_sentence(const v1::Vm& vm, bool force) {
+  if (force) return "stop VM " + vm.meta().name() + " at once, without asking its guest";
+  return "ask the guest of VM " + vm.meta().name() + " to power off, and force it after a timeout";
+}
+
+}  // namespace
+
+Result<void> start_vm(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Vm>("vm.start", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  if (wants_guest(vm)) {
+    if (vm.spec().power() == v1::VmSpec::PAUSED) {
+      return fail(ErrorCode::conflict, "cannot start VM \"" + vm.meta().name() + "\"", "it is paused",
+                  "resume it instead", "vm_paused");
+    }
+    const bool runs = vm.status().state() == v1::VmStatus::RUNNING;
+    return already(change, vm, runs ? "runs" : "is being started by task " + vm.spec().boot_id());
+  }
+  if (!model::holds_memory(vm)) GANTRY_CHECK(check_memory(change, vm, vm.spec().memory_mib()));
+  begin_boot(change, vm);
+  change.step("start VM " + vm.meta().name());
+  return {};
+}
+
+Result<void> stop_vm(Change& change, const v1::StopVmRequest& request) {
+  auto target = change.target<v1::Vm>("vm.stop", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  if (vm.spec().power() == v1::VmSpec::STOPPED && model::is_observed(vm) &&
+      vm.status().state() == v1::VmStatus::STOPPED) {
+    return already(change, vm, "is stopped");
+  }
+  vm.mutable_spec()->set_power(v1::VmSpec::STOPPED);
+  if (request.force()) vm.mutable_spec()->set_force_stop_id(change.task_id());
+  set_timeout(vm, request.timeout_seconds());
+  next_generation(vm);
+  change.step(stop_sentence(vm, request.force()));
+  return {};
+}
+
+Result<void> restart_vm(Change& change, const v1::StopVmRequest& request) {
+  auto target = change.target<v1::Vm>("vm.restart", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  if (!model::holds_memory(vm)) GANTRY_CHECK(check_memory(change, vm, vm.spec().memory_mib()));
+  if (wants_guest(vm)) change.step(stop_sentence(vm, request.force()));
+  begin_boot(change, vm);
+  if (request.force()) vm.mutable_spec()->set_force_stop_id(change.task_id());
+  set_timeout(vm, request.timeout_seconds());
+  change.step("start VM " + vm.meta().name());
+  return {};
+}
+
+Result<void> reset_vm(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Vm>("vm.reset", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  GANTRY_CHECK(need_guest(vm, "reset"));
+  vm.mutable_spec()->set_reset_id(change.task_id());
+  next_generation(vm);
+  change.step("reset VM " + vm.meta().name() + " at once");
+  return {};
+}
+
+Result<void> pause_vm(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Vm>("vm.pause", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  GANTRY_CHECK(need_guest(vm, "pause"));
+  if (vm.spec().power() == v1::VmSpec::PAUSED && vm.status().state() == v1::VmStatus::PAUSED) {
+    return already(change, vm, "is paused");
+  }
+  vm.mutable_spec()->set_power(v1::VmSpec::PAUSED);
+  next_generation(vm);
+  change.step("hold the processors of VM " + vm.meta().name());
+  return {};
+}
+
+Result<void> resume_vm(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Vm>("vm.resume", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  GANTRY_CHECK(need_guest(vm, "resume"));
+  if (vm.spec().power() == v1::VmSpec::RUNNING && vm.status().state() == v1::VmStatus::RUNNING) {
+    return already(change, vm, "runs");
+  }
+  vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
+  next_generation(vm);
+  change.step("let the processors of VM " + vm.meta().name() + " go on");
+  return {};
+}
+
+Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
+  auto target = change.target<v1::Vm>("vm.update", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  v1::VmSpec& spec = *vm.mutable_spec();
+  const std::uint32_t memory_mib = request.memory_mib() != 0 ? request.memory_mib() : spec.memory_mib();
+  const std::uint32_t cpus = request.cpus() != 0 ? request.cpus() : spec.cpus();
+  const bool guest = model::holds_memory(vm) && !model::boot_ended(vm);
+  if (guest && memory_mib < spec.memory_mib()) {
+    return fail(ErrorCode::conflict, "cannot take memory from VM \"" + vm.meta().name() + "\" while it runs",
+                "its guest uses " + std::to_string(spec.memory_mib()) + " MiB until it is stopped", "stop it first",
+                "vm_running");
+  }
+  if (model::holds_memory(vm) && memory_mib > spec.memory_mib()) {
+    GANTRY_CHECK(check_memory(change, vm, memory_mib - spec.memory_mib()));
+  }
+  if (memory_mib != spec.memory_mib() || cpus != spec.cpus()) {
+    change.step("give VM " + vm.meta().name() + " " + std::to_string(cpus) + " CPU and " + std::to_string(memory_mib) +
+                " MiB" + (guest ? " at its next start" : ""));
+    spec.set_memory_mib(memory_mib);
+    spec.set_cpus(cpus);
+    next_generation(vm);
+  }
+  if (!request.labels().empty()) {
+    *vm.mutable_meta()->mutable_labels() = request.labels();
+    change.step("label VM " + vm.meta().name() + " anew");
+  }
+  change.succeed_at_once();
+  return {};
+}
+
+Result<void> delete_vm(Change& change, const v1::DeleteVmRequest& request) {
+  auto target = change.target<v1::Vm>("vm.delete", request.id(), true);
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  change.mark_deleted(*vm.mutable_meta());
+  change.step("stop VM " + vm.meta().name() + " at once and delete it");
+  for (const std::string& volume_id : change.view().users_of_kind<v1::Volume>(vm.meta().id())) {
+    const auto* volume = change.view().find<v1::Volume>(volume_id);
+    if (volume == nullptr) continue;
+    if (request.keep_volumes() && !volume->meta().has_deletion()) {
+      change.draft.edit<v1::Volume>(volume_id).mutable_spec()->clear_owner_vm_id();
+      change.step("keep volume " + volume->meta().name());
+    } else {
+      change.step("delete volume " + volume->meta().name() + " (" + model::bytes_text(model::promised_bytes(*volume)) +
+                  ")");
+    }
+  }
+  return {};
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,198 @@
+#include "control/admit_volume.h"
+
+#include <algorithm>
+
+#include "control/admission.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+using model::bytes_text;
+
+Result<void> check_promise(const Change& change, const v1::Pool& pool, std::uint64_t more_bytes) {
+  const std::uint64_t capacity = pool.status().capacity_bytes();
+  if (capacity == 0) return {};  // not inspected yet: the host will say when it is full
+  const std::uint32_t percent =
+      pool.spec().overcommit_percent() != 0 ? pool.spec().overcommit_percent() : model::kDefaultOvercommitPercent;
+  const auto limit = static_cast<std::uint64_t>(static_cast<double>(capacity) * percent / 100.0);
+  const auto here = change.promised_bytes.find(pool.meta().id());
+  const std::uint64_t promised =
+      change.view().promised_bytes(pool.meta().id()) + (here == change.promised_bytes.end() ? 0 : here->second);
+  if (promised <= limit && more_bytes <= limit - promised) return {};
+  return fail(ErrorCode::out_of_space,
+              "pool \"" + pool.meta().name() + "\" cannot promise " + bytes_text(more_bytes) + " more",
+              bytes_text(promised) + " of " + bytes_text(limit) + " (" + std::to_string(percent) + " % of its " +
+                  bytes_text(capacity) + ") are promised already",
+              "delete volumes, use another pool, or ask for less", "pool_full");
+}
+
+std::uint64_t wanted_bytes(const NewVolumeWish& wish) {
+  const std::uint64_t image_bytes = wish.image != nullptr ? wish.image->status().virtual_size_bytes() : 0;
+  return wish.capacity_bytes != 0 ? wish.capacity_bytes : image_bytes;
+}
+
+Result<void> check_wish(const Change& change, const NewVolumeWish& wish) {
+  if (wish.image == nullptr) return {};
+  const auto* image_pool = change.view().find<v1::Pool>(wish.image->spec().pool());
+  if (image_pool == nullptr || image_pool->spec().host_id() != wish.pool->spec().host_id()) {
+    return fail(ErrorCode::conflict,
+                "volume \"" + wish.name + "\" cannot stand on image \"" + wish.image->meta().name() + "\"",
+                "the image and pool \"" + wish.pool->meta().name() + "\" are on different hosts",
+                "use a pool on the image's host", "image_out_of_reach");
+  }
+  const std::uint64_t image_bytes = wish.image->status().virtual_size_bytes();
+  if (wish.capacity_bytes != 0 && wish.capacity_bytes < image_bytes) {
+    return fail(ErrorCode::invalid_argument, "volume \"" + wish.name + "\" is too small",
+                bytes_text(wish.capacity_bytes) + " cannot hold image \"" + wish.image->meta().name() + "\" of " +
+                    bytes_text(image_bytes),
+                "ask for at least the image's size", "volume_too_small");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string host_name(const View& view, const std::string& host_id) {
+  const auto* host = view.find<v1::Host>(host_id);
+  return host != nullptr ? host->meta().name() : host_id;
+}
+
+Result<const v1::Pool*> choose_pool(const Change& change, const std::string& name_or_id, const std::string& host_id) {
+  if (!name_or_id.empty()) return change.find<v1::Pool>(name_or_id);
+  const View& view = change.view();
+  const auto usable = [&](const v1::Pool* pool) {
+    return pool != nullptr && !pool->meta().has_deletion() && (host_id.empty() || pool->spec().host_id() == host_id);
+  };
+  const v1::Pool* pool = view.resolve<v1::Pool>(std::string(model::kDefaultName));
+  if (usable(pool)) return pool;
+  for (const auto& [name, id] : view.all<v1::Pool>().id_by_name) {
+    pool = view.find<v1::Pool>(id);
+    if (usable(pool)) return pool;
+  }
+  return fail(
+      ErrorCode::conflict,
+      host_id.empty() ? "there is no storage pool" : "host \"" + host_name(view, host_id) + "\" has no storage pool",
+      view.all<v1::Host>().by_id.empty() ? "no host has connected yet" : "all pools were deleted",
+      "see \"gantry pool list\" and \"gantry host list\"", "no_pool");
+}
+
+Result<void> check_image_usable(Change& change, const v1::Image& image) {
+  const auto& status = image.status();
+  if (status.state() == v1::ImageStatus::FAILED) {
+    return fail(ErrorCode::conflict, "image \"" + image.meta().name() + "\" cannot be used", status.problem().summary(),
+                "delete the image and make it again", "image_failed");
+  }
+  if (status.state() != v1::ImageStatus::READY) {
+    change.warn("image \"" + image.meta().name() + "\" is not ready yet: what is made from it waits for it");
+  }
+  return {};
+}
+
+Result<const v1::Image*> find_disk_image(Change& change, const std::string& name_or_id) {
+  auto image = change.find<v1::Image>(name_or_id);
+  if (!image) return image;
+  if ((*image)->spec().kind() != v1::ImageSpec::DISK) {
+    return fail(ErrorCode::invalid_argument, "image \"" + (*image)->meta().name() + "\" cannot be put on a disk",
+                "it is a kernel", "use an image of kind DISK");
+  }
+  if (auto usable = check_image_usable(change, **image); !usable) return fail(std::move(usable.error()));
+  return image;
+}
+
+Result<const v1::Volume*> make_volume(Change& change, const NewVolumeWish& wish) {
+  GANTRY_CHECK(check_wish(change, wish));
+  const std::uint64_t bytes = wanted_bytes(wish);
+  GANTRY_CHECK(check_promise(change, *wish.pool, bytes));
+  auto meta = change.new_meta<v1::Volume>(wish.name, wish.labels);
+  if (!meta) return fail(std::move(meta.error()));
+  change.promised_bytes[wish.pool->meta().id()] += bytes;
+
+  v1::Volume volume;
+  *volume.mutable_meta() = std::move(*meta);
+  v1::VolumeSpec& spec = *volume.mutable_spec();
+  spec.set_pool(wish.pool->meta().id());
+  spec.set_capacity_bytes(bytes);
+  spec.set_format(wish.format);
+  if (wish.image != nullptr) spec.set_image(wish.image->meta().id());
+  spec.set_owner_vm_id(wish.owner_vm_id);
+  volume.mutable_status()->set_state(v1::VolumeStatus::PENDING);
+  const std::string size = bytes != 0 ? bytes_text(bytes) : "as large as its image";
+  change.step("make volume " + wish.name + " (" + size + ", " + (wish.format == v1::VolumeSpec::RAW ? "raw" : "qcow2") +
+              (wish.image != nullptr ? ", from image " + wish.image->meta().name() : "") + ") in pool " +
+              wish.pool->meta().name() + " on host " + host_name(change.view(), wish.pool->spec().host_id()));
+  return &change.draft.create(std::move(volume));
+}
+
+Result<void> create_volume(Change& change, const v1::CreateVolumeRequest& request) {
+  const v1::VolumeSpec& spec = request.spec();
+  NewVolumeWish wish{.name = request.name(), .capacity_bytes = spec.capacity_bytes(), .format = spec.format()};
+  wish.labels = request.labels();
+  std::string image_host;
+  if (!spec.image().empty()) {
+    auto image = find_disk_image(change, spec.image());
+    if (!image) return fail(std::move(image.error()));
+    wish.image = *image;
+    if (const auto* pool = change.view().find<v1::Pool>(wish.image->spec().pool())) image_host = pool->spec().host_id();
+  }
+  auto pool = choose_pool(change, spec.pool(), image_host);
+  if (!pool) return fail(std::move(pool.error()));
+  wish.pool = *pool;
+  auto volume = make_volume(change, wish);
+  if (!volume) return fail(std::move(volume.error()));
+  change.name_target("volume.create", (*volume)->meta());
+  return {};
+}
+
+Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& request) {
+  auto target = change.target<v1::Volume>("volume.resize", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Volume& volume = **target;
+  const std::uint64_t now_bytes = model::promised_bytes(volume);
+  const std::string what = "volume \"" + volume.meta().name() + "\"";
+  if (volume.status().state() == v1::VolumeStatus::FAILED) {
+    return fail(ErrorCode::conflict, what + " cannot grow", volume.status().problem().summary(),
+                "delete it and make another", "volume_failed");
+  }
+  if (request.capacity_bytes() < now_bytes) {
+    return fail(ErrorCode::invalid_argument, what + " cannot shrink",
+                "it has " + bytes_text(now_bytes) + ", " + bytes_text(request.capacity_bytes()) + " are asked for",
+                "make a smaller volume and copy", "cannot_shrink");
+  }
+  for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(volume.meta().id())) {
+    const auto* vm = change.view().find<v1::Vm>(vm_id);
+    if (vm == nullptr || !model::holds_memory(*vm)) continue;
+    if (model::boot_ended(*vm)) continue;
+    return fail(ErrorCode::conflict, what + " is in use", "VM \"" + vm->meta().name() + "\" is not stopped",
+                "stop the VM first", "volume_in_use");
+  }
+  if (request.capacity_bytes() == now_bytes) {
+    change.step("nothing: " + what + " has that size");
+    change.succeed_at_once();
+    return {};
+  }
+  if (const auto* pool = change.view().find<v1::Pool>(volume.spec().pool())) {
+    GANTRY_CHECK(check_promise(change, *pool, request.capacity_bytes() - now_bytes));
+  }
+  volume.mutable_spec()->set_capacity_bytes(request.capacity_bytes());
+  volume.mutable_meta()->set_generation(volume.meta().generation() + 1);
+  change.step("grow " + what + " from " + bytes_text(now_bytes) + " to " + bytes_text(request.capacity_bytes()));
+  return {};
+}
+
+Result<void> delete_volume(Change& change, const v1::ById& request) {
+  auto target = change.target<v1::Volume>("volume.delete", request.id(), true);
+  if (!target) return fail(std::move(target.error()));
+  v1::Volume& volume = **target;
+  for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(volume.meta().id())) {
+    const auto* vm = change.view().find<v1::Vm>(vm_id);
+    return fail(ErrorCode::conflict, "volume \"" + volume.meta().name() + "\" is in use",
+                "VM \"" + (vm != nullptr ? vm->meta().name() : vm_id) + "\" has it as a disk", "delete the VM first",
+                "volume_in_use");
+  }
+  change.mark_deleted(*volume.mutable_meta());
+  change.step("delete volume " + volume.meta().name() + " (" + bytes_text(model::promised_bytes(volume)) + ")");
+  return {};
+}
+
+}  // namespace gantry::control

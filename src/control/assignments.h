@@ -1,0 +1,32 @@
+// Which records a host is told of.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/draft.h"
+#include "gantry/v1/link.pb.h"
+
+namespace gantry::control {
+
+// The host that has to do with a record; empty: none.
+std::string host_of(const View& view, const v1::Vm& vm);
+std::string host_of(const View& view, const v1::Volume& volume);
+std::string host_of(const View& view, const v1::Image& image);
+std::string host_of(const View& view, const v1::Network& network);
+std::string host_of(const View& view, const v1::Pool& pool);
+
+struct Routed {
+  std::string host_id;
+  v1::Assignment assignment;
+};
+
+// What is to be sent because the record with that id changed; nothing for hosts, tasks, and records without a host.
+std::optional<Routed> route(const View& view, const std::string& id);
+
+// All of a host's records in the order pools, networks, images, volumes, VMs; or only those that it has not carried out
+// yet.
+std::vector<v1::Assignment> assignments_of(const View& view, const std::string& host_id, bool only_open);
+
+}  // namespace gantry::control

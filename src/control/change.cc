@@ -1,0 +1,67 @@
+#include "control/change.h"
+
+#include "base/id.h"
+#include "model/state.h"
+
+namespace gantry::control {
+
+void set_deletion(v1::Meta& meta, const std::string& task_id, Now now) {
+  meta.mutable_deletion()->set_task_id(task_id);
+  set_time(*meta.mutable_deletion()->mutable_requested_at(), now.unix_ms);
+  meta.set_generation(meta.generation() + 1);
+}
+
+void end_task(v1::Task& task, v1::Task::State state, Now now) {
+  task.set_state(state);
+  set_time(*task.mutable_ended_at(), now.unix_ms);
+  task.clear_progress();
+}
+
+Change::Change(const View& view, const port::CallOptions& options, Now now, Rng& rng)
+    : draft(view), options_(options), now_(now), rng_(rng) {
+  v1::Meta& meta = *task.mutable_meta();
+  meta.set_id(make_id(Kind<v1::Task>::id_prefix, rng));
+  set_time(*meta.mutable_created_at(), now.unix_ms);
+  meta.set_generation(1);
+  meta.set_schema_version(kSchemaVersion);
+  task.set_actor(options.actor);
+  task.set_state(v1::Task::PENDING);
+}
+
+v1::Meta Change::make_meta(std::string_view id_prefix, const std::string& name,
+                           const google::protobuf::Map<std::string, std::string>& labels) {
+  v1::Meta meta;
+  meta.set_id(make_id(id_prefix, rng_));
+  meta.set_name(name);
+  *meta.mutable_labels() = labels;
+  set_time(*meta.mutable_created_at(), now_.unix_ms);
+  meta.set_generation(1);
+  meta.set_schema_version(kSchemaVersion);
+  return meta;
+}
+
+void Change::name_target(const std::string& action, const v1::Meta& meta) {
+  task.set_action(action);
+  task.set_target_id(meta.id());
+  task.set_target_name(meta.name());
+}
+
+tl::unexpected<Error> Change::not_found(std::string_view noun, const std::string& name_or_id) {
+  return fail(ErrorCode::not_found, "there is no " + std::string(noun) + " \"" + name_or_id + "\"",
+              "no name and no id of one is like that",
+              "see \"gantry " + std::string(noun == "VM" ? "list" : noun) + (noun == "VM" ? "" : " list") + "\"");
+}
+
+model::Checked Change::check_match(std::string_view noun, const v1::Meta& meta) const {
+  if (options_.if_match == 0 || options_.if_match == meta.revision()) return {};
+  return fail(ErrorCode::conflict, "the " + std::string(noun) + " \"" + meta.name() + "\" has changed",
+              "it is at revision " + std::to_string(meta.revision()) + ", not " + std::to_string(options_.if_match),
+              "read it again, then repeat the change", "revision_changed");
+}
+
+bool Change::deletion_ended(const v1::Meta& meta) const {
+  const auto* earlier = view().find<v1::Task>(meta.deletion().task_id());
+  return earlier == nullptr || model::is_ended(earlier->state());
+}
+
+}  // namespace gantry::control

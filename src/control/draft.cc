@@ -1,0 +1,44 @@
+#include "control/draft.h"
+
+namespace gantry::control {
+
+void Draft::guard(const std::string& task_id) {
+  compare(std::string(kAdmissionKey), view_.admission_revision());
+  put(std::string(kAdmissionKey), task_id);
+}
+
+template <class Record>
+void Draft::build_kind(const Staged<Record>& staged, port::Txn& txn) const {
+  using Write = port::Write;
+  for (const auto& [id, record] : staged.records) {
+    const Record* before = view_.find<Record>(id);
+    const std::string key = model::record_key(Kind<Record>::word, id);
+    if (!record) {
+      if (before == nullptr) continue;
+      txn.compares.push_back({key, before->meta().revision()});
+      txn.writes.push_back({.kind = Write::Kind::erase, .key = key, .value = {}});
+      const std::string& name = before->meta().name();
+      if (name.empty()) continue;
+      txn.writes.push_back({.kind = Write::Kind::erase, .key = model::name_key(Kind<Record>::word, name), .value = {}});
+      continue;
+    }
+    std::string bytes = record_bytes(*record);
+    if (before != nullptr && bytes == record_bytes(*before)) continue;
+    txn.compares.push_back({key, before != nullptr ? before->meta().revision() : 0});
+    txn.writes.push_back({.kind = Write::Kind::put, .key = key, .value = std::move(bytes)});
+    if (before != nullptr || record->meta().name().empty()) continue;
+    const std::string name_key = model::name_key(Kind<Record>::word, record->meta().name());
+    txn.compares.push_back({name_key, 0});
+    txn.writes.push_back({.kind = Write::Kind::put, .key = name_key, .value = id});
+  }
+}
+
+port::Txn Draft::build() const {
+  port::Txn txn;
+  std::apply([&](const auto&... staged) { (build_kind(staged, txn), ...); }, staged_);
+  txn.compares.insert(txn.compares.end(), extra_.compares.begin(), extra_.compares.end());
+  txn.writes.insert(txn.writes.end(), extra_.writes.begin(), extra_.writes.end());
+  return txn;
+}
+
+}  // namespace gantry::control

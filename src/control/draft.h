@@ -1,0 +1,83 @@
+// Changes to records on top of a view, gathered into one transaction that commits only if none of the changed records
+// changed meanwhile.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "control/view.h"
+
+namespace gantry::control {
+
+class Draft {
+ public:
+  // `view` must outlive the draft and not change.
+  explicit Draft(const View& view) : view_(view) {}
+
+  [[nodiscard]] const View& view() const { return view_; }
+
+  // As changed here; nullptr when there is none or it was erased here.
+  template <class Record>
+  [[nodiscard]] const Record* find(const std::string& id) const {
+    const auto& staged = std::get<Staged<Record>>(staged_).records;
+    const auto found = staged.find(id);
+    if (found == staged.end()) return view_.find<Record>(id);
+    return found->second ? &*found->second : nullptr;
+  }
+  // To change it; it must exist. What is left as it was is not written.
+  template <class Record>
+  Record& edit(const std::string& id) {
+    auto& staged = std::get<Staged<Record>>(staged_).records;
+    const auto found = staged.find(id);
+    if (found != staged.end()) return *found->second;
+    return *staged.emplace(id, *view_.find<Record>(id)).first->second;
+  }
+  template <class Record>
+  Record& create(Record record) {
+    const std::string id = record.meta().id();
+    return *std::get<Staged<Record>>(staged_).records.emplace(id, std::move(record)).first->second;
+  }
+  // With its name.
+  template <class Record>
+  void erase(const std::string& id) {
+    std::get<Staged<Record>>(staged_).records[id] = std::nullopt;
+  }
+  // Whether a record of that kind has that name, here or in the view.
+  template <class Record>
+  [[nodiscard]] bool has_name(const std::string& name) const {
+    if (view_.all<Record>().id_by_name.count(name) != 0) return true;
+    for (const auto& [id, record] : std::get<Staged<Record>>(staged_).records) {
+      if (record && record->meta().name() == name) return true;
+    }
+    return false;
+  }
+
+  void compare(std::string key, port::Revision modified) { extra_.compares.push_back({std::move(key), modified}); }
+  void put(std::string key, std::string value) {
+    extra_.writes.push_back({.kind = port::Write::Kind::put, .key = std::move(key), .value = std::move(value)});
+  }
+  void erase_key(std::string key) {
+    extra_.writes.push_back({.kind = port::Write::Kind::erase, .key = std::move(key), .value = {}});
+  }
+  // Makes it conflict with every other change accepted from this view.
+  void guard(const std::string& task_id);
+
+  // Without writes when nothing changed.
+  [[nodiscard]] port::Txn build() const;
+
+ private:
+  template <class Record>
+  struct Staged {
+    std::map<std::string, std::optional<Record>> records;
+  };
+  template <class Record>
+  void build_kind(const Staged<Record>& staged, port::Txn& txn) const;
+
+  const View& view_;
+  EachKind<Staged> staged_;
+  port::Txn extra_;
+};
+
+}  // namespace gantry::control

@@ -1,0 +1,177 @@
+#include "control/machines.h"
+
+#include "base/id.h"
+#include "control/change.h"
+#include "control/subnets.h"
+#include "control/task_machine.h"
+#include "model/names.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+constexpr Milliseconds kProgressEveryMs = 1'000;
+constexpr Milliseconds kIdempotencyKeyMs = 24LL * 3600 * 1000;
+constexpr std::size_t kPrunedAtOnce = 100;
+
+void run_host(MachineContext& context, const std::string& id) {
+  const auto* host = context.draft.find<v1::Host>(id);
+  if (host == nullptr) return;
+  const bool connected = context.connected.count(id) != 0;
+  if (!connected && !context.may_lose_hosts) return;
+  const auto state = connected ? v1::HostStatus::CONNECTED : v1::HostStatus::LOST;
+  if (host->status().state() == state) return;
+  v1::HostStatus& status = *context.draft.edit<v1::Host>(id).mutable_status();
+  status.set_state(state);
+  set_time(*status.mutable_last_seen_at(), context.now.unix_ms);
+}
+
+// A deleted VM that is gone from its host: first its own volumes go, then the record.
+void run_vm(MachineContext& context, const std::string& id) {
+  Draft& draft = context.draft;
+  const auto* vm = draft.find<v1::Vm>(id);
+  if (vm == nullptr || !vm->meta().has_deletion() || !vm->placement().host_id().empty()) return;
+  const std::string task_id = vm->meta().deletion().task_id();
+  bool volumes_left = false;
+  for (const std::string& volume_id : draft.view().users_of_kind<v1::Volume>(id)) {
+    const auto* volume = draft.find<v1::Volume>(volume_id);
+    if (volume == nullptr || volume->spec().owner_vm_id() != id) continue;
+    volumes_left = true;
+    if (volume->meta().deletion().task_id() == task_id) continue;
+    set_deletion(*draft.edit<v1::Volume>(volume_id).mutable_meta(), task_id, context.now);
+  }
+  if (!volumes_left) draft.erase<v1::Vm>(id);
+}
+
+// Ended tasks are written at once, progress at most each second.
+void run_task(MachineContext& context, const std::string& id) {
+  const auto* task = context.draft.find<v1::Task>(id);
+  if (task == nullptr || model::is_ended(task->state())) {
+    context.progress_written_ms.erase(id);
+    return;
+  }
+  TaskVerdict verdict = judge_task(context.draft, *task, context.now);
+  if (model::is_ended(verdict.state)) {
+    v1::Task& ended = context.draft.edit<v1::Task>(id);
+    end_task(ended, verdict.state, context.now);
+    if (verdict.state != v1::Task::SUCCEEDED) *ended.mutable_problem() = std::move(verdict.problem);
+    context.progress_written_ms.erase(id);
+    return;
+  }
+  if (verdict.state == v1::Task::PENDING) return;
+  if (task->state() == v1::Task::RUNNING && to_bytes(task->progress()) == to_bytes(verdict.progress)) return;
+  const auto written = context.progress_written_ms.find(id);
+  if (written != context.progress_written_ms.end() && context.now.monotonic_ms - written->second < kProgressEveryMs) {
+    context.look_again.insert(id);
+    return;
+  }
+  context.progress_written_ms[id] = context.now.monotonic_ms;
+  v1::Task& running = context.draft.edit<v1::Task>(id);
+  running.set_state(v1::Task::RUNNING);
+  *running.mutable_progress() = std::move(verdict.progress);
+}
+
+// Everything that may follow from a change of those records. What hosts and pools are makes a difference to tasks
+// alone.
+std::set<std::string> followers(const Draft& draft, const std::set<std::string>& dirty) {
+  std::set<std::string> all = dirty;
+  std::vector<std::string> next(dirty.begin(), dirty.end());
+  while (!next.empty()) {
+    const std::string id = std::move(next.back());
+    next.pop_back();
+    const bool wide = draft.view().find<v1::Host>(id) != nullptr || draft.view().find<v1::Pool>(id) != nullptr;
+    const auto users =
+        wide ? draft.view().users_of_kind<v1::Task>(id)
+             : std::vector<std::string>(draft.view().users_of(id).begin(), draft.view().users_of(id).end());
+    for (const std::string& user : users) {
+      if (all.insert(user).second) next.push_back(user);
+    }
+    const auto* volume = draft.view().find<v1::Volume>(id);
+    if (volume == nullptr || volume->spec().owner_vm_id().empty()) continue;
+    if (all.insert(volume->spec().owner_vm_id()).second) next.push_back(volume->spec().owner_vm_id());
+  }
+  return all;
+}
+
+v1::Meta bootstrap_meta(std::string_view id_prefix, Now now, Rng& rng) {
+  v1::Meta meta;
+  meta.set_id(make_id(id_prefix, rng));
+  meta.set_name(std::string(model::kDefaultName));
+  set_time(*meta.mutable_created_at(), now.unix_ms);
+  meta.set_generation(1);
+  meta.set_schema_version(kSchemaVersion);
+  return meta;
+}
+
+void make_defaults(Draft& draft, const std::string& host_id, const std::string& pool_path, Now now, Rng& rng) {
+  v1::Pool pool;
+  *pool.mutable_meta() = bootstrap_meta(Kind<v1::Pool>::id_prefix, now, rng);
+  pool.mutable_spec()->set_host_id(host_id);
+  pool.mutable_spec()->set_path(pool_path);
+  draft.create(std::move(pool));
+  auto subnet = choose_subnet(draft.view(), {});
+  if (!subnet) return;
+  v1::Network network;
+  *network.mutable_meta() = bootstrap_meta(Kind<v1::Network>::id_prefix, now, rng);
+  network.mutable_spec()->set_ipv4_subnet(*subnet);
+  network.mutable_spec()->set_bridge(bridge_name(network.meta().id()));
+  network.mutable_spec()->set_domain(std::string(model::kDefaultDomain));
+  network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
+  network.mutable_status()->set_host_id(host_id);
+  draft.create(std::move(network));
+}
+
+}  // namespace
+
+void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
+  const std::set<std::string> all = followers(context.draft, dirty);
+  for (const std::string& id : all) run_host(context, id);
+  for (const std::string& id : all) run_vm(context, id);
+  for (const std::string& id : all) run_task(context, id);
+}
+
+void make_host(Draft& draft, const std::string& host_id, const std::string& host_name,
+               const std::string& default_pool_path, Now now, Rng& rng) {
+  const bool first = draft.view().all<v1::Host>().by_id.empty();
+  v1::Host host;
+  v1::Meta& meta = *host.mutable_meta();
+  meta.set_id(host_id);
+  const std::string name = model::to_name(host_name);
+  meta.set_name(name);
+  for (int n = 2; draft.has_name<v1::Host>(meta.name()); ++n) {
+    meta.set_name(model::name_with_suffix(name, "-" + std::to_string(n)));
+  }
+  set_time(*meta.mutable_created_at(), now.unix_ms);
+  meta.set_generation(1);
+  meta.set_schema_version(kSchemaVersion);
+  host.mutable_status()->set_state(v1::HostStatus::CONNECTED);
+  set_time(*host.mutable_status()->mutable_last_seen_at(), now.unix_ms);
+  draft.create(std::move(host));
+  draft.guard(host_id);
+  if (first && draft.view().all<v1::Pool>().by_id.empty() && draft.view().all<v1::Network>().by_id.empty()) {
+    make_defaults(draft, host_id, default_pool_path, now, rng);
+  }
+}
+
+void prune(Draft& draft, std::size_t ended_tasks_max, Now now) {
+  const View& view = draft.view();
+  std::size_t excess = view.ended_tasks() - std::min(view.ended_tasks(), ended_tasks_max);
+  excess = std::min(excess, kPrunedAtOnce);
+  for (const auto& [created_ms, id] : view.tasks_by_time()) {
+    if (excess == 0) break;
+    if (!model::is_ended(view.find<v1::Task>(id)->state())) continue;
+    draft.erase<v1::Task>(id);
+    --excess;
+  }
+  std::size_t left = kPrunedAtOnce;
+  for (const auto& [key, held] : view.idempotency_keys()) {
+    if (left == 0) break;
+    const auto* task = view.find<v1::Task>(held.value);
+    if (task != nullptr && now.unix_ms - time_of(task->meta().created_at()) < kIdempotencyKeyMs) continue;
+    draft.compare(key, held.revision);
+    draft.erase_key(key);
+    --left;
+  }
+}
+
+}  // namespace gantry::control

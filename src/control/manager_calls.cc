@@ -1,0 +1,145 @@
+// API calls: reads are answered from the view at once, changes are admitted one after another.
+#include "control/answers.h"
+#include "control/manager_impl.h"
+
+namespace gantry::control {
+namespace {
+
+constexpr Milliseconds kCallDeadlineMs = 5'000;
+constexpr Milliseconds kRetryMs = 20;
+
+tl::unexpected<Error> store_unavailable(const std::string& detail) {
+  return fail(ErrorCode::unavailable, "the change was not made", "the store does not answer" + detail,
+              "try again in a moment");
+}
+
+}  // namespace
+
+void ManagerCore::Impl::call(const std::string& rpc, const google::protobuf::Message& request,
+                             const port::CallOptions& options, Answer done) {
+  std::shared_ptr<google::protobuf::Message> copy(request.New());
+  copy->CopyFrom(request);
+  executor_.post([weak = weak_from_this(), rpc, copy, options, done = std::move(done)] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const Milliseconds deadline_ms = self->executor_.now().monotonic_ms + kCallDeadlineMs;
+    self->enqueue({.rpc = rpc, .request = copy, .options = options, .done = done, .deadline_ms = deadline_ms});
+  });
+}
+
+void ManagerCore::Impl::enqueue(Call call) {
+  if (loaded_ && !is_change(call.rpc)) {
+    call.done(answer_read(call.rpc, *call.request, view_));
+    return;
+  }
+  calls_.push_back(std::move(call));
+  if (!loaded_) {
+    later(kCallDeadlineMs, [](Impl& self) {
+      const Milliseconds now_ms = self.executor_.now().monotonic_ms;
+      while (!self.loaded_ && !self.calls_.empty() && self.calls_.front().deadline_ms <= now_ms) {
+        Answer done = std::move(self.calls_.front().done);
+        self.calls_.pop_front();
+        done(fail(ErrorCode::unavailable, "the manager is still starting", "the store does not answer",
+                  "try again in a moment"));
+      }
+    });
+  }
+  admit_next();
+}
+
+void ManagerCore::Impl::admit_next() {
+  while (loaded_ && !call_under_way_ && !calls_.empty() && view_.revision() >= calls_wait_for_) {
+    Call& call = calls_.front();
+    call_under_way_ = true;
+    if (!is_change(call.rpc)) {
+      finish_call(answer_read(call.rpc, *call.request, view_));
+      continue;
+    }
+    auto admitted = admit(call.rpc, *call.request, call.options, view_, executor_.now(), rng_);
+    if (!admitted) {
+      finish_call(fail(std::move(admitted.error())));
+    } else if (admitted->txn.writes.empty()) {
+      finish_call(std::move(admitted->answer));
+    } else {
+      commit_call(std::move(*admitted));
+    }
+  }
+}
+
+void ManagerCore::Impl::commit_call(Admitted admitted) {
+  auto held = std::make_shared<Admitted>(std::move(admitted));
+  const std::shared_ptr<const port::Txn> txn(held, &held->txn);
+  commit_surely(txn, false, [held](Impl& self, port::CommitResult result, bool was_in_doubt) {
+    self.call_committed(held, std::move(result), was_in_doubt);
+  });
+}
+
+void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted, port::CommitResult result,
+                                       bool was_in_doubt) {
+  switch (result.outcome) {
+    case port::CommitOutcome::committed:
+      committed_call_ = std::move(*admitted);
+      calls_wait_for_ = result.revision;
+      if (view_.revision() >= calls_wait_for_) view_changed({});
+      break;
+    case port::CommitOutcome::conflict:
+      calls_wait_for_ = result.revision;
+      if (was_in_doubt && admitted->makes_task) {
+        settle_call(admitted);
+      } else {
+        retry_call(": other changes came first, again and again");
+      }
+      break;
+    case port::CommitOutcome::unavailable:
+    case port::CommitOutcome::unknown: retry_call(": " + result.detail); break;
+  }
+}
+
+// It may have been committed before the conflict that the repeat met: its task tells.
+void ManagerCore::Impl::settle_call(const std::shared_ptr<Admitted>& admitted) {
+  const std::string key = model::record_key(model::kTask, admitted->answer_id);
+  using Range = Result<port::Range, port::StoreError>;
+  store_.range({.first = key, .end = key + '\0'}, on_loop<Range>([admitted](Impl& self, Range range) {
+                 if (!range) {
+                   self.later(kRetryMs, [admitted](Impl& again) { again.settle_call(admitted); });
+                 } else if (range->entries.empty()) {
+                   self.retry_call("");
+                 } else {
+                   self.call_committed(admitted,
+                                       {.outcome = port::CommitOutcome::committed, .revision = range->revision}, true);
+                 }
+               }));
+}
+
+// Plans it again from a newer view, or gives up: certainly nothing of it was written.
+void ManagerCore::Impl::retry_call(const std::string& why) {
+  if (executor_.now().monotonic_ms >= calls_.front().deadline_ms) {
+    finish_call(store_unavailable(why));
+    admit_next();
+    return;
+  }
+  later(kRetryMs, [](Impl& self) {
+    self.call_under_way_ = false;
+    self.admit_next();
+  });
+}
+
+void ManagerCore::Impl::finish_call(Result<std::unique_ptr<google::protobuf::Message>> answer) {
+  Answer done = std::move(calls_.front().done);
+  calls_.pop_front();
+  call_under_way_ = false;
+  done(std::move(answer));
+}
+
+std::unique_ptr<google::protobuf::Message> ManagerCore::Impl::fresh_answer(Admitted& admitted) const {
+  if (auto* accepted = dynamic_cast<v1::Accepted*>(admitted.answer.get())) {
+    if (const auto* task = view_.find<v1::Task>(admitted.answer_id)) *accepted->mutable_task() = *task;
+  } else if (const auto* task = view_.find<v1::Task>(admitted.answer_id)) {
+    admitted.answer = std::make_unique<v1::Task>(*task);
+  } else if (const auto* image = view_.find<v1::Image>(admitted.answer_id)) {
+    admitted.answer = std::make_unique<v1::Image>(*image);
+  }
+  return std::move(admitted.answer);
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,152 @@
+// The inside of ManagerCore. Everything here runs on the executor.
+//
+// Three flows meet in the view:
+// * Calls (manager_calls.cc) are admitted one after another, each from a view that has the one before.
+// * Rounds (manager_rounds.cc) take what hosts said and what changed, run the machines and commit; one at a time.
+// * The link (manager_link.cc) sends what the view has, that is, only what was committed.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "control/admission.h"
+#include "control/manager.h"
+#include "control/view.h"
+#include "gantry/v1/link.pb.h"
+
+namespace gantry::control {
+
+class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl> {
+ public:
+  Impl(port::Store& store, port::ManagerLink& link, port::Executor& executor, ManagerOptions options);
+
+  void start();
+  // From any thread.
+  void call(const std::string& rpc, const google::protobuf::Message& request, const port::CallOptions& options,
+            Answer done);
+  [[nodiscard]] bool ready() const { return loaded_; }
+  [[nodiscard]] const View& view() const { return view_; }
+
+ private:
+  using CommitDone = std::function<void(Impl&, port::CommitResult)>;
+  // `was_in_doubt`: an earlier try had an unknown outcome.
+  using SureDone = std::function<void(Impl&, port::CommitResult, bool was_in_doubt)>;
+
+  struct Call {
+    std::string rpc;
+    std::shared_ptr<const google::protobuf::Message> request;
+    port::CallOptions options;
+    Answer done;
+    Milliseconds deadline_ms = 0;
+  };
+
+  struct HostNews {
+    std::string name;
+    std::optional<v1::HostStatus> status;
+    v1::ObservationMark mark;
+  };
+
+  struct ObservationNews {
+    std::string host_id;
+    v1::ObservationMark mark;
+    v1::Observation observation;
+  };
+
+  // What a round was planned from, to plan again when it was not committed.
+  struct Round {
+    std::map<std::string, HostNews> hosts;
+    std::map<std::string, ObservationNews> observations;
+    std::set<std::string> dirty;
+    bool prune = false;
+  };
+
+  // Wraps work that may come late: it runs on the executor, and only while the core is there.
+  template <class Argument>
+  auto on_loop(std::function<void(Impl&, Argument)> work);
+  void later(Milliseconds delay_ms, std::function<void(Impl&)> work);
+  void each(Milliseconds period_ms, void (Impl::*work)());
+
+  // manager_store.cc
+  void load();
+  void loaded(Result<port::Range, port::StoreError> range);
+  void watch();
+  void watched(std::uint64_t watch_number, Result<port::ChangeBatch, port::StoreError> batch);
+  void commit(const port::Txn& txn, CommitDone done);
+  // Tries again until the outcome is not unknown. A conflict after doubt: it is committed already, or never will be.
+  void commit_surely(std::shared_ptr<const port::Txn> txn, bool in_doubt, SureDone done);
+  void view_changed(const View::Ids& touched);
+
+  // manager_calls.cc
+  void enqueue(Call call);
+  void admit_next();
+  void commit_call(Admitted admitted);
+  void call_committed(const std::shared_ptr<Admitted>& admitted, port::CommitResult result, bool was_in_doubt);
+  void settle_call(const std::shared_ptr<Admitted>& admitted);
+  void retry_call(const std::string& why);
+  void finish_call(Result<std::unique_ptr<google::protobuf::Message>> answer);
+  std::unique_ptr<google::protobuf::Message> fresh_answer(Admitted& admitted) const;
+
+  // manager_rounds.cc
+  void schedule_round();
+  void run_round();
+  port::Txn plan_round(const Round& round);
+  void round_committed(std::shared_ptr<Round> round, port::CommitResult result);
+  void take_back(Round& round);
+  void maintain();
+
+  // manager_link.cc
+  void connection_changed(const std::string& host_id, bool connected);
+  void message_came(const v1::FromHost& message);
+  void note_connected(const std::string& host_id);
+  void send_all(const std::string& host_id);
+  void send_changed(const View::Ids& touched);
+  void resend();
+  void send(const std::string& host_id, std::vector<v1::Assignment> assignments, bool complete);
+
+  port::Store& store_;
+  port::ManagerLink& link_;
+  port::Executor& executor_;
+  const ManagerOptions options_;
+  Rng rng_;
+
+  View view_;
+  bool loaded_ = false;
+  bool loading_ = false;
+  std::unique_ptr<port::Watch> watch_;
+  std::uint64_t watch_number_ = 0;
+  Milliseconds load_delay_ms_ = 0;
+
+  std::deque<Call> calls_;
+  bool call_under_way_ = false;
+  // Its transaction is committed: it is answered once the view has that revision.
+  std::optional<Admitted> committed_call_;
+  port::Revision calls_wait_for_ = 0;
+
+  Round next_round_;
+  bool round_scheduled_ = false;
+  bool round_under_way_ = false;
+  port::Revision round_waits_for_ = 0;
+  Milliseconds round_delay_ms_ = 0;
+  std::map<std::string, Milliseconds> progress_written_ms_;
+  bool may_lose_hosts_ = false;
+
+  std::set<std::string> connected_;
+  std::map<std::string, std::uint64_t> sequences_;
+  // The newest mark taken of each record in this run.
+  std::map<std::string, v1::ObservationMark> newest_;
+};
+
+template <class Argument>
+auto ManagerCore::Impl::on_loop(std::function<void(Impl&, Argument)> work) {
+  // The executor outlives the core; the core is only looked up on its own thread, so it never ends on another.
+  return [&executor = executor_, weak = weak_from_this(), work = std::move(work)](Argument argument) {
+    executor.post([weak, work, taken = std::move(argument)]() mutable {
+      if (const auto self = weak.lock()) work(*self, std::move(taken));
+    });
+  };
+}
+
+}  // namespace gantry::control

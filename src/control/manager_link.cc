@@ -1,0 +1,81 @@
+// What hosts are sent, and what they say.
+#include "control/assignments.h"
+#include "control/manager_impl.h"
+#include "control/observations.h"
+
+namespace gantry::control {
+
+void ManagerCore::Impl::connection_changed(const std::string& host_id, bool connected) {
+  if (connected) {
+    note_connected(host_id);
+    if (loaded_) send_all(host_id);
+  } else {
+    connected_.erase(host_id);
+    next_round_.dirty.insert(host_id);
+  }
+  schedule_round();
+}
+
+void ManagerCore::Impl::note_connected(const std::string& host_id) {
+  if (connected_.insert(host_id).second) next_round_.dirty.insert(host_id);
+}
+
+void ManagerCore::Impl::message_came(const v1::FromHost& message) {
+  const std::string& host_id = message.host_id();
+  if (host_id.empty()) return;
+  note_connected(host_id);
+  if (message.hello() && loaded_) send_all(host_id);
+  if (message.has_host() || view_.find<v1::Host>(host_id) == nullptr) {
+    HostNews& news = next_round_.hosts[host_id];
+    if (news.name.empty() || is_newer(message.mark(), news.mark)) {
+      news.name = message.host_name();
+      news.mark = message.mark();
+      if (message.has_host()) news.status = message.host();
+    }
+  }
+  for (const v1::Observation& observation : message.observations()) {
+    v1::ObservationMark& newest = newest_[observation.id()];
+    if (!is_newer(message.mark(), newest)) continue;
+    newest = message.mark();
+    next_round_.observations[observation.id()] = {host_id, message.mark(), observation};
+  }
+  schedule_round();
+}
+
+void ManagerCore::Impl::send_all(const std::string& host_id) {
+  send(host_id, assignments_of(view_, host_id, false), true);
+}
+
+void ManagerCore::Impl::send_changed(const View::Ids& touched) {
+  std::map<std::string, std::vector<v1::Assignment>> by_host;
+  for (const std::string& id : touched) {
+    if (auto routed = route(view_, id)) by_host[routed->host_id].push_back(std::move(routed->assignment));
+  }
+  for (auto& [host_id, assignments] : by_host) send(host_id, std::move(assignments), false);
+}
+
+void ManagerCore::Impl::resend() {
+  if (!loaded_) return;
+  // The watch should have brought that long ago.
+  if (view_.revision() < std::max(calls_wait_for_, round_waits_for_)) load();
+  for (const std::string& host_id : connected_) {
+    auto open = assignments_of(view_, host_id, true);
+    if (!open.empty()) send(host_id, std::move(open), false);
+  }
+  // Marks of records that are gone are of no use any more.
+  for (auto mark = newest_.begin(); mark != newest_.end();) {
+    const bool waits = next_round_.observations.count(mark->first) != 0;
+    mark = waits || route(view_, mark->first) ? std::next(mark) : newest_.erase(mark);
+  }
+}
+
+void ManagerCore::Impl::send(const std::string& host_id, std::vector<v1::Assignment> assignments, bool complete) {
+  if (connected_.count(host_id) == 0) return;
+  v1::ToHost message;
+  message.set_sequence(++sequences_[host_id]);
+  message.set_complete(complete);
+  for (v1::Assignment& assignment : assignments) *message.add_assignments() = std::move(assignment);
+  link_.send(host_id, message);
+}
+
+}  // namespace gantry::control

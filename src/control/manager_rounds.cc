@@ -1,0 +1,131 @@
+// Rounds: what hosts said and what changed is taken together, the machines run over it, and one transaction says what
+// follows. When nothing follows nothing is written.
+#include "control/machines.h"
+#include "control/manager_impl.h"
+#include "control/observations.h"
+
+namespace gantry::control {
+namespace {
+
+// Stores bound the size of a transaction.
+constexpr std::size_t kObservationsInRound = 100;
+constexpr std::size_t kDirtyInRound = 200;
+constexpr Milliseconds kFirstDelayMs = 50;
+constexpr Milliseconds kLastDelayMs = 2'000;
+constexpr Milliseconds kLookAgainMs = 1'000;
+
+// Moves up to `count` from the front of one ordered container to another.
+template <class Container>
+void move_some(Container& from, Container& to, std::size_t count) {
+  while (!from.empty() && count-- > 0) to.insert(from.extract(from.begin()));
+}
+
+}  // namespace
+
+void ManagerCore::Impl::schedule_round() {
+  const bool nothing =
+      next_round_.dirty.empty() && next_round_.observations.empty() && next_round_.hosts.empty() && !next_round_.prune;
+  if (nothing || !loaded_ || round_scheduled_ || round_under_way_ || view_.revision() < round_waits_for_) return;
+  round_scheduled_ = true;
+  // Later, so that everything that came together is taken together.
+  later(round_delay_ms_, [](Impl& self) {
+    self.round_scheduled_ = false;
+    self.run_round();
+  });
+}
+
+void ManagerCore::Impl::run_round() {
+  if (!loaded_ || round_under_way_ || view_.revision() < round_waits_for_) return;
+  auto round = std::make_shared<Round>();
+  round->hosts.swap(next_round_.hosts);
+  round->prune = std::exchange(next_round_.prune, false);
+  move_some(next_round_.observations, round->observations, kObservationsInRound);
+  move_some(next_round_.dirty, round->dirty, kDirtyInRound);
+  auto txn = std::make_shared<const port::Txn>(plan_round(*round));
+  if (txn->writes.empty()) {
+    schedule_round();
+    return;
+  }
+  round_under_way_ = true;
+  commit_surely(txn, false, [round](Impl& self, port::CommitResult result, bool) {
+    self.round_committed(round, std::move(result));
+  });
+}
+
+port::Txn ManagerCore::Impl::plan_round(const Round& round) {
+  Draft draft(view_);
+  const Now now = executor_.now();
+  std::set<std::string> dirty = round.dirty;
+  for (const auto& [host_id, news] : round.hosts) {
+    if (draft.find<v1::Host>(host_id) == nullptr) {
+      make_host(draft, host_id, news.name, options_.default_pool_path, now, rng_);
+    }
+    if (news.status) observe_host(draft.edit<v1::Host>(host_id), *news.status, news.mark, now);
+    dirty.insert(host_id);
+  }
+  for (const auto& [id, news] : round.observations) {
+    observe(draft, news.host_id, news.mark, news.observation);
+    dirty.insert(id);
+  }
+  std::set<std::string> look_again;
+  MachineContext context{.draft = draft,
+                         .now = now,
+                         .connected = connected_,
+                         .may_lose_hosts = may_lose_hosts_,
+                         .progress_written_ms = progress_written_ms_,
+                         .look_again = look_again};
+  run_machines(context, dirty);
+  if (!look_again.empty()) {
+    later(kLookAgainMs, [look_again](Impl& self) {
+      self.next_round_.dirty.insert(look_again.begin(), look_again.end());
+      self.schedule_round();
+    });
+  }
+  if (round.prune) prune(draft, options_.ended_tasks_max, now);
+  return draft.build();
+}
+
+void ManagerCore::Impl::round_committed(std::shared_ptr<Round> round, port::CommitResult result) {
+  round_under_way_ = false;
+  if (result.outcome == port::CommitOutcome::committed) {
+    round_delay_ms_ = 0;
+    round_waits_for_ = result.revision;
+    // A first look at a change may come again: the machines find nothing to do then.
+    schedule_round();
+    return;
+  }
+  take_back(*round);
+  if (result.outcome == port::CommitOutcome::conflict) {
+    round_waits_for_ = result.revision;
+    round_delay_ms_ = 0;
+  } else {
+    round_delay_ms_ = round_delay_ms_ == 0 ? kFirstDelayMs : std::min(kLastDelayMs, round_delay_ms_ * 2);
+  }
+  schedule_round();
+}
+
+// What came meanwhile is newer.
+void ManagerCore::Impl::take_back(Round& round) {
+  next_round_.hosts.merge(round.hosts);
+  next_round_.observations.merge(round.observations);
+  next_round_.dirty.merge(round.dirty);
+  next_round_.prune = next_round_.prune || round.prune;
+}
+
+void ManagerCore::Impl::maintain() {
+  const Milliseconds now_ms = executor_.now().unix_ms;
+  constexpr Milliseconds kDayMs = 24LL * 3600 * 1000;
+  bool old_keys = false;
+  for (const auto& [key, held] : view_.idempotency_keys()) {
+    const auto* task = view_.find<v1::Task>(held.value);
+    old_keys = old_keys || task == nullptr || now_ms - time_of(task->meta().created_at()) >= kDayMs;
+  }
+  next_round_.prune = old_keys || view_.ended_tasks() > options_.ended_tasks_max;
+  // Uploads that never come end by time alone.
+  for (const auto& [id, image] : view_.all<v1::Image>().by_id) {
+    if (image.status().state() == v1::ImageStatus::WAITING) next_round_.dirty.insert(id);
+  }
+  schedule_round();
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,125 @@
+#include "control/observations.h"
+
+#include <algorithm>
+
+#include "control/assignments.h"
+
+namespace gantry::control {
+namespace {
+
+// Sizes of files and file systems move all the time; so much is worth a write.
+bool moved(std::uint64_t before, std::uint64_t after, std::uint64_t step_bytes) {
+  const std::uint64_t difference = before > after ? before - after : after - before;
+  return difference >= step_bytes || (before == 0) != (after == 0);
+}
+
+constexpr std::uint64_t kMiB = 1ULL << 20U;
+
+// Puts small movements back to what was known.
+void steady(const v1::VolumeStatus& before, v1::VolumeStatus& after) {
+  const std::uint64_t step_bytes = std::max<std::uint64_t>(16 * kMiB, before.allocation_bytes() / 20);
+  if (!moved(before.allocation_bytes(), after.allocation_bytes(), step_bytes)) {
+    after.set_allocation_bytes(before.allocation_bytes());
+  }
+}
+void steady(const v1::PoolStatus& before, v1::PoolStatus& after) {
+  const std::uint64_t step_bytes = std::max<std::uint64_t>(64 * kMiB, before.capacity_bytes() / 100);
+  if (!moved(before.available_bytes(), after.available_bytes(), step_bytes)) {
+    after.set_available_bytes(before.available_bytes());
+  }
+  if (!moved(before.allocation_bytes(), after.allocation_bytes(), step_bytes)) {
+    after.set_allocation_bytes(before.allocation_bytes());
+  }
+}
+template <class Status>
+void steady(const Status&, Status&) {}
+
+template <class Status>
+void set_host(Status& status, const std::string& host_id) {
+  status.set_host_id(host_id);
+}
+void set_host(v1::PoolStatus&, const std::string&) {}
+
+const v1::VmStatus* status_in(const v1::Observation& o, const v1::Vm*) { return o.has_vm() ? &o.vm() : nullptr; }
+const v1::VolumeStatus* status_in(const v1::Observation& o, const v1::Volume*) {
+  return o.has_volume() ? &o.volume() : nullptr;
+}
+const v1::ImageStatus* status_in(const v1::Observation& o, const v1::Image*) {
+  return o.has_image() ? &o.image() : nullptr;
+}
+const v1::NetworkStatus* status_in(const v1::Observation& o, const v1::Network*) {
+  return o.has_network() ? &o.network() : nullptr;
+}
+const v1::PoolStatus* status_in(const v1::Observation& o, const v1::Pool*) {
+  return o.has_pool() ? &o.pool() : nullptr;
+}
+
+// It is not on its host any more.
+template <class Record>
+void finish_deletion(Draft& draft, const std::string& id) {
+  draft.erase<Record>(id);
+}
+template <>
+void finish_deletion<v1::Vm>(Draft& draft, const std::string& id) {
+  v1::Vm& vm = draft.edit<v1::Vm>(id);
+  vm.mutable_placement()->clear_host_id();
+  vm.mutable_status()->set_state(v1::VmStatus::DELETING);
+}
+
+// Whether the id is of that kind.
+template <class Record>
+bool observe_kind(Draft& draft, const std::string& host_id, const v1::ObservationMark& mark,
+                  const v1::Observation& observation) {
+  const std::string& id = observation.id();
+  const Record* record = draft.find<Record>(id);
+  if (record == nullptr) return false;
+  if (host_of(draft.view(), *record) != host_id || !is_newer(mark, record->status().observed())) return true;
+  if (observation.absent()) {
+    if (record->meta().has_deletion()) finish_deletion<Record>(draft, id);
+    return true;
+  }
+  const auto* status = status_in(observation, record);
+  if (status == nullptr) return true;
+  auto next = *status;
+  set_host(next, host_id);
+  steady(record->status(), next);
+  *next.mutable_observed() = record->status().observed();
+  if (to_bytes(next) == to_bytes(record->status())) return true;
+  *next.mutable_observed() = mark;
+  *draft.edit<Record>(id).mutable_status() = std::move(next);
+  return true;
+}
+
+}  // namespace
+
+bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b) {
+  if (a.incarnation() != b.incarnation()) return a.incarnation() > b.incarnation();
+  return a.sequence() > b.sequence();
+}
+
+void observe(Draft& draft, const std::string& host_id, const v1::ObservationMark& mark,
+             const v1::Observation& observation) {
+  observe_kind<v1::Vm>(draft, host_id, mark, observation) ||
+      observe_kind<v1::Volume>(draft, host_id, mark, observation) ||
+      observe_kind<v1::Image>(draft, host_id, mark, observation) ||
+      observe_kind<v1::Network>(draft, host_id, mark, observation) ||
+      observe_kind<v1::Pool>(draft, host_id, mark, observation);
+}
+
+void observe_host(v1::Host& host, const v1::HostStatus& status, const v1::ObservationMark& mark, Now now) {
+  const v1::HostStatus& before = host.status();
+  if (!is_newer(mark, before.observed())) return;
+  v1::HostStatus next = status;
+  next.set_state(before.state());
+  *next.mutable_last_seen_at() = before.last_seen_at();
+  *next.mutable_observed() = before.observed();
+  if (!moved(before.memory_available_bytes(), next.memory_available_bytes(), before.memory_bytes() / 8 + 1)) {
+    next.set_memory_available_bytes(before.memory_available_bytes());
+  }
+  if (to_bytes(next) == to_bytes(before)) return;
+  set_time(*next.mutable_last_seen_at(), now.unix_ms);
+  *next.mutable_observed() = mark;
+  *host.mutable_status() = std::move(next);
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,70 @@
+#include "control/records.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+void add(std::vector<std::string>& ids, const std::string& id) {
+  if (!id.empty()) ids.push_back(id);
+}
+}  // namespace
+
+std::string to_bytes(const google::protobuf::MessageLite& record) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream sink(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&sink);
+    coded.SetSerializationDeterministic(true);
+    record.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+std::vector<std::string> references(const v1::Vm& vm) {
+  std::vector<std::string> ids;
+  add(ids, vm.placement().host_id());
+  add(ids, vm.spec().host());
+  add(ids, vm.spec().image());
+  for (const v1::VmDisk& disk : vm.spec().disks()) add(ids, disk.volume());
+  for (const v1::VmNic& nic : vm.spec().nics()) add(ids, nic.network());
+  return ids;
+}
+
+std::vector<std::string> references(const v1::Volume& volume) {
+  std::vector<std::string> ids;
+  add(ids, volume.spec().pool());
+  add(ids, volume.spec().image());
+  add(ids, volume.spec().owner_vm_id());
+  return ids;
+}
+
+std::vector<std::string> references(const v1::Pool& pool) { return {pool.spec().host_id()}; }
+std::vector<std::string> references(const v1::Image& image) { return {image.spec().pool()}; }
+
+std::vector<std::string> references(const v1::Network& network) {
+  std::vector<std::string> ids;
+  add(ids, network.status().host_id());
+  return ids;
+}
+
+std::vector<std::string> references(const v1::Host&) { return {}; }
+
+std::vector<std::string> references(const v1::Task& task) {
+  std::vector<std::string> ids;
+  if (!model::is_ended(task.state())) add(ids, task.target_id());
+  return ids;
+}
+
+void set_time(google::protobuf::Timestamp& timestamp, Milliseconds unix_ms) {
+  timestamp.set_seconds(unix_ms / 1000);
+  timestamp.set_nanos(static_cast<std::int32_t>(unix_ms % 1000) * 1'000'000);
+}
+
+Milliseconds time_of(const google::protobuf::Timestamp& timestamp) {
+  return timestamp.seconds() * 1000 + timestamp.nanos() / 1'000'000;
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,250 @@
+#include "control/task_machine.h"
+
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+// An upload that has not come after a day does not come.
+constexpr Milliseconds kUploadWaitMs = 24LL * 3600 * 1000;
+
+TaskVerdict succeeded() { return {.state = v1::Task::SUCCEEDED}; }
+TaskVerdict failed(const v1::Problem& problem) { return {.state = v1::Task::FAILED, .problem = problem}; }
+
+v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step) {
+  v1::Problem problem;
+  problem.set_code(std::move(code));
+  problem.set_summary(std::move(summary));
+  problem.set_cause(std::move(cause));
+  problem.set_next_step(std::move(next_step));
+  return problem;
+}
+
+TaskVerdict cancelled(const v1::Task& task, std::string cause) {
+  return {.state = v1::Task::CANCELLED,
+          .problem = make_problem("superseded", task.action() + " of \"" + task.target_name() + "\" was not finished",
+                                  std::move(cause), "")};
+}
+
+TaskVerdict working(std::string phase) {
+  TaskVerdict verdict{.state = v1::Task::RUNNING};
+  verdict.progress.set_phase(std::move(phase));
+  return verdict;
+}
+
+// A status that failed without saying why still has to say something.
+v1::Problem problem_of(const v1::Task& task, const v1::Problem& problem) {
+  if (!problem.summary().empty()) return problem;
+  return make_problem("failed", task.action() + " of \"" + task.target_name() + "\" failed", "the host did not say why",
+                      "see the log of gantryd on the host");
+}
+
+TaskVerdict guest_ended(const v1::Task& task, const v1::Vm& vm) {
+  if (vm.status().has_problem()) return failed(vm.status().problem());
+  return failed(make_problem("vm_not_running",
+                             "could not " + task.action().substr(3) + " VM \"" + vm.meta().name() + "\"",
+                             "its guest ended before", "start it again"));
+}
+
+// What the VM waits for, or what its first volume that is not ready is about.
+TaskVerdict vm_progress(const Draft& draft, const v1::Vm& vm) {
+  if (vm.status().observed().sequence() == 0 && vm.status().observed().incarnation() == 0) return {};
+  for (const v1::VmDisk& disk : vm.spec().disks()) {
+    const auto* volume = draft.find<v1::Volume>(disk.volume());
+    if (volume == nullptr || volume->status().state() == v1::VolumeStatus::READY) continue;
+    TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = volume->status().progress()};
+    const auto* image = draft.find<v1::Image>(volume->spec().image());
+    if (image != nullptr && image->status().state() == v1::ImageStatus::IMPORTING) {
+      verdict.progress = image->status().progress();
+    }
+    if (verdict.progress.phase().empty()) verdict.progress.set_phase("making volume " + volume->meta().name());
+    return verdict;
+  }
+  if (!vm.status().waiting_for().empty()) return working("waiting for " + vm.status().waiting_for());
+  return working("");
+}
+
+// The boot that this task names was asked for and not since taken back.
+TaskVerdict judge_boot(const Draft& draft, const v1::Task& task, const v1::Vm& vm) {
+  const v1::VmStatus& status = vm.status();
+  const std::string& id = task.meta().id();
+  if (status.boot_id() == id) {
+    if (status.state() == v1::VmStatus::RUNNING || status.state() == v1::VmStatus::PAUSED) return succeeded();
+    const bool ran = status.exit().boot_id() == id && status.exit().reason() == v1::VmExit::GUEST_SHUTDOWN;
+    if (status.state() == v1::VmStatus::STOPPED && ran) return succeeded();
+    if (status.state() == v1::VmStatus::CRASHED) return failed(problem_of(task, status.problem()));
+  }
+  if (status.state() == v1::VmStatus::FAILED && status.failed_operation_id() == id) {
+    return failed(problem_of(task, status.problem()));
+  }
+  if (vm.spec().boot_id() != id) return cancelled(task, "a later operation wants another boot of the guest");
+  if (vm.spec().power() == v1::VmSpec::STOPPED) return cancelled(task, "the VM was stopped meanwhile");
+  if (model::boot_ended(vm) && status.boot_id() == id) return guest_ended(task, vm);
+  return vm_progress(draft, vm);
+}
+
+bool volumes_ready(const Draft& draft, const v1::Vm& vm) {
+  for (const v1::VmDisk& disk : vm.spec().disks()) {
+    const auto* volume = draft.find<v1::Volume>(disk.volume());
+    if (volume == nullptr || volume->status().state() != v1::VolumeStatus::READY) return false;
+  }
+  return true;
+}
+
+TaskVerdict judge_create_stopped(const Draft& draft, const v1::Task& task, const v1::Vm& vm) {
+  if (model::is_observed(vm) && vm.status().state() == v1::VmStatus::FAILED) {
+    return failed(problem_of(task, vm.status().problem()));
+  }
+  if (model::is_observed(vm) && vm.status().state() == v1::VmStatus::STOPPED && volumes_ready(draft, vm)) {
+    return succeeded();
+  }
+  return vm_progress(draft, vm);
+}
+
+TaskVerdict judge_stop(const v1::Task& task, const v1::Vm& vm) {
+  if (model::boot_ended(vm)) {
+    // Also when it failed: no guest is left then.
+    return succeeded();
+  }
+  if (vm.spec().power() != v1::VmSpec::STOPPED) return cancelled(task, "the VM was started again meanwhile");
+  return working(vm.status().waiting_for().empty() ? "" : "waiting for " + vm.status().waiting_for());
+}
+
+TaskVerdict judge_reset(const v1::Task& task, const v1::Vm& vm) {
+  const std::string& id = task.meta().id();
+  if (vm.status().reset_id() == id) return succeeded();
+  if (vm.status().failed_operation_id() == id) return failed(problem_of(task, vm.status().problem()));
+  if (vm.spec().reset_id() != id) return cancelled(task, "a later operation took its place");
+  if (vm.spec().power() == v1::VmSpec::STOPPED) return cancelled(task, "the VM was stopped meanwhile");
+  if (model::boot_ended(vm)) return guest_ended(task, vm);
+  return working("");
+}
+
+TaskVerdict judge_pause(const v1::Task& task, const v1::Vm& vm, v1::VmSpec::Power wanted, v1::VmStatus::State state) {
+  if (vm.spec().power() != wanted) return cancelled(task, "a later operation wants another state");
+  if (!model::is_observed(vm)) return {};
+  if (vm.status().state() == state) return succeeded();
+  if (model::boot_ended(vm)) return guest_ended(task, vm);
+  return working("");
+}
+
+TaskVerdict judge_vm(const Draft& draft, const v1::Task& task, const v1::Vm& vm) {
+  const std::string& action = task.action();
+  if (action == "vm.create" && vm.spec().boot_id().empty()) return judge_create_stopped(draft, task, vm);
+  if (action == "vm.create" || action == "vm.start" || action == "vm.restart") return judge_boot(draft, task, vm);
+  if (action == "vm.stop") return judge_stop(task, vm);
+  if (action == "vm.reset") return judge_reset(task, vm);
+  if (action == "vm.pause") return judge_pause(task, vm, v1::VmSpec::PAUSED, v1::VmStatus::PAUSED);
+  if (action == "vm.resume") return judge_pause(task, vm, v1::VmSpec::RUNNING, v1::VmStatus::RUNNING);
+  return failed(make_problem("unknown_action", "nothing is known of \"" + action + "\"",
+                             "another version of Gantry accepted it", "repeat it"));
+}
+
+TaskVerdict judge_volume(const v1::Task& task, const v1::Volume& volume) {
+  const v1::VolumeStatus& status = volume.status();
+  const bool seen = status.observed_generation() >= volume.meta().generation();
+  if (status.state() == v1::VolumeStatus::FAILED && seen) return failed(problem_of(task, status.problem()));
+  if (status.state() == v1::VolumeStatus::READY && (seen || task.action() == "volume.create")) return succeeded();
+  if (status.state() == v1::VolumeStatus::PENDING && status.progress().phase().empty()) return {};
+  return {.state = v1::Task::RUNNING, .progress = status.progress()};
+}
+
+TaskVerdict judge_image(const v1::Task& task, const v1::Image& image, Now now) {
+  const v1::ImageStatus& status = image.status();
+  if (status.state() == v1::ImageStatus::READY) return succeeded();
+  if (status.state() == v1::ImageStatus::FAILED) return failed(problem_of(task, status.problem()));
+  if (status.state() == v1::ImageStatus::WAITING) {
+    if (now.unix_ms - time_of(task.meta().created_at()) > kUploadWaitMs) {
+      return failed(make_problem("upload_missing", "image \"" + image.meta().name() + "\" has no content",
+                                 "nothing was uploaded for a day", "delete the image and make it again"));
+    }
+    return working("waiting for its content to be uploaded");
+  }
+  return {.state = v1::Task::RUNNING, .progress = status.progress()};
+}
+
+TaskVerdict judge_network(const v1::Task& task, const v1::Network& network) {
+  if (network.status().state() == v1::NetworkStatus::READY) return succeeded();
+  if (network.status().state() == v1::NetworkStatus::FAILED)
+    return failed(problem_of(task, network.status().problem()));
+  return {};
+}
+
+TaskVerdict judge_pool(const v1::Task& task, const v1::Pool& pool) {
+  if (pool.status().state() == v1::PoolStatus::READY) return succeeded();
+  if (pool.status().state() == v1::PoolStatus::FAILED) return failed(problem_of(task, pool.status().problem()));
+  return {};
+}
+
+bool is_delete(const v1::Task& task) {
+  const std::string& action = task.action();
+  return action.size() > 7 && action.compare(action.size() - 7, 7, ".delete") == 0;
+}
+
+template <class Status>
+std::string failed_operation(const Status& status) {
+  return status.failed_operation_id();
+}
+std::string failed_operation(const v1::PoolStatus&) { return {}; }
+
+// The problem of a volume that goes with its VM and cannot.
+const v1::Problem* volume_obstacle(const Draft& draft, const v1::Task& task) {
+  for (const std::string& id : draft.view().users_of_kind<v1::Volume>(task.target_id())) {
+    const auto* volume = draft.find<v1::Volume>(id);
+    if (volume != nullptr && volume->status().failed_operation_id() == task.meta().id()) {
+      return &volume->status().problem();
+    }
+  }
+  return nullptr;
+}
+
+// What holds for every kind: the target is gone, or on its way. Nothing when the kind's own rules decide.
+template <class Record>
+std::optional<TaskVerdict> judge_going(const Draft& draft, const v1::Task& task, const Record* record) {
+  if (record == nullptr) {
+    if (is_delete(task)) return succeeded();
+    return cancelled(task,
+                     task.cancel_requested() ? "it was cancelled, and what it made is gone" : "its target was deleted");
+  }
+  if (!record->meta().has_deletion()) {
+    if (is_delete(task)) return cancelled(task, "its target is not being deleted");
+    return std::nullopt;
+  }
+  if (record->meta().deletion().task_id() != task.meta().id()) return cancelled(task, "its target is being deleted");
+  if (failed_operation(record->status()) == task.meta().id())
+    return failed(problem_of(task, record->status().problem()));
+  if (const v1::Problem* problem = volume_obstacle(draft, task)) return failed(problem_of(task, *problem));
+  return working(record->status().has_problem() ? "trying again: " + record->status().problem().summary() : "");
+}
+
+}  // namespace
+
+TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
+  const std::string& id = task.target_id();
+  const std::string kind = task.action().substr(0, task.action().find('.'));
+  if (kind == "vm") {
+    const auto* vm = draft.find<v1::Vm>(id);
+    const auto going = judge_going(draft, task, vm);
+    return going ? *going : judge_vm(draft, task, *vm);
+  }
+  if (kind == "volume") {
+    const auto* volume = draft.find<v1::Volume>(id);
+    const auto going = judge_going(draft, task, volume);
+    return going ? *going : judge_volume(task, *volume);
+  }
+  if (kind == "image") {
+    const auto* image = draft.find<v1::Image>(id);
+    const auto going = judge_going(draft, task, image);
+    return going ? *going : judge_image(task, *image, now);
+  }
+  if (kind == "network") {
+    const auto* network = draft.find<v1::Network>(id);
+    const auto going = judge_going(draft, task, network);
+    return going ? *going : judge_network(task, *network);
+  }
+  const auto* pool = draft.find<v1::Pool>(id);
+  const auto going = judge_going(draft, task, pool);
+  return going ? *going : judge_pool(task, *pool);
+}
+
+}  // namespace gantry::control

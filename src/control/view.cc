@@ -1,0 +1,168 @@
+#include "control/view.h"
+
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+std::string address_word(const std::string& network_id, const std::string& ipv4) {
+  return "address " + network_id + " " + ipv4;
+}
+
+std::string port_word(const std::string& host_id, v1::PortForward::Protocol protocol, std::uint32_t port) {
+  return "port " + host_id + " " + std::to_string(protocol) + " " + std::to_string(port);
+}
+
+void touch(const v1::Volume& volume, View::Ids& touched) {
+  if (!volume.spec().owner_vm_id().empty()) touched.insert(volume.spec().owner_vm_id());
+}
+template <class Record>
+void touch(const Record&, View::Ids&) {}
+
+}  // namespace
+
+void View::load(const port::Range& range, Ids& touched) {
+  *this = View();
+  for (const port::Entry& entry : range.entries) change({.kind = port::Write::Kind::put, .entry = entry}, touched);
+  revision_ = range.revision;
+}
+
+void View::apply(const port::ChangeBatch& batch, Ids& touched) {
+  for (const port::Change& each : batch.changes) change(each, touched);
+  revision_ = batch.revision;
+}
+
+void View::change(const port::Change& change, Ids& touched) {
+  const bool put = change.kind == port::Write::Kind::put;
+  const std::string& key = change.entry.key;
+  if (key == kAdmissionKey) {
+    admission_revision_ = put ? change.entry.modified : 0;
+  } else if (key.rfind(kIdempotencyPrefix, 0) == 0) {
+    if (put) {
+      idempotency_keys_[key] = {change.entry.value, change.entry.modified};
+    } else {
+      idempotency_keys_.erase(key);
+    }
+  } else {
+    // Names ("/name/...") follow from the records; users and sessions are the API edge's.
+    change_kind<v1::Vm>(change, touched) || change_kind<v1::Volume>(change, touched) ||
+        change_kind<v1::Task>(change, touched) || change_kind<v1::Image>(change, touched) ||
+        change_kind<v1::Network>(change, touched) || change_kind<v1::Pool>(change, touched) ||
+        change_kind<v1::Host>(change, touched);
+  }
+}
+
+template <class Record>
+bool View::change_kind(const port::Change& change, Ids& touched) {
+  const std::string prefix = model::prefix_of(Kind<Record>::word);
+  if (change.entry.key.rfind(prefix, 0) != 0) return false;
+  const std::string id = change.entry.key.substr(prefix.size());
+  auto& table = std::get<Table<Record>>(tables_);
+  touched.insert(id);
+  const auto found = table.by_id.find(id);
+  if (found != table.by_id.end()) {
+    touch(found->second, touched);
+    index(found->second, -1);
+  }
+  if (change.kind == port::Write::Kind::erase) {
+    if (found != table.by_id.end()) table.by_id.erase(found);
+    return true;
+  }
+  Record& record = found != table.by_id.end() ? found->second : table.by_id[id];
+  // What cannot be read whole is kept as far as it can: a record must not vanish by a defect of another version.
+  if (!record.ParseFromString(change.entry.value)) record.mutable_meta()->set_id(id);
+  record.mutable_meta()->set_revision(change.entry.modified);
+  index(record, +1);
+  touch(record, touched);
+  return true;
+}
+
+template <class Record>
+void View::index(const Record& record, int sign) {
+  const std::string& id = record.meta().id();
+  for (const std::string& used : references(record)) {
+    if (sign > 0) {
+      users_[used].insert(id);
+    } else if (const auto users = users_.find(used); users != users_.end()) {
+      users->second.erase(id);
+      if (users->second.empty()) users_.erase(users);
+    }
+  }
+  if (!record.meta().name().empty()) {
+    auto& names = std::get<Table<Record>>(tables_).id_by_name;
+    if (sign > 0) {
+      names[record.meta().name()] = id;
+    } else if (const auto name = names.find(record.meta().name()); name != names.end() && name->second == id) {
+      names.erase(name);
+    }
+  }
+  account(record, sign);
+}
+
+void View::account(const v1::Vm& vm, int sign) {
+  const std::string& host_id = vm.placement().host_id();
+  if (model::holds_memory(vm)) {
+    HostUse& use = host_use_[host_id];
+    use.memory_mib += sign > 0 ? std::uint64_t{vm.spec().memory_mib()} : -std::uint64_t{vm.spec().memory_mib()};
+    use.guests += sign > 0 ? 1U : -1U;
+  }
+  for (const v1::VmNic& nic : vm.spec().nics()) {
+    take("mac " + nic.mac(), sign);
+    if (!nic.ipv4().empty()) take(address_word(nic.network(), nic.ipv4()), sign);
+    for (const v1::PortForward& forward : nic.port_forwards()) {
+      take(port_word(host_id, forward.protocol(), forward.host_port()), sign);
+    }
+  }
+}
+
+void View::account(const v1::Volume& volume, int sign) {
+  const std::uint64_t bytes = model::promised_bytes(volume);
+  promised_[volume.spec().pool()] += sign > 0 ? bytes : -bytes;
+}
+
+void View::account(const v1::Task& task, int sign) {
+  const std::pair<Milliseconds, std::string> place{time_of(task.meta().created_at()), task.meta().id()};
+  if (sign > 0) {
+    tasks_by_time_.insert(place);
+  } else {
+    tasks_by_time_.erase(place);
+  }
+  if (model::is_ended(task.state())) ended_tasks_ += sign > 0 ? std::size_t{1} : -std::size_t{1};
+}
+
+void View::take(const std::string& what, int sign) {
+  const auto found = taken_.emplace(what, 0).first;
+  found->second += sign;
+  if (found->second <= 0) taken_.erase(found);
+}
+
+const View::Ids& View::users_of(const std::string& id) const {
+  static const Ids kNone;
+  const auto found = users_.find(id);
+  return found == users_.end() ? kNone : found->second;
+}
+
+std::uint64_t View::reserved_mib(const std::string& host_id) const {
+  const auto found = host_use_.find(host_id);
+  return found == host_use_.end() ? 0 : found->second.memory_mib;
+}
+
+std::uint32_t View::guests(const std::string& host_id) const {
+  const auto found = host_use_.find(host_id);
+  return found == host_use_.end() ? 0 : found->second.guests;
+}
+
+std::uint64_t View::promised_bytes(const std::string& pool_id) const {
+  const auto found = promised_.find(pool_id);
+  return found == promised_.end() ? 0 : found->second;
+}
+
+bool View::has_address(const std::string& network_id, const std::string& ipv4) const {
+  return taken_.count(address_word(network_id, ipv4)) != 0;
+}
+
+bool View::has_port(const std::string& host_id, v1::PortForward::Protocol protocol, std::uint32_t port) const {
+  return taken_.count(port_word(host_id, protocol, port)) != 0;
+}
+
+}  // namespace gantry::control
