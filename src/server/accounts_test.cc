@@ -1,0 +1,148 @@
+// Users, sessions and tokens, over the API.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <nlohmann/json.hpp>
+
+#include "server/test_server.h"
+
+namespace gantry::server::testing {
+namespace {
+
+using nlohmann::json;
+
+struct Clock {
+  std::shared_ptr<std::atomic<Milliseconds>> ms = std::make_shared<std::atomic<Milliseconds>>(1'700'000'000'000);
+  std::function<void(ApiServerOptions&)> set() const {
+    return [this](ApiServerOptions& options) { options.now = [clock = ms] { return Now{*clock, *clock}; }; };
+  }
+};
+
+TEST(Accounts, TheFirstStartMakesAdminOnce) {
+  TestServer server;
+  ASSERT_FALSE(server.started.first_password.empty());
+  EXPECT_FALSE(server.login(server.started.first_password).empty());
+  ApiServerOptions options = server.options;
+  ApiServer again(options, server.manager, server.store, server.console);
+  const auto started = again.start();
+  ASSERT_TRUE(started);
+  EXPECT_TRUE(started->first_password.empty());
+}
+
+TEST(Accounts, NothingSecretIsInTheStore) {
+  TestServer server;
+  const std::string session = server.login(server.started.first_password);
+  const Reply made = server.ask("POST", "/api/v1/tokens", R"({"name":"ci"})", {}, session);
+  ASSERT_EQ(made.status, 200) << made.body;
+  const std::string token = json::parse(made.body).at("token");
+  for (const auto& [key, entry] : server.store.entries()) {
+    for (const std::string& secret : {session, token, server.started.first_password}) {
+      EXPECT_EQ(key.find(secret), std::string::npos);
+      EXPECT_EQ(entry.value.find(secret), std::string::npos) << key;
+    }
+  }
+}
+
+TEST(Accounts, SessionsServeUntilLogoutAndActAsTheirUser) {
+  TestServer server;
+  const std::string session = server.login(server.started.first_password);
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 200);
+  EXPECT_EQ(server.manager.calls().back().options.actor, "admin");
+  const Reply out = server.ask("DELETE", "/api/v1/sessions/current", {}, {}, session);
+  EXPECT_EQ(out.status, 204) << out.body;
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 401);
+  EXPECT_EQ(server.ask("DELETE", "/api/v1/sessions/current").status, 409);
+}
+
+TEST(Accounts, SessionsSlideAndEnd) {
+  Clock clock;
+  TestServer server(clock.set());
+  const std::string session = server.login(server.started.first_password);
+  for (int i = 0; i < 3; ++i) {
+    *clock.ms += 8LL * 3'600'000;
+    EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 200);
+  }
+  *clock.ms += 13LL * 3'600'000;
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 401);
+  // A later login sweeps what has ended.
+  EXPECT_FALSE(server.login(server.started.first_password).empty());
+  std::size_t sessions = 2;
+  for (int i = 0; i < 1000 && sessions != 1; ++i) {
+    sessions = 0;
+    for (const auto& [key, entry] : server.store.entries()) sessions += key.rfind("/session/", 0) == 0 ? 1 : 0;
+    server.ask("GET", "/api/v1/version");
+  }
+  EXPECT_EQ(sessions, 1U);
+}
+
+TEST(Accounts, WrongPasswordsAreRefusedThenSlowedDown) {
+  Clock clock;
+  TestServer server(clock.set());
+  const auto attempt = [&](const std::string& user, const std::string& password) {
+    return server.ask("POST", "/api/v1/sessions", json({{"user", user}, {"password", password}}).dump(), {}, "");
+  };
+  EXPECT_EQ(attempt("nobody", "x").status, 401);
+  EXPECT_EQ(attempt("nobody", "x").status, 401);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(attempt("admin", "wrong").status, 401);
+  const Reply slowed = attempt("admin", server.started.first_password);
+  EXPECT_EQ(slowed.status, 429);
+  EXPECT_TRUE(slowed.headers.contains("retry-after"));
+  *clock.ms += 2000;
+  EXPECT_EQ(attempt("admin", server.started.first_password).status, 200);
+}
+
+TEST(Accounts, ANewPasswordEndsTheOtherSessions) {
+  TestServer server;
+  const std::string mine = server.login(server.started.first_password);
+  const std::string other = server.login(server.started.first_password);
+  const auto change = [&](const std::string& current, const std::string& fresh) {
+    return server.ask("POST", "/api/v1/users/current/password",
+                      json({{"currentPassword", current}, {"newPassword", fresh}}).dump(), {}, mine);
+  };
+  EXPECT_EQ(change("wrong", "long enough now").status, 403);
+  EXPECT_EQ(change(server.started.first_password, "short").status, 400);
+  EXPECT_EQ(change(server.started.first_password, "long enough now").status, 204);
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, mine).status, 200);
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, other).status, 401);
+  EXPECT_TRUE(server.login(server.started.first_password).empty());
+  EXPECT_FALSE(server.login("long enough now").empty());
+  EXPECT_EQ(server.ask("POST", "/api/v1/users/current/password", R"({"newPassword":"long enough now"})").status, 409);
+}
+
+TEST(Accounts, TokensAreMadeListedEndedAndRevoked) {
+  Clock clock;
+  TestServer server(clock.set());
+  const auto make = [&](const std::string& body) { return server.ask("POST", "/api/v1/tokens", body); };
+  EXPECT_EQ(make(R"({"name":"Bad Name"})").status, 400);
+  const json forever = json::parse(make(R"({"name":"ci"})").body);
+  EXPECT_EQ(make(R"({"name":"ci"})").status, 409);
+  const json day = json::parse(make(R"({"name":"day","lifetimeDays":1})").body);
+  const Reply list = server.ask("GET", "/api/v1/tokens");
+  EXPECT_EQ(json::parse(list.body).at("items").size(), 2U);
+  EXPECT_EQ(list.headers.at("cache-control"), "no-store");
+  for (const json& item : json::parse(list.body).at("items")) EXPECT_EQ(item.at("tokenHash"), "");
+
+  const auto works = [&](const json& made) {
+    return server.ask("GET", "/api/v1/vms", {}, {}, made.at("token")).status;
+  };
+  EXPECT_EQ(works(forever), 200);
+  EXPECT_EQ(works(day), 200);
+  *clock.ms += 25LL * 3'600'000;
+  EXPECT_EQ(works(day), 401);
+  EXPECT_EQ(works(forever), 200);
+  EXPECT_EQ(server.ask("DELETE", "/api/v1/tokens/ci").status, 204);
+  EXPECT_EQ(works(forever), 401);
+  EXPECT_EQ(server.ask("DELETE", "/api/v1/tokens/ci").status, 404);
+  EXPECT_EQ(make(R"({"name":"ci"})").status, 200);
+}
+
+TEST(Accounts, AStoreThatIsAwayIsSaidSo) {
+  TestServer server;
+  server.store.set_unavailable(true);
+  const Reply reply = server.ask("GET", "/api/v1/vms", {}, {}, "some-token");
+  EXPECT_EQ(reply.status, 503);
+  server.store.set_unavailable(false);
+}
+
+}  // namespace
+}  // namespace gantry::server::testing

@@ -1,0 +1,235 @@
+// Requests and answers over real TLS.
+#include <gtest/gtest.h>
+#include <openssl/x509v3.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "runtime/files.h"
+#include "server/certificate.h"
+#include "server/test_server.h"
+
+namespace gantry::server::testing {
+namespace {
+
+using nlohmann::json;
+
+TEST(Http, AnswersEachKindOfRoute) {
+  TestServer server;
+  const Reply vm = server.ask("GET", "/api/v1/vms/web");
+  EXPECT_EQ(vm.status, 200);
+  EXPECT_EQ(vm.headers.at("etag"), "\"7\"");
+  EXPECT_EQ(vm.headers.at("content-type"), "application/json");
+  EXPECT_EQ(vm.headers.at("x-content-type-options"), "nosniff");
+  EXPECT_EQ(json::parse(vm.body).at("meta").at("name"), "thing");
+
+  const Reply made = server.ask("POST", "/api/v1/vms", R"({"name":"web"})", {"Idempotency-Key: k1", "If-Match: \"7\""});
+  EXPECT_EQ(made.status, 202) << made.body;
+  EXPECT_EQ(made.headers.at("location"), "/api/v1/tasks/task-000000000001");
+  const auto call = server.manager.calls().back();
+  EXPECT_EQ(call.rpc, "CreateVm");
+  EXPECT_EQ(call.request, R"(name: "web")");
+  EXPECT_EQ(call.options.actor, "local-root");
+  EXPECT_EQ(call.options.idempotency_key, "k1");
+  EXPECT_EQ(call.options.if_match, 7U);
+
+  const Reply planned = server.ask("POST", "/api/v1/vms?dry_run=true", R"({"name":"web"})");
+  EXPECT_EQ(planned.status, 200);
+  EXPECT_EQ(json::parse(planned.body).at("plan").at("steps").at(0), "do it");
+  EXPECT_TRUE(server.manager.calls().back().options.dry_run);
+
+  EXPECT_EQ(server.ask("POST", "/api/v1/tasks/t/cancel").status, 200);
+  const Reply version = server.ask("GET", "/api/v1/version", {}, {}, "");
+  EXPECT_EQ(json::parse(version.body).at("version"), "1.2.3");
+}
+
+TEST(Http, KnowsWhatTheClientHas) {
+  TestServer server;
+  const Reply same = server.ask("GET", "/api/v1/vms/web", {}, {"If-None-Match: \"7\""});
+  EXPECT_EQ(same.status, 304);
+  EXPECT_TRUE(same.body.empty());
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms/web", {}, {"If-None-Match: \"8\""}).status, 200);
+  const Reply head = server.ask("HEAD", "/api/v1/vms/web");
+  EXPECT_EQ(head.status, 200);
+  EXPECT_NE(head.headers.at("content-length"), "0");
+}
+
+TEST(Http, ErrorsSayWhatWhyAndWhatNext) {
+  TestServer server;
+  const auto check = [](const Reply& reply, int status, const std::string& code) {
+    EXPECT_EQ(reply.status, status) << reply.body;
+    const json body = json::parse(reply.body);
+    EXPECT_EQ(body.at("status"), status);
+    EXPECT_EQ(body.at("code"), code);
+    EXPECT_NE(body.at("summary"), "");
+    EXPECT_NE(body.at("nextStep"), "");
+  };
+  check(server.ask("GET", "/nothing"), 404, "no_such_route");
+  const Reply method = server.ask("PUT", "/api/v1/vms");
+  check(method, 405, "method_not_allowed");
+  EXPECT_EQ(method.headers.at("allow"), "GET, HEAD, POST");
+  const Reply nobody = server.ask("GET", "/api/v1/vms", {}, {}, "");
+  check(nobody, 401, "no_credentials");
+  EXPECT_EQ(nobody.headers.at("www-authenticate"), "Bearer realm=\"gantry\"");
+  check(server.ask("GET", "/api/v1/vms", {}, {}, "wrong"), 401, "invalid_token");
+  check(server.ask("POST", "/api/v1/vms", "a=b", {"Content-Type: application/x-www-form-urlencoded"}), 415,
+        "media_type");
+  check(server.ask("POST", "/api/v1/vms", "{\"name\":\"" + std::string(2U << 20U, 'a') + "\"}"), 413, "body_too_large");
+  check(server.ask("GET", "/api/v1/vms", {}, {"X-Long: " + std::string(20000, 'a')}), 431, "header_too_large");
+  check(server.ask("GET", "/api/v1/vms", {}, {"If-Match: 5"}), 400, "invalid_argument");
+  server.manager.override_answer([](const auto&, const port::Manager::Answer& done) {
+    done(fail(ErrorCode::conflict, "VM \"web\" was not changed", "it changed", "read it again", "revision_changed"));
+    return true;
+  });
+  check(server.ask("PATCH", "/api/v1/vms/web", "{}"), 412, "revision_changed");
+}
+
+TEST(Http, ServesManyRequestsOnOneConnection) {
+  TestServer server;
+  Client client(server.started.port);
+  const std::string auth = std::string("Authorization: Bearer ") + kLocalToken;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(client.ask("GET", "/api/v1/vms/web", {}, {auth}).status, 200);
+  // Pipelined, in order.
+  const std::string request = "GET /api/v1/vms/web HTTP/1.1\r\nHost: a\r\n" + auth + "\r\n\r\n";
+  client.send(request + "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n" + request);
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(client.receive().status, 404);
+  EXPECT_EQ(client.receive().status, 200);
+}
+
+TEST(Http, TakesChunkedBodiesAndExpectations) {
+  TestServer server;
+  Client client(server.started.port);
+  const std::string head =
+      std::string("POST /api/v1/vms HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ") + kLocalToken + "\r\n";
+  client.send(head + "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"nam\r\n8\r\ne\":\"w\"} \r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().status, 202);
+  client.send(head + "Expect: 100-continue\r\nContent-Length: 12\r\n\r\n");
+  EXPECT_EQ(client.receive("POST", true).status, 100);
+  client.send("{\"name\":\"w\"}");
+  EXPECT_EQ(client.receive().status, 202);
+}
+
+TEST(Http, TellsPlainTextClientsWhereTheyAre) {
+  TestServer server;
+  Client client(server.started.port, false);
+  const Reply reply = client.ask("GET", "/api/v1/vms");
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_EQ(json::parse(reply.body).at("code"), "tls_needed");
+  EXPECT_TRUE(client.wait_for_close());
+}
+
+TEST(Http, EndsClientsThatAreTooSlow) {
+  TestServer server([](ApiServerOptions& options) { options.header_timeout_ms = 100, options.body_timeout_ms = 100; });
+  Client header(server.started.port);
+  header.send("GET /api/v1/vms HTTP/1.1\r\nHost:");
+  EXPECT_TRUE(header.wait_for_close());
+  Client body(server.started.port);
+  body.send("POST /api/v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{");
+  EXPECT_TRUE(body.wait_for_close());
+}
+
+TEST(Http, AnswersWhenTheManagerDoesNot) {
+  TestServer server([](ApiServerOptions& options) { options.answer_timeout_ms = 50; });
+  port::Manager::Answer late;
+  server.manager.override_answer([&](const auto&, const port::Manager::Answer& done) {
+    late = done;
+    return true;
+  });
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms/web").status, 504);
+  late(FakeManager::sample("GetVm", false));
+  server.manager.override_answer(nullptr);
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms/web").status, 200);
+}
+
+TEST(Http, LateAnswersAfterTheEndAreHarmless) {
+  port::Manager::Answer late;
+  {
+    TestServer server([](ApiServerOptions& options) { options.shutdown_ms = 50; });
+    std::promise<void> asked;
+    server.manager.override_answer([&](const auto&, const port::Manager::Answer& done) {
+      late = done;
+      asked.set_value();
+      return true;
+    });
+    Client client(server.started.port);
+    client.send(std::string("GET /api/v1/vms/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ") + kLocalToken +
+                "\r\n\r\n");
+    asked.get_future().wait();
+  }
+  late(FakeManager::sample("GetVm", false));
+}
+
+TEST(Http, RefusesMoreConnectionsThanAllowed) {
+  TestServer server([](ApiServerOptions& options) { options.connections_max = 2; });
+  Client first(server.started.port);
+  Client second(server.started.port);
+  EXPECT_TRUE(first.connected() && second.connected());
+  Client third(server.started.port);
+  EXPECT_FALSE(third.connected());
+  EXPECT_EQ(second.ask("GET", "/api/v1/version").status, 200);
+}
+
+TEST(Certificate, IsMadeOnceForLoopbackAndTheAddresses) {
+  TestServer server;
+  struct stat facts {};
+  ASSERT_EQ(::stat(server.options.key_path.c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777U, 0600U);
+  Client client(server.started.port);
+  X509* certificate = client.certificate();
+  ASSERT_NE(certificate, nullptr);
+  EXPECT_EQ(X509_check_host(certificate, "localhost", 0, 0, nullptr), 1);
+  EXPECT_EQ(X509_check_ip_asc(certificate, "127.0.0.1", 0), 1);
+  EXPECT_EQ(X509_check_ip_asc(certificate, "::1", 0), 1);
+  EXPECT_EQ(X509_check_host(certificate, "example.org", 0, 0, nullptr), 0);
+  const auto before = runtime::read_file(server.options.certificate_path);
+  ASSERT_TRUE(ensure_certificate({server.options.certificate_path, server.options.key_path}, {}));
+  EXPECT_EQ(runtime::read_file(server.options.certificate_path).value(), before.value());
+}
+
+TEST(Certificate, IsTakenAnewWhenItsFilesChange) {
+  TestServer server([](ApiServerOptions& options) {
+    // Each look at the clock is two seconds later, so that every connection looks at the files.
+    options.now = [count = std::make_shared<std::atomic<Milliseconds>>(0)] {
+      return Now{*count += 2000, 1'700'000'000'000};
+    };
+  });
+  const auto certificate_now = [&] {
+    const Client client(server.started.port);
+    unsigned char* der = nullptr;
+    const int size = i2d_X509(client.certificate(), &der);
+    std::string text(reinterpret_cast<char*>(der), static_cast<std::size_t>(std::max(size, 0)));
+    OPENSSL_free(der);
+    return text;
+  };
+  const std::string before = certificate_now();
+  EXPECT_EQ(before, certificate_now());
+  const std::string other = server.directory / "other";
+  ASSERT_TRUE(ensure_certificate({other + ".crt", other + ".key"}, {"192.0.2.1"}));
+  // Half a change keeps the old one.
+  std::filesystem::rename(other + ".key", server.options.key_path);
+  EXPECT_EQ(before, certificate_now());
+  std::filesystem::rename(other + ".crt", server.options.certificate_path);
+  EXPECT_NE(before, certificate_now());
+}
+
+TEST(Certificate, OldTlsIsRefused) {
+  TestServer server;
+  EXPECT_FALSE(Client(server.started.port, true, TLS1_1_VERSION).connected());
+  EXPECT_TRUE(Client(server.started.port, true, TLS1_2_VERSION).connected());
+}
+
+TEST(Server, SaysWhyItCannotListen) {
+  TestServer server;
+  ApiServerOptions options = server.options;
+  options.port = server.started.port;
+  ApiServer second(options, server.manager, server.store, server.console);
+  const auto started = second.start();
+  ASSERT_FALSE(started);
+  EXPECT_NE(started.error().summary.find("127.0.0.1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace gantry::server::testing

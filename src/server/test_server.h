@@ -1,0 +1,81 @@
+// A real server on loopback with fakes behind it, and a small client that can also misbehave.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "server/api_server.h"
+#include "server/test_fakes.h"
+
+namespace gantry::server::testing {
+
+struct Reply {
+  // 0: the connection ended without an answer.
+  int status = 0;
+  // Names in lower case.
+  std::map<std::string, std::string> headers;
+  std::string body;
+};
+
+// One connection. Every wait ends after ten seconds.
+class Client {
+ public:
+  // `tls` false: talks plain text.
+  explicit Client(std::uint16_t port, bool tls = true, int tls_version_max = 0);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  [[nodiscard]] bool connected() const { return connected_; }
+  bool send(const std::string& bytes);
+  // Of an answer to `method`; 100 Continue is skipped unless `keep_continue`.
+  Reply receive(const std::string& method = "GET", bool keep_continue = false);
+  // Reads until `text` has come; what was read up to there. Empty: it did not come.
+  std::string read_until(const std::string& text);
+  std::string read_exactly(std::size_t count);
+  // Whether the other side closes.
+  bool wait_for_close();
+  Reply ask(const std::string& method, const std::string& target, const std::string& body = {},
+            const std::vector<std::string>& headers = {});
+  // The peer's certificate; may be null.
+  [[nodiscard]] X509* certificate() const;
+
+ private:
+  bool read_more();
+
+  UniqueFd socket_;
+  SSL_CTX* context_ = nullptr;
+  SSL* ssl_ = nullptr;
+  bool tls_ = true;
+  bool connected_ = false;
+  std::string buffer_;
+};
+
+inline constexpr const char* kLocalToken = "local-secret-of-the-tests";
+
+class TestServer {
+ public:
+  explicit TestServer(const std::function<void(ApiServerOptions&)>& adjust = {});
+  ~TestServer();
+
+  Reply ask(const std::string& method, const std::string& target, const std::string& body = {},
+            std::vector<std::string> headers = {}, const std::string& token = kLocalToken) const;
+  [[nodiscard]] std::string login(const std::string& password) const;
+
+  std::filesystem::path directory;
+  FakeStore store;
+  FakeManager manager;
+  FakeConsole console;
+  ApiServerOptions options;
+  std::unique_ptr<ApiServer> server;
+  ApiServerStarted started;
+};
+
+}  // namespace gantry::server::testing

@@ -1,0 +1,213 @@
+// PUT /api/v1/images/{id}/content: the body goes to a file piece by piece, whatever its size.
+#include <array>
+
+#include "gantry/v1/storage.pb.h"
+#include "server/http_connection.h"
+#include "server/json.h"
+#include "server/upload_file.h"
+
+namespace gantry::server {
+namespace {
+
+constexpr std::size_t kPieceBytes = 256U << 10U;
+
+using BodyParser = http::request_parser<http::buffer_body>;
+using MessageResult = Result<std::unique_ptr<google::protobuf::Message>>;
+using FilePtr = std::shared_ptr<UploadFile>;
+
+// Of failures on the server's own disk only "full" is something the client can tell apart.
+Error disk_error(Error error) {
+  if (error.code != ErrorCode::out_of_space) error.code = ErrorCode::unavailable;
+  return error;
+}
+
+class UploadConnection final : public ConnectionBase {
+ public:
+  UploadConnection(HandedOver from, std::unique_ptr<HeaderParser> header, beast::flat_buffer buffer)
+      : ConnectionBase(from.edge, from.number),
+        stream_(std::move(from.stream)),
+        buffer_(std::move(buffer)),
+        admitted_(std::move(from.admitted)),
+        expected_bytes_(header->content_length().value_or(0)),
+        parser_(std::move(*header)),
+        piece_(std::make_shared<std::vector<char>>(kPieceBytes)) {
+    parser_.body_limit(boost::none);
+  }
+  ~UploadConnection() override { edge().uploading.erase(image_id_); }
+
+  void start() {
+    ask("GetImage", [](UploadConnection& self, MessageResult answer) {
+      if (!answer) return self.refuse(answer.error());
+      self.on_image(dynamic_cast<const v1::Image&>(**answer));
+    });
+  }
+
+  // An upload may take hours: it is cut off, and the client begins again.
+  void finish() override { abort(); }
+  void abort() override { end(); }
+
+ private:
+  void ask(const std::string& rpc, std::function<void(UploadConnection&, MessageResult)> then) {
+    const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
+    edge().api.call(rpc, *admitted_.message, admitted_.options, [weak, then = std::move(then)](MessageResult answer) {
+      const auto self = weak.lock();
+      if (self && !self->ended_) then(*self, std::move(answer));
+    });
+  }
+
+  // Runs on the files' thread, then goes on here.
+  void on_disk(std::function<Result<void>()> work, std::function<void(UploadConnection&)> then) {
+    const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
+    edge().files.submit([weak, poster = edge().poster, work = std::move(work), then = std::move(then)] {
+      const auto result = work();
+      poster->post([weak, result, then] {
+        const auto self = weak.lock();
+        if (!self || self->ended_) return;
+        if (!result) return self->refuse(disk_error(result.error()));
+        then(*self);
+      });
+    });
+  }
+
+  void on_image(const v1::Image& image) {
+    if (auto path = place_of(image); path) {
+      begin(*path);
+    } else {
+      refuse(path.error());
+    }
+  }
+
+  Result<std::string> place_of(const v1::Image& image) {
+    const std::string named = "the content of image \"" + image.meta().name() + "\" was not taken";
+    const auto state = image.status().state();
+    if (!image.spec().upload()) {
+      return fail(ErrorCode::conflict, named, "it comes from elsewhere", "make an image with upload: true");
+    }
+    if (state != v1::ImageStatus::UNKNOWN && state != v1::ImageStatus::WAITING && state != v1::ImageStatus::FAILED) {
+      return fail(ErrorCode::conflict, named, "it has content already", "make another image");
+    }
+    const std::uint64_t bytes_max = edge().options.upload_bytes_max;
+    if (bytes_max != 0 && expected_bytes_ > bytes_max) return fail(too_large());
+    if (edge().uploading.size() >= edge().options.uploads_max) {
+      return fail(ErrorCode::unavailable, named, "too many uploads are under way", "try again later");
+    }
+    if (!edge().options.upload_path) return fail(ErrorCode::unsupported, named, "this server takes no uploads");
+    auto path = edge().options.upload_path(image);
+    if (!path) return path;
+    if (!edge().uploading.insert(image.meta().id()).second) {
+      return fail(ErrorCode::conflict, named, "another upload of it is under way", "wait for that one to end");
+    }
+    image_id_ = image.meta().id();
+    return path;
+  }
+
+  void begin(const std::string& path) {
+    const auto opened = std::make_shared<FilePtr>();
+    on_disk(
+        [opened, path, expected = expected_bytes_]() -> Result<void> {
+          auto file = UploadFile::begin(path, expected);
+          if (!file) return fail(file.error());
+          *opened = std::move(*file);
+          return {};
+        },
+        [opened](UploadConnection& self) {
+          self.file_ = *opened;
+          self.read_piece();
+        });
+  }
+
+  void read_piece() {
+    if (parser_.is_done()) return received_bytes_ == 0 ? refuse(no_content()) : commit();
+    parser_.get().body().data = piece_->data();
+    parser_.get().body().size = piece_->size();
+    expire_after(stream_, edge().options.body_timeout_ms);
+    http::async_read(
+        stream_, buffer_, parser_,
+        [self = self_as<UploadConnection>()](const BeastError& error, std::size_t) { self->on_read(error); });
+  }
+
+  void on_read(const BeastError& error) {
+    // need_buffer: the piece is full.
+    if (!error || error == http::error::need_buffer) return on_piece(kPieceBytes - parser_.get().body().size);
+    const bool malformed = error.category() == http::make_error_code(http::error::bad_chunk).category() &&
+                           error != http::error::partial_message && error != http::error::end_of_stream;
+    if (!malformed) return end();
+    refuse(Error{ErrorCode::invalid_argument, "the request is not proper HTTP", error.message(),
+                 "send an HTTP/1.1 request", "bad_request"});
+  }
+
+  void on_piece(std::size_t size) {
+    received_bytes_ += size;
+    const std::uint64_t bytes_max = edge().options.upload_bytes_max;
+    if (bytes_max != 0 && received_bytes_ > bytes_max) return refuse(too_large());
+    on_disk(
+        [piece = piece_, file = file_, size] {
+          return file->append({piece->data(), size});
+        },
+        [](UploadConnection& self) { self.read_piece(); });
+  }
+
+  void commit() {
+    on_disk([file = file_] { return file->commit(); },
+            [](UploadConnection& self) {
+              self.file_.reset();
+              self.ask("UploadImage", [](UploadConnection& then, MessageResult answer) { then.on_announced(answer); });
+            });
+  }
+
+  void on_announced(const MessageResult& answer) {
+    if (!answer) return refuse(answer.error());
+    HttpAnswer done;
+    done.body = write_json(**answer);
+    done.headers.emplace_back("Cache-Control", "private, no-cache");
+    answer_and_close(shared_from_this(), stream_, std::move(done), false, false);
+  }
+
+  static Error no_content() {
+    return Error{ErrorCode::invalid_argument, "there is no content", "the body of the request is empty",
+                 "send the image's file as the body"};
+  }
+  Error too_large() {
+    return Error{ErrorCode::invalid_argument, "the content is too large",
+                 "at most " + std::to_string(edge().options.upload_bytes_max) + " bytes are taken",
+                 "send a smaller file", "body_too_large"};
+  }
+
+  void refuse(const Error& error) {
+    file_.reset();
+    answer_and_close(shared_from_this(), stream_, answer_for(error), false, !parser_.is_done());
+  }
+
+  void end() {
+    if (ended_) return;
+    ended_ = true;
+    const auto self = shared_from_this();
+    close_now(stream_);
+    leave();
+  }
+
+  TlsStream stream_;
+  beast::flat_buffer buffer_;
+  Admitted admitted_;
+  // 0: not told.
+  std::uint64_t expected_bytes_;
+  BodyParser parser_;
+  // Shared with the files' thread while that writes it.
+  std::shared_ptr<std::vector<char>> piece_;
+  std::uint64_t received_bytes_ = 0;
+  // Set while this connection is the one that uploads it.
+  std::string image_id_;
+  FilePtr file_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+std::shared_ptr<ConnectionBase> start_upload(HandedOver from, std::unique_ptr<HeaderParser> header,
+                                             beast::flat_buffer buffer) {
+  auto connection = std::make_shared<UploadConnection>(std::move(from), std::move(header), std::move(buffer));
+  connection->start();
+  return connection;
+}
+
+}  // namespace gantry::server
