@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/unique_fd.h"
+#include "network/links.h"
 
 namespace gantry::network {
 namespace {
@@ -52,7 +53,9 @@ std::string make_dhcp_release(model::Ipv4Address server, const Lease& lease) {
   return message;
 }
 
-void send_dhcp_release(const std::string& bridge, model::Ipv4Address server, const Lease& lease) {
+void send_dhcp_release(const std::string& bridge, const Lease& lease) {
+  const auto server = link_address(bridge);
+  if (!server) return;
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP));
   if (!socket.valid()) return;
   // dnsmasq looks at the interface a message came by.
@@ -61,8 +64,8 @@ void send_dhcp_release(const std::string& bridge, model::Ipv4Address server, con
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(kServerPort);
-  to.sin_addr.s_addr = htonl(server.value);
-  const std::string message = make_dhcp_release(server, lease);
+  to.sin_addr.s_addr = htonl(server->value);
+  const std::string message = make_dhcp_release(*server, lease);
   const ssize_t sent = ::sendto(socket.get(), message.data(), message.size(), MSG_DONTWAIT,
                                 reinterpret_cast<const sockaddr*>(&to), sizeof to);
   static_cast<void>(sent);

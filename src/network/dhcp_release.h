@@ -11,6 +11,6 @@ namespace gantry::network {
 std::string make_dhcp_release(model::Ipv4Address server, const Lease& lease);
 
 // Sends it to the server on this host's own `bridge`. Nobody answers it; failing only leaves the lease until it ends.
-void send_dhcp_release(const std::string& bridge, model::Ipv4Address server, const Lease& lease);
+void send_dhcp_release(const std::string& bridge, const Lease& lease);
 
 }  // namespace gantry::network

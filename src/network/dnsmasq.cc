@@ -30,6 +30,14 @@ void signal_process(const UniqueFd& process, int signal) {
   ::syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
 }
 
+// 0: none.
+pid_t read_pid(const std::string& path) {
+  const auto text = runtime::read_file(path);
+  pid_t pid = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), pid);
+  return pid > 1 ? pid : 0;
+}
+
 bool wait_for_end(const UniqueFd& process) {
   pollfd poll_for{process.get(), POLLIN, 0};
   return ::poll(&poll_for, 1, kStopMs) == 1;
@@ -74,11 +82,8 @@ Dnsmasq::Dnsmasq(NatPlan plan, std::string directory, std::string resolv_file)
 
 // 0: none. The command line tells it from an unrelated process that got an old process id.
 pid_t Dnsmasq::find_process() const {
-  const auto text = runtime::read_file(paths_.pid);
-  if (!text) return 0;
-  pid_t pid = 0;
-  std::from_chars(text->data(), text->data() + text->size(), pid);
-  if (pid <= 1) return 0;
+  const pid_t pid = read_pid(paths_.pid);
+  if (pid == 0) return 0;
   const auto command = runtime::read_file("/proc/" + std::to_string(pid) + "/cmdline");
   const std::string mark = "--conf-file=" + paths_.config;
   return command && command->find(mark + '\0') != std::string::npos ? pid : 0;
@@ -130,9 +135,19 @@ Result<void> Dnsmasq::start() {
               taken ? "dns_port_in_use" : error.reason);
 }
 
+// One that is just ending has no command line any more, but may still hold its ports.
+void Dnsmasq::wait_for_dying() const {
+  const pid_t pid = read_pid(paths_.pid);
+  if (pid == 0) return;
+  const std::string process_directory = "/proc/" + std::to_string(pid);
+  const UniqueFd process = open_process(pid);
+  if (!process.valid() || runtime::read_file(process_directory + "/comm").value_or("") != "dnsmasq\n") return;
+  if (runtime::read_file(process_directory + "/cmdline").value_or("").empty()) wait_for_end(process);
+}
+
 void Dnsmasq::stop() {
   const pid_t pid = find_process();
-  if (pid == 0) return;
+  if (pid == 0) return wait_for_dying();
   const UniqueFd process = open_process(pid);
   // Between the look and the opening it may have ended and its number been given away.
   if (!process.valid() || find_process() != pid) return;
@@ -155,24 +170,27 @@ Result<void> Dnsmasq::write_hosts(const NicPlan& nic) {
 }
 
 Result<void> Dnsmasq::add(const NicPlan& nic) {
-  free_address(nic);
+  // dnsmasq gives no address that another card holds, even if that card is no more.
+  release_leases(nic, false);
   if (auto written = write_hosts(nic); !written) return written;
   signal_reload();
   return {};
 }
 
-// dnsmasq gives no address that another card holds, even if that card is no more.
-void Dnsmasq::free_address(const NicPlan& nic) {
+// Of the NIC's address: its own lease, or those of other cards.
+void Dnsmasq::release_leases(const NicPlan& nic, bool own) {
   const auto text = runtime::read_file(paths_.leases);
   if (!text) return;
   for (const auto& lease : parse_leases(*text)) {
-    if (lease.address == nic.ipv4 && lease.mac != nic.mac) send_dhcp_release(plan_.bridge, plan_.gateway, lease);
+    if (lease.address == nic.ipv4 && (lease.mac == nic.mac) == own) send_dhcp_release(plan_.bridge, lease);
   }
 }
 
 void Dnsmasq::remove(const NicPlan& nic) {
   const bool had = ::unlink((paths_.dhcp_hosts + "/" + nic.tap).c_str()) == 0;
   const bool named = ::unlink((paths_.dns_hosts + "/" + nic.tap).c_str()) == 0;
+  // A lease keeps the name known.
+  release_leases(nic, true);
   if (had || named) signal_reload();
 }
 

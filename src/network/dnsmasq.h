@@ -30,7 +30,8 @@ class Dnsmasq {
   Result<void> start();
   void stop();
   void signal_reload();
-  void free_address(const NicPlan& nic);
+  void release_leases(const NicPlan& nic, bool own);
+  void wait_for_dying() const;
   Result<void> write_hosts(const NicPlan& nic);
   Result<void> make_directories(const DnsmasqUser& user);
 

@@ -31,7 +31,12 @@ class HostNetwork::Lane : public std::enable_shared_from_this<Lane> {
     executor_.post_after(revive_interval_ms_, [weak = weak_from_this()] {
       const auto lane = weak.lock();
       if (!lane) return;
-      lane->submit([lane = lane.get()] { lane->driver_.revive(); });
+      lane->call<void>(
+          [](Driver& driver) {
+            driver.revive();
+            return Result<void>{};
+          },
+          [](const Result<void>&) {});
       lane->watch();
     });
   }
