@@ -1,0 +1,59 @@
+#include "storage/pools.h"
+
+#include <filesystem>
+
+#include "storage/paths.h"
+#include "storage/testing.h"
+
+namespace gantry::storage {
+namespace {
+
+using PoolsTest = StorageTest;
+
+TEST_F(PoolsTest, ItAddsUpWhatIsTakenAndPromised) {
+  auto request = volume(100 * kMiB);
+  ASSERT_TRUE(create(request).has_value());
+  request = volume(50 * kMiB, v1::VolumeSpec::RAW);
+  request.volume_id = "vol-aaaaaaaaaaaa";
+  ASSERT_TRUE(create(request).has_value());
+  const auto status = inspect_pool();
+  ASSERT_TRUE(status.has_value()) << status.error().to_text();
+  EXPECT_EQ(status->state(), v1::PoolStatus::READY);
+  EXPECT_EQ(status->promised_bytes(), 150 * kMiB);
+  EXPECT_GT(status->allocation_bytes(), 0U);
+  EXPECT_LT(status->allocation_bytes(), 2 * kMiB);
+  EXPECT_GT(status->capacity_bytes(), status->available_bytes());
+}
+
+TEST_F(PoolsTest, WhatACrashLeftIsRemoved) {
+  ASSERT_TRUE(inspect_pool().has_value());
+  write_text(pool + "/volumes/vol-0123456789ab.qcow2.new", "half");
+  write_text(pool + "/images/img-0123456789ab.qcow2.new", "half");
+  write_text(pool + "/uploads/img-0123456789ab.fetch", "half");
+  std::filesystem::create_directories(pool + "/images/img-0123456789ab.qcow2.new.work/memory");
+  write_text(pool + "/uploads/img-0123456789ab", "whole");
+  ASSERT_TRUE(inspect_pool().has_value());
+  EXPECT_EQ(files_of_pool(), std::vector<std::string>{"uploads/img-0123456789ab"});
+}
+
+TEST_F(PoolsTest, APlaceThatCannotBeAPoolIsSaidToBeUnusable) {
+  write_text(directory.path("file"), "x");
+  for (const std::string& path : {directory.path("file"), directory.path("file/below"), std::string("/proc/pool")}) {
+    pool = path;
+    const auto status = inspect_pool();
+    ASSERT_FALSE(status.has_value()) << path;
+    EXPECT_EQ(word_of(status), "pool_unusable");
+    EXPECT_FALSE(status.error().next_step.empty());
+  }
+  pool = directory.path("a/../b");
+  EXPECT_EQ(code_of(inspect_pool()), ErrorCode::invalid_argument);
+}
+
+TEST_F(PoolsTest, AFullFileSystemIsFull) {
+  mounts.mount(pool, "64k");
+  ASSERT_TRUE(inspect_pool().has_value());
+  EXPECT_EQ(inspect_pool()->capacity_bytes(), 64U * 1024);
+}
+
+}  // namespace
+}  // namespace gantry::storage

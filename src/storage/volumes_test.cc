@@ -1,0 +1,219 @@
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "runtime/process.h"
+#include "storage/paths.h"
+#include "storage/testing.h"
+
+namespace gantry::storage {
+namespace {
+
+using VolumesTest = StorageTest;
+
+struct stat stat_of(const std::string& path) {
+  struct stat facts {};
+  EXPECT_EQ(::lstat(path.c_str(), &facts), 0) << path;
+  return facts;
+}
+
+TEST_F(VolumesTest, BlankVolumesAreMadeForTheirUser) {
+  for (const auto format : {v1::VolumeSpec::QCOW2, v1::VolumeSpec::RAW}) {
+    const auto facts = create(volume(64 * kMiB, format));
+    ASSERT_TRUE(facts.has_value()) << facts.error().to_text();
+    EXPECT_EQ(facts->path, volume_path(pool, kVolumeId, format));
+    EXPECT_EQ(facts->capacity_bytes, 64 * kMiB);
+    EXPECT_LT(facts->allocation_bytes, kMiB);
+    const struct stat file = stat_of(facts->path);
+    EXPECT_EQ(file.st_uid, kUid);
+    EXPECT_EQ(file.st_gid, kUid);
+    EXPECT_EQ(file.st_mode & 0777U, 0600U);
+    const std::string info = run({"qemu-img", "info", facts->path});
+    EXPECT_NE(info.find(format == v1::VolumeSpec::RAW ? "file format: raw" : "file format: qcow2"), std::string::npos);
+  }
+}
+
+TEST_F(VolumesTest, GuestsPassThroughThePoolButDoNotListIt) {
+  ASSERT_TRUE(create(volume(kMiB)).has_value());
+  for (const std::string& part : {pool, pool + "/volumes", pool + "/images", pool + "/uploads"}) {
+    EXPECT_EQ(stat_of(part).st_mode & 0777U, 0711U) << part;
+  }
+}
+
+TEST_F(VolumesTest, SizesAreRoundedUpToSectors) {
+  const auto facts = create(volume(1'000'001));
+  ASSERT_TRUE(facts.has_value()) << facts.error().to_text();
+  EXPECT_EQ(facts->capacity_bytes, 1'000'448U);
+}
+
+TEST_F(VolumesTest, ImpossibleRequestsAreRefused) {
+  EXPECT_EQ(word_of(create(volume(0))), "capacity_out_of_range");
+  EXPECT_EQ(word_of(create(volume(1ULL << 60U))), "capacity_out_of_range");
+  auto request = volume(kMiB);
+  request.volume_id = "vol-../../../etc";
+  EXPECT_EQ(code_of(create(request)), ErrorCode::invalid_argument);
+  request = volume(kMiB);
+  request.pool_path = "pool";
+  EXPECT_EQ(code_of(create(request)), ErrorCode::invalid_argument);
+}
+
+TEST_F(VolumesTest, RepeatedCallsChangeNothing) {
+  ASSERT_TRUE(create(volume(64 * kMiB)).has_value());
+  const auto inode = stat_of(volume_path(pool, kVolumeId, v1::VolumeSpec::QCOW2)).st_ino;
+  const auto again = create(volume(64 * kMiB));
+  ASSERT_TRUE(again.has_value()) << again.error().to_text();
+  EXPECT_EQ(again->capacity_bytes, 64 * kMiB);
+  EXPECT_EQ(stat_of(again->path).st_ino, inode);
+  ASSERT_TRUE(remove(volume(0)).has_value());
+  ASSERT_TRUE(remove(volume(0)).has_value());
+  EXPECT_TRUE(files_of_pool().empty());
+}
+
+TEST_F(VolumesTest, AVolumeMovesToAnotherUser) {
+  ASSERT_TRUE(create(volume(kMiB)).has_value());
+  auto request = volume(kMiB);
+  request.uid = kUid + 1;
+  const auto moved = create(request);
+  ASSERT_TRUE(moved.has_value()) << moved.error().to_text();
+  EXPECT_EQ(stat_of(moved->path).st_uid, kUid + 1);
+  request.uid = 0;
+  ASSERT_TRUE(inspect(request).has_value());
+  EXPECT_EQ(stat_of(moved->path).st_uid, kUid + 1);
+}
+
+TEST_F(VolumesTest, OverlaysNameTheirImagesFormat) {
+  auto request = volume(0);
+  request.image_path = make_image(2 * kMiB);
+  const auto facts = create(request);
+  ASSERT_TRUE(facts.has_value()) << facts.error().to_text();
+  EXPECT_EQ(facts->capacity_bytes, 2 * kMiB);
+  const std::string info = run({"qemu-img", "info", facts->path});
+  EXPECT_NE(info.find("backing file: " + request.image_path), std::string::npos) << info;
+  EXPECT_NE(info.find("backing file format: qcow2"), std::string::npos) << info;
+  EXPECT_EQ(inspect(request)->capacity_bytes, 2 * kMiB);
+}
+
+TEST_F(VolumesTest, RawVolumesAreCopiesOfTheirImage) {
+  auto request = volume(8 * kMiB, v1::VolumeSpec::RAW);
+  request.image_path = make_image(2 * kMiB);
+  const auto facts = create(request);
+  ASSERT_TRUE(facts.has_value()) << facts.error().to_text();
+  EXPECT_EQ(facts->capacity_bytes, 8 * kMiB);
+  const std::string content = read_text(facts->path);
+  EXPECT_EQ(content.size(), 8 * kMiB);
+  EXPECT_EQ(content.substr(0, 256 * 1024), noise(256 * 1024));
+  ASSERT_FALSE(progress.empty());
+  EXPECT_EQ(progress.back().percent(), 100U);
+}
+
+TEST_F(VolumesTest, ImagesThatDoNotFitOrAreGoneAreRefused) {
+  auto request = volume(kMiB);
+  request.image_path = make_image(2 * kMiB);
+  EXPECT_EQ(word_of(create(request)), "capacity_out_of_range");
+  request.capacity_bytes = 0;
+  request.image_path = pool + "/images/gone.qcow2";
+  EXPECT_EQ(word_of(create(request)), "image_missing");
+  EXPECT_EQ(files_of_pool().size(), 1U);
+}
+
+TEST_F(VolumesTest, AnOverlayWithoutItsImageIsCorrupt) {
+  auto request = volume(0);
+  request.image_path = make_image(2 * kMiB);
+  ASSERT_TRUE(create(request).has_value());
+  std::filesystem::remove(request.image_path);
+  EXPECT_EQ(code_of(inspect(request)), ErrorCode::corrupt);
+  EXPECT_EQ(word_of(inspect(request)), "image_missing");
+}
+
+TEST_F(VolumesTest, MissingAndDamagedFilesAreToldApart) {
+  EXPECT_EQ(code_of(inspect(volume(0))), ErrorCode::not_found);
+  EXPECT_EQ(word_of(inspect(volume(0))), "volume_missing");
+  const auto facts = create(volume(kMiB));
+  ASSERT_TRUE(facts.has_value());
+  damage(facts->path, 0, "not a disk");
+  EXPECT_EQ(code_of(inspect(volume(0))), ErrorCode::corrupt);
+  EXPECT_EQ(word_of(inspect(volume(0))), "image_corrupt");
+}
+
+TEST_F(VolumesTest, AVolumeQemuMarkedAsDamagedIsCorrupt) {
+  const auto facts = create(volume(kMiB));
+  ASSERT_TRUE(facts.has_value());
+  // The incompatible feature bit 1 of docs/interop/qcow2.txt.
+  damage(facts->path, 79, "\x02");
+  EXPECT_EQ(word_of(inspect(volume(0))), "image_corrupt");
+}
+
+TEST_F(VolumesTest, VolumesGrowOnly) {
+  for (const auto format : {v1::VolumeSpec::QCOW2, v1::VolumeSpec::RAW}) {
+    ASSERT_TRUE(create(volume(kMiB, format)).has_value());
+    const auto grown = resize(volume(4 * kMiB, format));
+    ASSERT_TRUE(grown.has_value()) << grown.error().to_text();
+    EXPECT_EQ(grown->capacity_bytes, 4 * kMiB);
+    EXPECT_EQ(resize(volume(4 * kMiB, format))->capacity_bytes, 4 * kMiB);
+    EXPECT_EQ(word_of(resize(volume(kMiB, format))), "capacity_out_of_range");
+    EXPECT_EQ(stat_of(grown->path).st_uid, kUid);
+  }
+  auto gone = volume(kMiB);
+  gone.volume_id = "vol-zzzzzzzzzzzz";
+  EXPECT_EQ(word_of(resize(gone)), "volume_missing");
+}
+
+TEST_F(VolumesTest, AVolumeInUseIsNotResized) {
+  const auto facts = create(volume(kMiB));
+  ASSERT_TRUE(facts.has_value());
+  runtime::ProcessRequest holder;
+  holder.argv = {"sh", "-c", "while :; do qemu-io -f qcow2 -c 'sleep 600000' " + facts->path + "; done"};
+  holder.timeout_ms = 600'000;
+  holder.cancel = std::make_shared<std::atomic<bool>>(false);
+  std::thread holding([&] { (void)runtime::run_process(holder); });
+  runtime::ProcessRequest locked;
+  locked.argv = {"qemu-img", "info", facts->path};
+  bool seen = false;
+  for (int i = 0; i < 1000 && !seen; ++i) seen = !runtime::run_process(locked).has_value();
+  EXPECT_TRUE(seen);
+  EXPECT_TRUE(inspect(volume(0)).has_value());
+  EXPECT_EQ(word_of(resize(volume(2 * kMiB))), "volume_in_use");
+  holder.cancel->store(true);
+  holding.join();
+  EXPECT_TRUE(resize(volume(2 * kMiB)).has_value());
+}
+
+TEST_F(VolumesTest, AFullPoolIsSaidToBeFullAndKeepsNothing) {
+  mounts.mount(pool, "256k");
+  ASSERT_TRUE(inspect_pool().has_value());
+  write_text(pool + "/images/filler", std::string(200 * 1024, 'x'));
+  const auto refused = create(volume(64 * kMiB));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(code_of(refused), ErrorCode::out_of_space);
+  EXPECT_EQ(word_of(refused), "pool_full");
+  EXPECT_EQ(files_of_pool(), std::vector<std::string>{"images/filler"});
+  std::filesystem::remove(pool + "/images/filler");
+  EXPECT_TRUE(create(volume(64 * kMiB)).has_value());
+}
+
+TEST_F(VolumesTest, ACopyThatFillsThePoolIsRemoved) {
+  auto request = volume(0, v1::VolumeSpec::RAW);
+  request.image_path = make_image(2 * kMiB);
+  request.pool_path = directory.path("small");
+  pool = request.pool_path;
+  mounts.mount(pool, "128k");
+  EXPECT_EQ(word_of(create(request)), "pool_full");
+  EXPECT_TRUE(files_of_pool().empty());
+}
+
+TEST_F(VolumesTest, DeletingEndsACopyUnderWay) {
+  auto request = volume(0, v1::VolumeSpec::RAW);
+  request.image_path = make_image(2 * kMiB);
+  std::optional<Result<port::VolumeFacts>> created;
+  storage->create_volume(request, {}, [&](Result<port::VolumeFacts> result) { created = std::move(result); });
+  EXPECT_TRUE(remove(request).has_value());
+  ASSERT_TRUE(created.has_value());
+  if (!*created) {
+    EXPECT_EQ(created->error().code, ErrorCode::cancelled);
+  }
+  EXPECT_EQ(files_of_pool(), std::vector<std::string>{"images/img-0123456789ab.qcow2"});
+}
+
+}  // namespace
+}  // namespace gantry::storage
