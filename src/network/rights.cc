@@ -6,6 +6,9 @@
 #include <charconv>
 #include <cstdint>
 
+#include "base/unique_fd.h"
+#include "network/names.h"
+#include "network/rules.h"
 #include "runtime/files.h"
 #include "runtime/process.h"
 
@@ -18,6 +21,20 @@ std::string cannot_run(const std::string& program, const std::string& package, c
   if (error.code == ErrorCode::unsupported) return program + " is not installed (package " + package + ")";
   return program + " does not work here: " + error.cause;
 }
+
+// The rules of a made-up network and card, which the kernel checks and drops: it tells whether it knows all it needs.
+std::string sample_rules(v1::NetworkSpec::Kind kind) {
+  NatPlan network{"net-000000000000", bridge_name("net-000000000000"), {{0xc0000200}, 24}, {0xc0000201}, "gantry"};
+  NicPlan nic;
+  nic.kind = kind;
+  nic.tap = tap_name("vm-000000000000", 0);
+  nic.bridge = network.bridge;
+  nic.mac = "52:54:00:00:00:01";
+  nic.ipv4 = model::Ipv4Address{0xc0000202};
+  return (kind == v1::NetworkSpec::NAT ? network_rules(network) : "") + nic_rules(nic);
+}
+
+bool can_make_taps() { return UniqueFd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC)).valid(); }
 
 }  // namespace
 
@@ -35,11 +52,15 @@ std::string why_not(v1::NetworkSpec::Kind kind) {
   if (kind == v1::NetworkSpec::USER) return {};
   const auto status = runtime::read_file("/proc/thread-self/status");
   if (!status || !has_net_admin(*status)) return "gantryd has no right to change this host's network (CAP_NET_ADMIN)";
-  if (::access("/dev/net/tun", R_OK | W_OK) != 0) return "this host has no usable /dev/net/tun";
-  if (auto ran = runtime::run_process({.argv = {"nft", "list", "tables"}, .timeout_ms = 10'000}); !ran) {
+  if (!can_make_taps()) return "this host has no usable /dev/net/tun";
+  const runtime::ProcessRequest check{
+      .argv = {"nft", "-c", "-f", "-"}, .input = sample_rules(kind), .timeout_ms = 10'000};
+  if (auto ran = runtime::run_process(check); !ran) {
     return cannot_run("nft", "nftables", ran.error());
   }
   if (kind != v1::NetworkSpec::NAT) return {};
+  if (::access("/proc/sys/net/ipv4/ip_forward", W_OK) != 0)
+    return "gantryd may not change /proc/sys/net/ipv4/ip_forward";
   if (auto ran = runtime::run_process({.argv = {"dnsmasq", "--version"}, .timeout_ms = 10'000}); !ran) {
     return cannot_run("dnsmasq", "dnsmasq-base", ran.error());
   }
