@@ -27,6 +27,7 @@
 #include "qemu/event_io.h"
 #include "qemu/guest_directory.h"
 #include "qemu/process_facts.h"
+#include "qemu/test_agent.h"
 #include "qemu/test_guest.h"
 #include "runtime/event_loop.h"
 #include "runtime/files.h"
@@ -37,87 +38,6 @@ namespace {
 
 using State = port::GuestObservation::State;
 using testing::HasSubstr;
-
-constexpr auto kGenerous = std::chrono::seconds(60);
-
-// One life of the agent: loop, workers, hypervisor. Its end is as abrupt as a killed daemon's, but for the threads.
-class Agent {
- public:
-  explicit Agent(const std::string& state_directory, const std::string& emulator = "/usr/bin/qemu-system-x86_64")
-      : consoles_(loop_), workers_(2) {
-    EngineOptions options;
-    options.state_directory = state_directory;
-    options.emulator = emulator;
-    hypervisor_ = std::make_unique<QemuHypervisor>(loop_, workers_, cgroups_, consoles_, options);
-    thread_ = std::thread([this] { loop_.run(); });
-    std::promise<void> complete;
-    loop_.post([&] {
-      hypervisor_->observe([this](const port::GuestObservation& seen) { take(seen); }, [&] { complete.set_value(); });
-    });
-    EXPECT_EQ(complete.get_future().wait_for(kGenerous), std::future_status::ready);
-  }
-  Agent(const Agent&) = delete;
-  Agent& operator=(const Agent&) = delete;
-  ~Agent() {
-    loop_.stop();
-    thread_.join();
-  }
-
-  // Any call of the hypervisor, and its answer.
-  template <class Call>
-  Result<void> call(Call make) {
-    auto answer = std::make_shared<std::promise<Result<void>>>();
-    loop_.post([this, make, answer] { make(*hypervisor_, [answer](Result<void> done) { answer->set_value(done); }); });
-    auto future = answer->get_future();
-    if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
-    return future.get();
-  }
-  Result<void> start(const port::GuestDefinition& guest) {
-    return call([guest](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.start(guest, done); });
-  }
-  Result<void> kill(const std::string& vm_id) {
-    return call([vm_id](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.kill(vm_id, done); });
-  }
-  Result<void> reset(const std::string& vm_id, const std::string& reset_id) {
-    return call([=](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.reset(vm_id, reset_id, done); });
-  }
-  Result<void> pause(const std::string& vm_id) {
-    return call([vm_id](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.pause(vm_id, done); });
-  }
-  Result<void> resume(const std::string& vm_id) {
-    return call([vm_id](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.resume(vm_id, done); });
-  }
-
-  port::GuestObservation last(const std::string& vm_id) {
-    const std::lock_guard lock(mutex_);
-    return seen_[vm_id];
-  }
-  bool reaches(const std::string& vm_id, State state) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kGenerous, [&] { return seen_[vm_id].state == state; });
-  }
-
-  ConsoleHub& consoles() { return consoles_; }
-  runtime::EventLoop& loop() { return loop_; }
-
- private:
-  void take(const port::GuestObservation& seen) {
-    const std::lock_guard lock(mutex_);
-    seen_[seen.vm_id] = seen;
-    changed_.notify_all();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::string, port::GuestObservation> seen_;
-  Cgroups cgroups_ = Cgroups::detect();
-  runtime::EventLoop loop_;
-  ConsoleHub consoles_;
-  // Under the hypervisor, whose work they may still do when it goes; they hold what they need.
-  runtime::WorkerPool workers_;
-  std::unique_ptr<QemuHypervisor> hypervisor_;
-  std::thread thread_;
-};
 
 // What a session of a console has seen.
 class Screen {

@@ -40,7 +40,8 @@ class QmpCodec {
   QmpCodec& operator=(const QmpCodec&) = delete;
 
   // Commands given before the greeting are sent right after it. `arguments` is a JSON object or empty. Answered once:
-  // by QEMU, by timed_out at the deadline, or by the session's end. A reply after the deadline is ignored.
+  // by QEMU, by timed_out at the deadline, or by the session's end. A reply after the deadline is ignored, and so is
+  // one to a command of an earlier session, which QEMU sends to whoever is connected then: ids begin with the time.
   void execute(std::string_view command, std::string_view arguments, Milliseconds timeout_ms, const Now& now,
                QmpReply reply);
 
@@ -67,7 +68,6 @@ class QmpCodec {
   };
 
   Result<void> take_line(std::string_view line);
-  Result<void> take_greeting();
   void take_reply(std::uint64_t id, Result<std::string> value);
 
   EventHandler on_event_;
@@ -77,7 +77,7 @@ class QmpCodec {
   std::string held_output_;
   std::string output_;
   std::map<std::uint64_t, Pending> pending_;
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_;
   bool greeted_ = false;
   bool ready_ = false;
   std::optional<Error> closed_;

@@ -18,14 +18,14 @@ class QmpCodecTest : public testing::Test {
  protected:
   void greet() {
     ASSERT_TRUE(codec.feed(kGreeting));
-    ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":1}\n"));
+    ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":1048577}\n"));
     codec.take_output();
   }
   QmpReply keep() {
     return [this](Result<std::string> reply) { replies.push_back(reply ? *reply : "! " + reply.error().to_text()); };
   }
 
-  Now now{.monotonic_ms = 1000};
+  Now now{.monotonic_ms = 1};
   std::vector<std::string> events;
   std::vector<std::string> replies;
   QmpCodec codec{[this](const QmpEvent& event) { events.push_back(event.name + event.data); }, now, 5000, 1024};
@@ -35,9 +35,10 @@ TEST_F(QmpCodecTest, HoldsCommandsUntilTheGreetingAndThenSendsAllAtOnce) {
   codec.execute("cont", "", 100, now, keep());
   EXPECT_EQ(codec.take_output(), "");
   ASSERT_TRUE(codec.feed(kGreeting));
-  EXPECT_EQ(codec.take_output(), "{\"execute\":\"qmp_capabilities\",\"id\":1}\n{\"execute\":\"cont\",\"id\":2}\n");
+  EXPECT_EQ(codec.take_output(),
+            "{\"execute\":\"qmp_capabilities\",\"id\":1048577}\n{\"execute\":\"cont\",\"id\":1048578}\n");
   EXPECT_FALSE(codec.ready());
-  ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":1}\n"));
+  ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":1048577}\n"));
   EXPECT_TRUE(codec.ready());
 }
 
@@ -47,14 +48,14 @@ TEST_F(QmpCodecTest, MatchesRepliesByIdAndKeepsEventsInOrder) {
   codec.execute("b", "", 100, now, keep());
   EXPECT_THAT(codec.take_output(), HasSubstr(R"("arguments":{"x":1})"));
   ASSERT_TRUE(
-      codec.feed("{\"event\":\"STOP\"}\n{\"return\":\"second\",\"id\":3}\n{\"event\":\"RESET\",\"data\":"
-                 "{\"guest\":true}}\n{\"return\":\"first\",\"id\":2}\n"));
+      codec.feed("{\"event\":\"STOP\"}\n{\"return\":\"second\",\"id\":1048579}\n{\"event\":\"RESET\",\"data\":"
+                 "{\"guest\":true}}\n{\"return\":\"first\",\"id\":1048578}\n"));
   EXPECT_THAT(replies, ElementsAre("\"second\"", "\"first\""));
   EXPECT_THAT(events, ElementsAre("STOP{}", R"(RESET{"guest":true})"));
 }
 
 TEST_F(QmpCodecTest, TakesOneByteAtATime) {
-  const std::string all = std::string(kGreeting) + "{\"return\":{},\"id\":1}\n{\"event\":\"STOP\"}\n";
+  const std::string all = std::string(kGreeting) + "{\"return\":{},\"id\":1048577}\n{\"event\":\"STOP\"}\n";
   for (const char byte : all) ASSERT_TRUE(codec.feed(std::string_view(&byte, 1)));
   EXPECT_TRUE(codec.ready());
   EXPECT_EQ(events.size(), 1U);
@@ -63,7 +64,7 @@ TEST_F(QmpCodecTest, TakesOneByteAtATime) {
 TEST_F(QmpCodecTest, TellsQemusReason) {
   greet();
   codec.execute("cont", "", 100, now, keep());
-  ASSERT_TRUE(codec.feed("{\"error\":{\"class\":\"GenericError\",\"desc\":\"no such thing\"},\"id\":2}\n"));
+  ASSERT_TRUE(codec.feed("{\"error\":{\"class\":\"GenericError\",\"desc\":\"no such thing\"},\"id\":1048578}\n"));
   EXPECT_THAT(replies, ElementsAre(HasSubstr("no such thing")));
 }
 
@@ -71,14 +72,14 @@ TEST_F(QmpCodecTest, FailsEachCommandAtItsOwnDeadlineAndIgnoresLateReplies) {
   greet();
   codec.execute("slow", "", 100, now, keep());
   codec.execute("slower", "", 200, now, keep());
-  EXPECT_EQ(codec.next_deadline_ms(), 1100);
-  now.monotonic_ms = 1099;
+  EXPECT_EQ(codec.next_deadline_ms(), 101);
+  now.monotonic_ms = 100;
   codec.expire(now);
   EXPECT_TRUE(replies.empty());
-  now.monotonic_ms = 1100;
+  now.monotonic_ms = 101;
   codec.expire(now);
   EXPECT_THAT(replies, ElementsAre(HasSubstr("did not answer slow")));
-  ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":2}\n{\"return\":7,\"id\":3}\n"));
+  ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":1048578}\n{\"return\":7,\"id\":1048579}\n"));
   EXPECT_EQ(replies.back(), "7");
   EXPECT_EQ(codec.next_deadline_ms(), std::nullopt);
 }
@@ -87,7 +88,7 @@ TEST_F(QmpCodecTest, LimitsMemoryButNotTheLengthOfLinesInARead) {
   greet();
   codec.execute("big", "", 100, now, keep());
   ASSERT_TRUE(codec.feed("{\"return\":\"" + std::string(1000, 'x')));
-  ASSERT_TRUE(codec.feed("\",\"id\":2}\n"));
+  ASSERT_TRUE(codec.feed("\",\"id\":1048578}\n"));
   ASSERT_EQ(replies.back().size(), 1002U);
   EXPECT_FALSE(codec.feed(std::string(1025, 'x')));
   codec.execute("after", "", 100, now, keep());
@@ -95,12 +96,11 @@ TEST_F(QmpCodecTest, LimitsMemoryButNotTheLengthOfLinesInARead) {
 }
 
 TEST_F(QmpCodecTest, EndsTheSessionOnWhatIsNoQmp) {
-  for (const std::string& bad :
-       {std::string("nonsense\n"), std::string("[]\n"), std::string("{\"return\":1}\n"), std::string("{\"id\":2}\n"),
-        std::string("\0\xff\n", 3), std::string(400, '[') + "\n", "{\"return\":" + std::string(300, '[') + "\n"}) {
+  for (const std::string& bad : {std::string("nonsense\n"), std::string("[]\n"), std::string("\0\xff\n", 3),
+                                 std::string(400, '[') + "\n", "{\"return\":" + std::string(300, '[') + "\n"}) {
     QmpCodec fresh(nullptr, now, 5000);
     ASSERT_TRUE(fresh.feed(kGreeting));
-    ASSERT_TRUE(fresh.feed("{\"return\":{},\"id\":1}\n"));
+    ASSERT_TRUE(fresh.feed("{\"return\":{},\"id\":1048577}\n"));
     bool failed = false;
     fresh.execute("cont", "", 100, now, [&](const Result<std::string>& reply) { failed = !reply; });
     EXPECT_FALSE(fresh.feed(bad)) << bad;
@@ -108,13 +108,23 @@ TEST_F(QmpCodecTest, EndsTheSessionOnWhatIsNoQmp) {
   }
 }
 
-TEST_F(QmpCodecTest, WantsAGreetingFirst) { EXPECT_FALSE(codec.feed("{\"event\":\"STOP\"}\n")); }
+TEST_F(QmpCodecTest, IgnoresWhatIsMeantForASessionBefore) {
+  ASSERT_TRUE(codec.feed("{\"return\":{},\"id\":1048577}\n{\"event\":\"STOP\"}\n"));
+  EXPECT_FALSE(codec.ready());
+  greet();
+  codec.execute("query-status", "", 100, now, keep());
+  ASSERT_TRUE(codec.feed("{\"return\":1}\n{\"return\":2,\"id\":2}\n{\"id\":1048578}\n{\"error\":{},\"id\":\"x\"}\n"));
+  EXPECT_TRUE(replies.empty());
+  ASSERT_TRUE(codec.feed("{\"return\":3,\"id\":1048578}\n"));
+  EXPECT_THAT(replies, ElementsAre("3"));
+  EXPECT_TRUE(events.empty());
+}
 
 TEST_F(QmpCodecTest, FailsAllCommandsWhenClosedFromWithinAReply) {
   greet();
   codec.execute("a", "", 100, now, [&](const Result<std::string>&) { codec.close({ErrorCode::unavailable, "gone"}); });
   codec.execute("b", "", 100, now, keep());
-  EXPECT_FALSE(codec.feed("{\"return\":{},\"id\":2}\n{\"event\":\"STOP\"}\n"));
+  EXPECT_FALSE(codec.feed("{\"return\":{},\"id\":1048578}\n{\"event\":\"STOP\"}\n"));
   EXPECT_EQ(replies.size(), 1U);
   EXPECT_TRUE(events.empty());
 }
