@@ -116,8 +116,13 @@ Result<void> Dnsmasq::ensure(const std::vector<NicPlan>& nics) {
   const bool same = present && *present == config;
   if (same && is_running()) return {};
   stop();
+  // Lines of cards that are no more must not come back with it.
+  std::error_code ignored;
+  std::filesystem::remove_all(paths_.dhcp_hosts, ignored);
+  std::filesystem::remove_all(paths_.dns_hosts, ignored);
   if (auto made = make_directories(*user); !made) return made;
   for (const auto& nic : nics) {
+    if (nic.kind != v1::NetworkSpec::NAT) continue;
     if (auto written = write_hosts(nic); !written) return written;
   }
   if (auto written = replace_file(paths_.config, config); !written) return written;
