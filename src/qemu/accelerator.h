@@ -19,7 +19,7 @@ struct AcceleratorChoice {
 struct AcceleratorProbeOptions {
   std::string device = "/dev/kvm";
   // The probe takes this long at most and a little; far less where KVM works or is missing.
-  Milliseconds deadline_ms = 1'000;
+  Milliseconds deadline_ms = 1'200;
 };
 
 // Blocks: call it on a worker. Never fails and never hangs: whatever is wrong with KVM is a reason for TCG.
