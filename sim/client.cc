@@ -103,6 +103,13 @@ void Client::answered(std::uint64_t number, const Result<std::unique_ptr<google:
 
 std::string Client::pick(const char* kind, std::uint64_t count) { return kind + std::to_string(rng_.below(count)); }
 
+std::string Client::pick_vm() {
+  if (records_.vms.empty() || rng_.chance(1, 10)) return pick("web", 6);
+  auto vm = records_.vms.begin();
+  std::advance(vm, static_cast<std::ptrdiff_t>(rng_.below(records_.vms.size())));
+  return vm->second.meta().name();
+}
+
 Client::Request Client::by_id(std::string id) {
   auto request = make<v1::ById>();
   request->set_id(std::move(id));
@@ -124,7 +131,7 @@ Client::Request Client::create_vm() {
   spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
   spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
   if (rng_.chance(2, 3)) spec.set_image(pick("image", 2));
-  if (rng_.chance(1, 3)) spec.add_disks()->mutable_create()->set_capacity_bytes(kGib);
+  if (spec.image().empty() || rng_.chance(1, 3)) spec.add_disks()->mutable_create()->set_capacity_bytes(kGib);
   if (rng_.chance(1, 3)) spec.add_disks()->set_volume(pick("disk", 4));
   if (rng_.chance(2, 3)) {
     v1::VmNic& nic = *spec.add_nics();
@@ -157,7 +164,8 @@ Client::Request Client::create_image() {
 }
 
 void Client::ask_something() {
-  const std::string vm = pick("web", 6);
+  const std::string vm = pick_vm();
+  if (numbers_ < 2) return begin("CreateImage", create_image());
   switch (rng_.below(40)) {
     case 0:
     case 1: return begin("CreateImage", create_image());

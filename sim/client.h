@@ -54,6 +54,8 @@ class Client {
 
   // Requests.
   void ask_something();
+  // Mostly one that is there.
+  std::string pick_vm();
   Request create_vm();
   Request create_volume();
   Request create_image();

@@ -41,7 +41,7 @@ Swarm draw_swarm(Rng& rng) {
   swarm.guest_crashes = maybe(rng, 50, 400);
   swarm.pool_capacity_gib = rng.chance(1, 3) ? 4 + rng.below(10) : 1'000;
   swarm.memory_mib = rng.chance(1, 3) ? 3'072 : 16'384;
-  swarm.pause_ms_max = 300 + static_cast<Milliseconds>(rng.below(6'000));
+  swarm.pause_ms_max = 100 + static_cast<Milliseconds>(rng.below(3'000));
   swarm.repeats = maybe(rng, 50, 300);
   if (rng.chance(2, 3)) swarm.store = draw_store(rng);
   return swarm;

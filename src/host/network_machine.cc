@@ -4,6 +4,7 @@ namespace gantry::host {
 namespace {
 
 constexpr Milliseconds kInspectEveryMs = 60'000;
+constexpr Milliseconds kInspectFailedMs = 5'000;
 // Many volumes changing at once cost one inspection.
 constexpr Milliseconds kInspectAfterChangeMs = 1'000;
 
@@ -53,7 +54,9 @@ v1::NetworkStatus network_status(const NetworkInput& input, const std::string& h
 
 Milliseconds next_inspection_ms(const PoolMemory& memory, Now now) {
   if (!memory.told) return now.monotonic_ms;
-  return memory.inspected_at_ms + (memory.inspect_soon ? kInspectAfterChangeMs : kInspectEveryMs);
+  if (memory.inspect_soon) return memory.inspected_at_ms + kInspectAfterChangeMs;
+  const bool failed = memory.told->state() == v1::PoolStatus::FAILED;
+  return memory.inspected_at_ms + (failed ? kInspectFailedMs : kInspectEveryMs);
 }
 
 bool differs_noticeably(const v1::PoolStatus& told, const v1::PoolStatus& found) {

@@ -1,0 +1,250 @@
+// Ports for tests of this room: a world that outlives a HostCore, with adapters that answer in the order of the calls
+// when the test lets them.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host/host_core.h"
+
+namespace gantry::host {
+
+class FakeExecutor final : public port::Executor {
+ public:
+  void post(std::function<void()> work) override { post_after(0, std::move(work)); }
+  void post_after(Milliseconds delay_ms, std::function<void()> work) override {
+    queue_.emplace(now_ms_ + delay_ms, std::move(work));
+  }
+  [[nodiscard]] Now now() const override { return {.monotonic_ms = now_ms_, .unix_ms = 1'000'000 + now_ms_}; }
+
+  void run_one() {
+    const auto first = queue_.begin();
+    now_ms_ = std::max(now_ms_, first->first);
+    const auto work = std::move(first->second);
+    queue_.erase(first);
+    work();
+  }
+  [[nodiscard]] bool has_work_before(Milliseconds time_ms) const {
+    return !queue_.empty() && queue_.begin()->first <= time_ms;
+  }
+  void run_for(Milliseconds delay_ms) {
+    const Milliseconds end_ms = now_ms_ + delay_ms;
+    while (has_work_before(end_ms)) run_one();
+    now_ms_ = end_ms;
+  }
+
+ private:
+  std::multimap<Milliseconds, std::function<void()>> queue_;
+  Milliseconds now_ms_ = 0;
+};
+
+// Every call is written down by name and answered a millisecond later; `failures` answers the next call of that name.
+class FakeWorld final : public port::Hypervisor, public port::HostFacts, public port::Storage, public port::Network {
+ public:
+  using State = port::GuestObservation::State;
+  explicit FakeWorld(FakeExecutor& executor) : executor_(executor) {}
+
+  std::vector<std::string> calls;
+  std::multimap<std::string, Error> failures;
+  // Calls of these names are never answered.
+  std::set<std::string> silent;
+  std::map<std::string, port::GuestObservation> guests;
+  std::map<std::string, std::uint64_t> volumes;
+  std::set<std::string> images;
+  bool completes = true;
+  bool obeys_power_button = true;
+  std::vector<port::GuestDefinition> definitions;
+
+  [[nodiscard]] int count(const std::string& name) const {
+    return static_cast<int>(std::count(calls.begin(), calls.end(), name));
+  }
+  void change(const std::string& id, const std::function<void(port::GuestObservation&)>& edit) {
+    port::GuestObservation& guest = guests[id];
+    guest.vm_id = id;
+    edit(guest);
+    if (observer_) observer_(guest);
+  }
+  void end(const std::string& id, v1::VmExit::Reason reason) {
+    change(id, [reason](port::GuestObservation& guest) {
+      guest.state = State::ended;
+      guest.exit.set_reason(reason);
+      guest.exit.set_boot_id(guest.boot_id);
+    });
+  }
+
+  void observe(std::function<void(const port::GuestObservation&)> observer, std::function<void()> complete) override {
+    observer_ = std::move(observer);
+    executor_.post([this, complete = std::move(complete)] {
+      for (const auto& [id, guest] : guests) observer_(guest);
+      if (completes) complete();
+    });
+  }
+  void start(const port::GuestDefinition& guest, port::Done done) override {
+    definitions.push_back(guest);
+    change(guest.vm_id, [&guest](port::GuestObservation& seen) {
+      seen.state = State::starting;
+      seen.boot_id = guest.boot_id;
+      seen.exit.Clear();
+    });
+    answer(
+        "start", std::move(done),
+        [this, id = guest.vm_id] { change(id, [](port::GuestObservation& seen) { seen.state = State::running; }); },
+        [this, id = guest.vm_id] { end(id, v1::VmExit::START_FAILED); });
+  }
+  void power_down(const std::string& id, port::Done done) override {
+    answer("power_down", std::move(done), [this, id] {
+      if (obeys_power_button) end(id, v1::VmExit::GUEST_SHUTDOWN);
+    });
+  }
+  void kill(const std::string& id, port::Done done) override {
+    answer("kill", std::move(done), [this, id] {
+      if (guests.contains(id) && guests[id].state != State::ended) end(id, v1::VmExit::FORCED);
+    });
+  }
+  void pause(const std::string& id, port::Done done) override {
+    answer("pause", std::move(done), [this, id] { change(id, [](auto& guest) { guest.state = State::paused; }); });
+  }
+  void resume(const std::string& id, port::Done done) override {
+    answer("resume", std::move(done), [this, id] { change(id, [](auto& guest) { guest.state = State::running; }); });
+  }
+  void reset(const std::string& id, const std::string& reset_id, port::Done done) override {
+    answer("reset", std::move(done),
+           [this, id, reset_id] { change(id, [&reset_id](auto& guest) { guest.reset_id = reset_id; }); });
+  }
+  void forget(const std::string& id, port::Done done) override {
+    answer("forget", std::move(done), [this, id] { guests.erase(id); });
+  }
+  void probe(std::function<void(const v1::HostStatus&)> done) override {
+    executor_.post([done = std::move(done)] { done(v1::HostStatus()); });
+  }
+  void inspect_pool(const std::string&, std::function<void(Result<v1::PoolStatus>)> done) override {
+    give<v1::PoolStatus>("inspect_pool", std::move(done), [] { return v1::PoolStatus(); });
+  }
+  void create_volume(const port::VolumeRequest& request, port::ProgressCallback, port::VolumeDone done) override {
+    give<port::VolumeFacts>("create_volume", std::move(done), [this, request] {
+      volumes.try_emplace(request.volume_id, request.capacity_bytes);
+      return facts_of(request);
+    });
+  }
+  void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override {
+    if (!volumes.contains(request.volume_id)) {
+      failures.emplace("inspect_volume", Error{.code = ErrorCode::not_found, .summary = "no such file"});
+    }
+    give<port::VolumeFacts>("inspect_volume", std::move(done), [this, request] { return facts_of(request); });
+  }
+  void resize_volume(const port::VolumeRequest& request, port::VolumeDone done) override {
+    give<port::VolumeFacts>("resize_volume", std::move(done), [this, request] {
+      volumes[request.volume_id] = request.capacity_bytes;
+      return facts_of(request);
+    });
+  }
+  void delete_volume(const port::VolumeRequest& request, port::Done done) override {
+    answer("delete_volume", std::move(done), [this, id = request.volume_id] { volumes.erase(id); });
+  }
+  void import_image(const port::ImageRequest& request, port::ProgressCallback, port::ImageDone done) override {
+    give<port::ImageFacts>("import_image", std::move(done), [this, id = request.image_id] {
+      images.insert(id);
+      return port::ImageFacts{.path = "/pool/" + id};
+    });
+  }
+  void inspect_image(const port::ImageRequest& request, port::ImageDone done) override {
+    if (!images.contains(request.image_id)) {
+      failures.emplace("inspect_image", Error{.code = ErrorCode::not_found, .summary = "no such file"});
+    }
+    give<port::ImageFacts>("inspect_image", std::move(done),
+                           [id = request.image_id] { return port::ImageFacts{.path = "/pool/" + id}; });
+  }
+  void delete_image(const port::ImageRequest& request, port::Done done) override {
+    answer("delete_image", std::move(done), [this, id = request.image_id] { images.erase(id); });
+  }
+  void make_seed(const std::string& id, std::uint32_t, const std::map<std::string, std::string>&,
+                 std::function<void(Result<std::string>)> done) override {
+    give<std::string>("make_seed", std::move(done), [id] { return "/seeds/" + id; });
+  }
+  void delete_seed(const std::string&, port::Done done) override {
+    answer("delete_seed", std::move(done), [] {});
+  }
+  void ensure_network(const v1::Network&, std::function<void(Result<port::NetworkFacts>)> done) override {
+    give<port::NetworkFacts>("ensure_network", std::move(done), [] { return port::NetworkFacts(); });
+  }
+  void remove_network(const v1::Network&, port::Done done) override {
+    answer("remove_network", std::move(done), [] {});
+  }
+  void attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) override {
+    give<port::GuestNic>("attach", std::move(done), [index = request.index] {
+      port::GuestNic nic;
+      nic.tap = "tap" + std::to_string(index);
+      return nic;
+    });
+  }
+  void detach(const std::string&, port::Done done) override {
+    answer("detach", std::move(done), [] {});
+  }
+
+ private:
+  port::VolumeFacts facts_of(const port::VolumeRequest& request) {
+    return {.path = "/pool/" + request.volume_id, .capacity_bytes = volumes[request.volume_id]};
+  }
+  std::optional<Error> take_failure(const std::string& name) {
+    const auto failure = failures.find(name);
+    if (failure == failures.end()) return std::nullopt;
+    Error error = failure->second;
+    failures.erase(failure);
+    return error;
+  }
+  template <class Value, class Effect>
+  void give(const std::string& name, std::function<void(Result<Value>)> done, Effect effect) {
+    calls.push_back(name);
+    if (silent.contains(name)) return;
+    executor_.post_after(1, [failure = take_failure(name), done = std::move(done), effect] {
+      if (failure) {
+        done(fail(*failure));
+      } else {
+        done(effect());
+      }
+    });
+  }
+  void answer(
+      const std::string& name, port::Done done, std::function<void()> effect, std::function<void()> failed = [] {}) {
+    calls.push_back(name);
+    if (silent.contains(name)) return;
+    executor_.post_after(1, [failure = take_failure(name), done = std::move(done), effect = std::move(effect),
+                             failed = std::move(failed)] {
+      if (failure) {
+        failed();
+        done(fail(*failure));
+      } else {
+        effect();
+        done({});
+      }
+    });
+  }
+
+  FakeExecutor& executor_;
+  std::function<void(const port::GuestObservation&)> observer_;
+};
+
+class FakeLink final : public port::HostLink {
+ public:
+  void send(const v1::FromHost& message) override {
+    sent.push_back(message);
+    for (const v1::Observation& observation : message.observations()) told[observation.id()] = observation;
+  }
+  void on_message(std::function<void(const v1::ToHost&)> handler) override { receive = std::move(handler); }
+  void on_connection(std::function<void(bool)> handler) override { connection = std::move(handler); }
+
+  std::vector<v1::FromHost> sent;
+  // The last of each record.
+  std::map<std::string, v1::Observation> told;
+  std::function<void(const v1::ToHost&)> receive;
+  std::function<void(bool)> connection;
+};
+
+}  // namespace gantry::host
