@@ -5,6 +5,7 @@
 namespace gantry::control {
 namespace {
 constexpr Milliseconds kMaintainEveryMs = 60'000;
+constexpr Milliseconds kExpireEveryMs = 1'000;
 }  // namespace
 
 ManagerCore::Impl::Impl(port::Store& store, port::ManagerLink& link, port::Executor& executor, ManagerOptions options)
@@ -26,6 +27,7 @@ void ManagerCore::Impl::start() {
   });
   each(options_.resend_ms, &Impl::resend);
   each(kMaintainEveryMs, &Impl::maintain);
+  each(kExpireEveryMs, &Impl::expire_calls);
 }
 
 void ManagerCore::Impl::later(Milliseconds delay_ms, std::function<void(Impl&)> work) {

@@ -5,7 +5,7 @@
 namespace gantry::control {
 namespace {
 
-constexpr Milliseconds kCallDeadlineMs = 5'000;
+constexpr Milliseconds kCallDeadlineMs = 10'000;
 constexpr Milliseconds kRetryMs = 20;
 
 tl::unexpected<Error> store_unavailable(const std::string& detail) {
@@ -33,24 +33,25 @@ void ManagerCore::Impl::enqueue(Call call) {
     return;
   }
   calls_.push_back(std::move(call));
-  if (!loaded_) {
-    later(kCallDeadlineMs, [](Impl& self) {
-      const Milliseconds now_ms = self.executor_.now().monotonic_ms;
-      while (!self.loaded_ && !self.calls_.empty() && self.calls_.front().deadline_ms <= now_ms) {
-        Answer done = std::move(self.calls_.front().done);
-        self.calls_.pop_front();
-        done(fail(ErrorCode::unavailable, "the manager is still starting", "the store does not answer",
-                  "try again in a moment"));
-      }
-    });
-  }
   admit_next();
+}
+
+// Those that wait too long behind one that cannot be settled, or for the records to be read.
+void ManagerCore::Impl::expire_calls() {
+  const Milliseconds now_ms = executor_.now().monotonic_ms;
+  const std::size_t busy = call_under_way_ ? 1 : 0;
+  while (calls_.size() > busy && calls_[busy].deadline_ms <= now_ms) {
+    Answer done = std::move(calls_[busy].done);
+    calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(busy));
+    done(store_unavailable(loaded_ ? " in time" : " yet"));
+  }
 }
 
 void ManagerCore::Impl::admit_next() {
   while (loaded_ && !call_under_way_ && !calls_.empty() && view_.revision() >= calls_wait_for_) {
     Call& call = calls_.front();
     call_under_way_ = true;
+    call_planned_at_ = view_.revision();
     if (!is_change(call.rpc)) {
       finish_call(answer_read(call.rpc, *call.request, view_));
       continue;
@@ -87,11 +88,12 @@ void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted
       if (was_in_doubt && admitted->makes_task) {
         settle_call(admitted);
       } else {
-        retry_call(": other changes came first, again and again");
+        const bool view_was_old = result.revision > call_planned_at_;
+        retry_call(": other changes came first, again and again", view_was_old ? 0 : kRetryMs);
       }
       break;
     case port::CommitOutcome::unavailable:
-    case port::CommitOutcome::unknown: retry_call(": " + result.detail); break;
+    case port::CommitOutcome::unknown: retry_call(": " + result.detail, kRetryMs); break;
   }
 }
 
@@ -103,7 +105,7 @@ void ManagerCore::Impl::settle_call(const std::shared_ptr<Admitted>& admitted) {
                  if (!range) {
                    self.later(kRetryMs, [admitted](Impl& again) { again.settle_call(admitted); });
                  } else if (range->entries.empty()) {
-                   self.retry_call("");
+                   self.retry_call("", 0);
                  } else {
                    self.call_committed(admitted,
                                        {.outcome = port::CommitOutcome::committed, .revision = range->revision}, true);
@@ -112,13 +114,13 @@ void ManagerCore::Impl::settle_call(const std::shared_ptr<Admitted>& admitted) {
 }
 
 // Plans it again from a newer view, or gives up: certainly nothing of it was written.
-void ManagerCore::Impl::retry_call(const std::string& why) {
+void ManagerCore::Impl::retry_call(const std::string& why, Milliseconds delay_ms) {
   if (executor_.now().monotonic_ms >= calls_.front().deadline_ms) {
     finish_call(store_unavailable(why));
     admit_next();
     return;
   }
-  later(kRetryMs, [](Impl& self) {
+  later(delay_ms, [](Impl& self) {
     self.call_under_way_ = false;
     self.admit_next();
   });

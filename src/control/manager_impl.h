@@ -61,6 +61,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
     std::map<std::string, ObservationNews> observations;
     std::set<std::string> dirty;
     bool prune = false;
+    port::Revision planned_at = 0;
   };
 
   // Wraps work that may come late: it runs on the executor, and only while the core is there.
@@ -85,7 +86,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   void commit_call(Admitted admitted);
   void call_committed(const std::shared_ptr<Admitted>& admitted, port::CommitResult result, bool was_in_doubt);
   void settle_call(const std::shared_ptr<Admitted>& admitted);
-  void retry_call(const std::string& why);
+  void retry_call(const std::string& why, Milliseconds delay_ms);
+  void expire_calls();
   void finish_call(Result<std::unique_ptr<google::protobuf::Message>> answer);
   std::unique_ptr<google::protobuf::Message> fresh_answer(Admitted& admitted) const;
 
@@ -124,6 +126,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // Its transaction is committed: it is answered once the view has that revision.
   std::optional<Admitted> committed_call_;
   port::Revision calls_wait_for_ = 0;
+  // The view it was planned from.
+  port::Revision call_planned_at_ = 0;
 
   Round next_round_;
   bool round_scheduled_ = false;

@@ -65,7 +65,7 @@ void ManagerCore::Impl::resend() {
   // Marks of records that are gone are of no use any more.
   for (auto mark = newest_.begin(); mark != newest_.end();) {
     const bool waits = next_round_.observations.count(mark->first) != 0;
-    mark = waits || route(view_, mark->first) ? std::next(mark) : newest_.erase(mark);
+    mark = waits || view_.has(mark->first) ? std::next(mark) : newest_.erase(mark);
   }
 }
 

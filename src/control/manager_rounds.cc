@@ -41,6 +41,7 @@ void ManagerCore::Impl::run_round() {
   round->prune = std::exchange(next_round_.prune, false);
   move_some(next_round_.observations, round->observations, kObservationsInRound);
   move_some(next_round_.dirty, round->dirty, kDirtyInRound);
+  round->planned_at = view_.revision();
   auto txn = std::make_shared<const port::Txn>(plan_round(*round));
   if (txn->writes.empty()) {
     schedule_round();
@@ -95,8 +96,8 @@ void ManagerCore::Impl::round_committed(std::shared_ptr<Round> round, port::Comm
     return;
   }
   take_back(*round);
-  if (result.outcome == port::CommitOutcome::conflict) {
-    round_waits_for_ = result.revision;
+  if (result.outcome == port::CommitOutcome::conflict) round_waits_for_ = result.revision;
+  if (result.outcome == port::CommitOutcome::conflict && result.revision > round->planned_at) {
     round_delay_ms_ = 0;
   } else {
     round_delay_ms_ = round_delay_ms_ == 0 ? kFirstDelayMs : std::min(kLastDelayMs, round_delay_ms_ * 2);

@@ -78,8 +78,6 @@ Result<std::string> choose_address(const std::string& subnet_text, Rng& rng,
               "use another network", "no_address_left");
 }
 
-std::string bridge_name(const std::string& network_id) {
-  return "gt" + network_id.substr(std::min<std::size_t>(3, network_id.size()));
-}
+std::string bridge_name(const std::string& network_id) { return "gt-" + network_id.substr(network_id.find('-') + 1); }
 
 }  // namespace gantry::control

@@ -46,6 +46,10 @@ class View {
     const auto found = by_id.find(id);
     return found == by_id.end() ? nullptr : &found->second;
   }
+  // Whether a record of any kind has that id.
+  [[nodiscard]] bool has(const std::string& id) const {
+    return std::apply([&](const auto&... table) { return ((table.by_id.count(id) != 0) || ...); }, tables_);
+  }
   // An id is tried first, then a name.
   template <class Record>
   [[nodiscard]] const Record* resolve(const std::string& name_or_id) const {

@@ -23,9 +23,12 @@ bool holds_memory(const v1::Vm& vm) {
 
 bool boot_ended(const v1::Vm& vm) {
   const v1::VmStatus& status = vm.status();
-  if (!is_observed(vm)) return false;
-  return status.state() == v1::VmStatus::STOPPED || status.state() == v1::VmStatus::CRASHED ||
-         status.state() == v1::VmStatus::FAILED;
+  const bool ended = status.state() == v1::VmStatus::STOPPED || status.state() == v1::VmStatus::CRASHED ||
+                     status.state() == v1::VmStatus::FAILED;
+  if (!ended || is_observed(vm)) return ended;
+  // Not seen since the last change; but a boot that ended never comes back.
+  const std::string& boot_id = vm.spec().boot_id();
+  return !boot_id.empty() && (status.exit().boot_id() == boot_id || status.failed_operation_id() == boot_id);
 }
 
 bool is_converged(const v1::Vm& vm) {
