@@ -154,16 +154,13 @@ Result<void> import_url(const port::ImageRequest& request, const DirStorageOptio
   return done;
 }
 
-// What a recipe's program made is this host's own, and yet it is looked at like any other.
-Result<void> import_recipe(const port::ImageRequest& request, const DirStorageOptions& options, const Job& job) {
-  const std::string fresh = fresh_path(main_path(request));
-  Result<void> done = run_recipe(request, options, fresh, job.part(0, 98));
-  if (!done) return done;
+// What programs made is looked at like what came from outside: they worked on untrusted content.
+Result<void> require_plain_qcow2(const port::ImageRequest& request, const std::string& fresh) {
   if (auto handed = hand_to_reader(fresh, reader_of(request)); !handed) return handed;
   const auto checked = check_image(fresh, reader_of(request));
   if (!checked) return fail(checked.error());
   if (checked->format == ImageFormat::qcow2) return {};
-  return fail(ErrorCode::corrupt, "the recipe made no qcow2 file");
+  return fail(ErrorCode::corrupt, "the image cannot be used", "what was made of it is no qcow2 file");
 }
 
 // Leaves nothing of an attempt; with `all` also what was sent.
@@ -181,13 +178,19 @@ Result<void> remove_remains(const port::ImageRequest& request, bool all) {
   return {};
 }
 
+bool blames_content(const Error& error) {
+  return error.code == ErrorCode::corrupt || error.code == ErrorCode::invalid_argument ||
+         (error.code == ErrorCode::unsupported && !error.reason.empty());
+}
+
 Result<void> make_content(const port::ImageRequest& request, const DirStorageOptions& options, const Job& job) {
   const v1::ImageSpec& spec = request.spec;
-  Result<void> done = !spec.recipe().empty() ? import_recipe(request, options, job)
+  const std::string fresh = fresh_path(main_path(request));
+  Result<void> done = !spec.recipe().empty() ? run_recipe(request, options, fresh, job.part(0, 98))
                       : !spec.url().empty()  ? import_url(request, options, job)
                                              : import_upload(request, job);
+  if (done && !is_kernel(request)) done = require_plain_qcow2(request, fresh);
   if (!done) return done;
-  const std::string fresh = fresh_path(main_path(request));
   if (::geteuid() == 0 && ::lchown(fresh.c_str(), 0, 0) != 0) {
     return fail(ErrorCode::permission_denied, "cannot set the owner of " + fresh);
   }
@@ -209,10 +212,9 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
   if (auto removed = remove_remains(request, false); !removed) return fail(removed.error());
   Result<void> done;
   if (!file_exists(main_path(request))) done = make_content(request, options, job);
-  // What was sent is kept only while it is not there yet: a file that is refused would be refused again.
-  const bool waits = !done && (done.error().code == ErrorCode::not_found || done.error().code == ErrorCode::cancelled ||
-                               done.error().code == ErrorCode::out_of_space);
-  (void)remove_remains(request, !waits);
+  // What was sent is kept for another try unless it is done with: a file that is refused would be refused again.
+  const bool keeps = !done && !blames_content(done.error());
+  (void)remove_remains(request, !keeps);
   if (done) return inspect_image(request);
   if (!done.error().reason.empty()) return fail(done.error());
   return fail(explain(done.error(), summary, request.pool_path));
