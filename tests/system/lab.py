@@ -145,7 +145,7 @@ class Lab:
 
     # Guests
 
-    def import_test_guest(self, name="tiny", arguments="console=ttyS0 quiet"):
+    def import_test_guest(self, name="tiny", arguments="console=ttyS0 quiet no_timer_check"):
         guest = self.directory / "guest"
         run(ROOT / "tests/guest/make-test-guest", guest)
         archive = self.directory / "guest.tar"

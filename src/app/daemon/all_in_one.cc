@@ -95,7 +95,7 @@ struct AllInOne::Parts {
         slow(kSlowWorkers),
         consoles(loop),
         hypervisor(loop, quick, cgroups, consoles, engine_options(given, accelerator)),
-        facts(loop, quick, cgroups, accelerator),
+        facts(loop, quick, {.accelerator = accelerator}),
         storage(loop, quick, slow, storage_options(given)),
         network(loop, quick, given.state_directory + "/network"),
         link(loop),
