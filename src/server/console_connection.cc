@@ -13,7 +13,8 @@ namespace {
 
 namespace websocket = boost::beast::websocket;
 
-constexpr std::size_t kMessageBytesMax = 64U << 10U;
+constexpr std::size_t kInputBytesMax = 64U << 10U;
+constexpr std::size_t kOutputBytesMax = 32U << 10U;
 
 // The subprotocol to confirm: browsers want one of those they offered. Rather the one without a secret in it.
 std::string chosen_subprotocol(const std::string& offered) {
@@ -103,8 +104,9 @@ class ConsoleConnection final : public ConnectionBase {
       response.set(http::field::server, "gantryd");
       if (!protocol.empty()) response.set(http::field::sec_websocket_protocol, protocol);
     }));
-    socket_->read_message_max(kMessageBytesMax);
+    socket_->read_message_max(kInputBytesMax);
     socket_->binary(true);
+    socket_->auto_fragment(false);
     upgrade_ = http::request<http::empty_body>(header_->release());
     socket_->async_accept(upgrade_, [self = self_as<ConsoleConnection>()](const BeastError& error) {
       if (error) return self->end();
@@ -139,8 +141,8 @@ class ConsoleConnection final : public ConnectionBase {
       if (guest_gone_) close_socket(websocket::close_reason(websocket::close_code::normal, "the console ended"));
       return;
     }
-    writing_.assign(waiting_, 0, kMessageBytesMax);
-    waiting_.erase(0, kMessageBytesMax);
+    writing_.assign(waiting_, 0, kOutputBytesMax);
+    waiting_.erase(0, kOutputBytesMax);
     socket_->async_write(asio::buffer(writing_),
                          [self = self_as<ConsoleConnection>()](const BeastError& error, std::size_t) {
                            if (error) return self->end();

@@ -83,6 +83,7 @@ TEST(Events, ResumeAfterARevisionWithoutGapOrRepeat) {
   for (int i = 0; i < 10; ++i) server.store.put("/vm/v" + std::to_string(i), vm_named("v" + std::to_string(i)));
   Listener by_header(server, "?from_revision=1", "Last-Event-ID: " + std::to_string(before) + "\r\n");
   Listener by_query(server, "?from_revision=" + std::to_string(before + 5));
+  EXPECT_EQ(by_query.greeting, ": connected\n\n");
   for (int i = 10; i < 20; ++i) server.store.put("/vm/v" + std::to_string(i), vm_named("v" + std::to_string(i)));
   for (int i = 0; i < 20; ++i) EXPECT_EQ(Listener::data(by_header.next()).at("id"), "v" + std::to_string(i));
   for (int i = 5; i < 20; ++i) EXPECT_EQ(Listener::data(by_query.next()).at("id"), "v" + std::to_string(i));
@@ -144,7 +145,7 @@ TEST(Events, BeatAndEndWithTheSession) {
 }
 
 TEST(Events, ACompletelySilentClientIsCutOff) {
-  TestServer server([](ApiServerOptions& options) { options.client_buffer_bytes_max = 65536; });
+  TestServer server([](ApiServerOptions& options) { options.client_buffer_bytes_max = 200'000; });
   Listener silent(server);
   Listener reading(server);
   v1::Vm vm = vm_named("big");

@@ -88,13 +88,12 @@ bool check(const Reply& reply, const std::string& what) {
 
 TEST(Hostile, EveryRouteRefusesNonsenseWithAReason) {
   TestServer server([](ApiServerOptions& options) { options.body_timeout_ms = options.header_timeout_ms = 300; });
-  // One that waits would hold up the test, not the server.
-  server.options.heartbeat_ms = 10;
   Attacker attacker(20240611);
+  const RouteTable routes;
   std::size_t answers = 0;
   std::size_t requests = 0;
   for (int round = 0; round < 40; ++round) {
-    for (const RouteEntry& entry : RouteTable().entries()) {
+    for (const RouteEntry& entry : routes.entries()) {
       const bool opens_stream = entry.route.kind() == v1::Route::EVENTS;
       const std::string method =
           attacker.chance(10) ? attacker.pick({"GET", "PUT", "BREW", "OPTIONS", "HEAD"}) : entry.route.method();
@@ -107,7 +106,9 @@ TEST(Hostile, EveryRouteRefusesNonsenseWithAReason) {
       Client client(server.started.port);
       ASSERT_TRUE(client.connected()) << what;
       ++requests;
-      if (check(client.ask(method, target, body, headers), what)) ++answers;
+      const Reply reply = client.ask(method, target, body, headers);
+      // HEAD shows no reason.
+      if (method == "HEAD" ? reply.status != 0 && reply.status < 500 : check(reply, what)) ++answers;
     }
   }
   // A few were broken so far that the server waited for more of them, and then closed.

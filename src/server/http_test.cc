@@ -131,15 +131,21 @@ TEST(Http, EndsClientsThatAreTooSlow) {
   EXPECT_TRUE(body.wait_for_close());
 }
 
-TEST(Http, AnswersWhenTheManagerDoesNot) {
-  TestServer server([](ApiServerOptions& options) { options.answer_timeout_ms = 50; });
-  port::Manager::Answer late;
-  server.manager.override_answer([&](const auto&, const port::Manager::Answer& done) {
-    late = done;
+// Lets the manager keep its answer to itself, and gives it to the test.
+std::future<port::Manager::Answer> hold_answer(FakeManager& manager) {
+  const auto held = std::make_shared<std::promise<port::Manager::Answer>>();
+  manager.override_answer([held](const FakeManager::Call&, const port::Manager::Answer& done) {
+    held->set_value(done);
     return true;
   });
+  return held->get_future();
+}
+
+TEST(Http, AnswersWhenTheManagerDoesNot) {
+  TestServer server([](ApiServerOptions& options) { options.answer_timeout_ms = 50; });
+  auto held = hold_answer(server.manager);
   EXPECT_EQ(server.ask("GET", "/api/v1/vms/web").status, 504);
-  late(FakeManager::sample("GetVm", false));
+  held.get()(FakeManager::sample("GetVm", false));
   server.manager.override_answer(nullptr);
   EXPECT_EQ(server.ask("GET", "/api/v1/vms/web").status, 200);
 }
@@ -148,16 +154,11 @@ TEST(Http, LateAnswersAfterTheEndAreHarmless) {
   port::Manager::Answer late;
   {
     TestServer server([](ApiServerOptions& options) { options.shutdown_ms = 50; });
-    std::promise<void> asked;
-    server.manager.override_answer([&](const auto&, const port::Manager::Answer& done) {
-      late = done;
-      asked.set_value();
-      return true;
-    });
+    auto held = hold_answer(server.manager);
     Client client(server.started.port);
     client.send(std::string("GET /api/v1/vms/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ") + kLocalToken +
                 "\r\n\r\n");
-    asked.get_future().wait();
+    late = held.get();
   }
   late(FakeManager::sample("GetVm", false));
 }

@@ -33,7 +33,7 @@ class UploadConnection final : public ConnectionBase {
         piece_(std::make_shared<std::vector<char>>(kPieceBytes)) {
     parser_.body_limit(boost::none);
   }
-  ~UploadConnection() override { edge().uploading.erase(image_id_); }
+  ~UploadConnection() override { release(); }
 
   void start() {
     ask("GetImage", [](UploadConnection& self, MessageResult answer) {
@@ -157,6 +157,7 @@ class UploadConnection final : public ConnectionBase {
 
   void on_announced(const MessageResult& answer) {
     if (!answer) return refuse(answer.error());
+    release();
     HttpAnswer done;
     done.body = write_json(**answer);
     done.headers.emplace_back("Cache-Control", "private, no-cache");
@@ -173,8 +174,15 @@ class UploadConnection final : public ConnectionBase {
                  "send a smaller file", "body_too_large"};
   }
 
-  void refuse(const Error& error) {
+  // From now on another upload of that image may begin.
+  void release() {
     file_.reset();
+    if (!image_id_.empty()) edge().uploading.erase(image_id_);
+    image_id_.clear();
+  }
+
+  void refuse(const Error& error) {
+    release();
     answer_and_close(shared_from_this(), stream_, answer_for(error), false, !parser_.is_done());
   }
 
