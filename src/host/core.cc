@@ -108,6 +108,15 @@ bool Core::may_run(const std::string& id, const VmObject& vm) const {
   return is_live(guest_of(id)) || vm.under_way == VmStep::start;
 }
 
+bool Core::waits_to_run(const std::string& id, const VmObject& vm) const {
+  const v1::VmSpec& spec = vm.wanted.spec();
+  const MaybeTrouble& trouble = vm.memory.trouble;
+  const bool failed = trouble && trouble->definite && trouble->operation_id == spec.boot_id();
+  const port::GuestObservation guest = guest_of(id);
+  const bool ended = guest.state == port::GuestObservation::State::ended && guest.boot_id == spec.boot_id();
+  return spec.power() != v1::VmSpec::STOPPED && !vm.wanted.meta().has_deletion() && !failed && !ended;
+}
+
 std::string Core::user_of(const std::function<bool(const v1::Vm&)>& uses) const {
   if (!guests_known_ || !assignments_known_) return "every guest to be known, and for any that uses it";
   for (const auto& [id, vm] : table_.vms) {

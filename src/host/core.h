@@ -68,6 +68,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void carry_out(const std::string& id, VolumeObject& volume, const VolumePlan& plan);
   void carry_out(const std::string& id, ImageObject& image, const ImagePlan& plan);
   void inspect_pool(const std::string& id, PoolObject& pool);
+  [[nodiscard]] v1::PoolStatus pool_status(const std::string& id, const PoolObject& pool) const;
   port::VolumeDone volume_done(const std::string& id, VolumeStep step, std::uint32_t uid);
   port::ImageDone image_done(const std::string& id, ImageStep step);
   [[nodiscard]] VolumeInput volume_input(const VolumeObject& volume) const;
@@ -86,6 +87,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // Whether that guest runs, may run or is being started.
   [[nodiscard]] bool may_run(const std::string& id, const VmObject& vm) const;
+  // Whether its boot is still to come.
+  [[nodiscard]] bool waits_to_run(const std::string& id, const VmObject& vm) const;
   // What uses a thing that is about to be taken away; "" when nothing does and everything is known.
   [[nodiscard]] std::string user_of(const std::function<bool(const v1::Vm&)>& uses) const;
 

@@ -82,7 +82,7 @@ void Core::report() {
     *message.mutable_host() = host_status_;
   }
   for (auto& [id, pool] : table_.pools) {
-    if (pool.memory.told) add_if_new(message, id, pool, *pool.memory.told);
+    if (pool.memory.told) add_if_new(message, id, pool, pool_status(id, pool));
   }
   for (auto& [id, network] : table_.networks) {
     add_if_new(message, id, network, network_status(network_input(network), options_.host_id));

@@ -54,12 +54,8 @@ void Core::inspect_pool(const std::string& id, PoolObject& pool) {
                                 if (result) {
                                   found = *result;
                                   found.set_state(v1::PoolStatus::READY);
-                                  std::uint64_t promised_bytes = 0;
-                                  for (const auto& [volume_id, volume] : core.table_.volumes) {
-                                    if (volume.wanted.spec().pool() == id)
-                                      promised_bytes += volume.wanted.spec().capacity_bytes();
-                                  }
-                                  found.set_promised_bytes(promised_bytes);
+                                  // Known here better than there, and at any time: see pool_status().
+                                  found.clear_promised_bytes();
                                 } else {
                                   if (memory.told) found = *memory.told;
                                   found.set_state(v1::PoolStatus::FAILED);
@@ -68,6 +64,16 @@ void Core::inspect_pool(const std::string& id, PoolObject& pool) {
                                 if (!memory.told || differs_noticeably(*memory.told, found)) memory.told = found;
                                 core.touch();
                               }));
+}
+
+v1::PoolStatus Core::pool_status(const std::string& id, const PoolObject& pool) const {
+  v1::PoolStatus status = *pool.memory.told;
+  std::uint64_t promised_bytes = 0;
+  for (const auto& [volume_id, volume] : table_.volumes) {
+    if (volume.wanted.spec().pool() == id) promised_bytes += volume.wanted.spec().capacity_bytes();
+  }
+  status.set_promised_bytes(promised_bytes);
+  return status;
 }
 
 // ---- volumes
@@ -87,7 +93,7 @@ std::uint32_t Core::volume_uid(const VolumeObject& volume) const {
   for (const auto& [id, vm] : table_.vms) {
     const auto has_it = [&volume_id](const v1::VmDisk& disk) { return disk.volume() == volume_id; };
     if (std::ranges::none_of(vm.wanted.spec().disks(), has_it)) continue;
-    const int rank = may_run(id, vm) ? 3 : vm.wanted.spec().power() != v1::VmSpec::STOPPED ? 2 : 1;
+    const int rank = may_run(id, vm) ? 3 : waits_to_run(id, vm) ? 2 : 1;
     if (rank > best) {
       best = rank;
       chosen = id;

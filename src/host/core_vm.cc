@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "host/core.h"
 #include "model/cloud_init.h"
 #include "model/uid.h"
@@ -83,10 +85,13 @@ void Core::need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs)
   if (!ready || memory.uid != model::guest_uid(vm.wanted.meta().id())) needs.waiting_for = name;
   for (const auto& [id, other] : table_.vms) {
     if (&other == &vm || !may_run(id, other)) continue;
-    for (const v1::VmDisk& theirs : other.wanted.spec().disks()) {
-      if (theirs.volume() == disk.volume())
-        needs.waiting_for = quoted_name("VM", other.wanted) + " to stop using " + name;
-    }
+    const auto has_it = [&disk](const v1::VmDisk& theirs) { return theirs.volume() == disk.volume(); };
+    if (std::ranges::none_of(other.wanted.spec().disks(), has_it)) continue;
+    needs.waiting_for = quoted_name("VM", other.wanted) + " to stop using " + name;
+    const bool goes_on = other.wanted.spec().power() != v1::VmSpec::STOPPED && !other.wanted.meta().has_deletion();
+    if (!goes_on || needs.problem) continue;
+    needs.problem = make_problem("volume_in_use", name + " is in use", quoted_name("VM", other.wanted) + " has it open",
+                                 "stop that VM first", now());
   }
 }
 

@@ -151,15 +151,14 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   void import_image(const port::ImageRequest& request, port::ProgressCallback, port::ImageDone done) override {
     give<port::ImageFacts>("import_image", std::move(done), [this, id = request.image_id] {
       images.insert(id);
-      return port::ImageFacts{.path = "/pool/" + id};
+      return image_facts(id);
     });
   }
   void inspect_image(const port::ImageRequest& request, port::ImageDone done) override {
     if (!images.contains(request.image_id)) {
       failures.emplace("inspect_image", Error{.code = ErrorCode::not_found, .summary = "no such file"});
     }
-    give<port::ImageFacts>("inspect_image", std::move(done),
-                           [id = request.image_id] { return port::ImageFacts{.path = "/pool/" + id}; });
+    give<port::ImageFacts>("inspect_image", std::move(done), [id = request.image_id] { return image_facts(id); });
   }
   void delete_image(const port::ImageRequest& request, port::Done done) override {
     answer("delete_image", std::move(done), [this, id = request.image_id] { images.erase(id); });
@@ -189,8 +188,16 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   }
 
  private:
+  static port::ImageFacts image_facts(const std::string& id) {
+    port::ImageFacts facts;
+    facts.path = "/pool/" + id;
+    return facts;
+  }
   port::VolumeFacts facts_of(const port::VolumeRequest& request) {
-    return {.path = "/pool/" + request.volume_id, .capacity_bytes = volumes[request.volume_id]};
+    port::VolumeFacts facts;
+    facts.path = "/pool/" + request.volume_id;
+    facts.capacity_bytes = volumes[request.volume_id];
+    return facts;
   }
   std::optional<Error> take_failure(const std::string& name) {
     const auto failure = failures.find(name);

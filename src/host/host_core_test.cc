@@ -368,7 +368,8 @@ TEST_F(HostCoreTest, IgnoresAnOlderGeneration) {
 }
 
 TEST_F(HostCoreTest, LeavesGuestsWithoutAssignmentAlone) {
-  world.guests["vm-7"] = {.vm_id = "vm-7", .state = GuestState::running, .boot_id = "task-7"};
+  world.guests["vm-7"].vm_id = "vm-7";
+  world.guests["vm-7"].state = GuestState::running;
   core.reset();
   start_agent();
   assign_and_run(60'000);

@@ -61,7 +61,7 @@ Milliseconds next_inspection_ms(const PoolMemory& memory, Now now) {
 
 bool differs_noticeably(const v1::PoolStatus& told, const v1::PoolStatus& found) {
   if (told.state() != found.state() || told.problem().code() != found.problem().code()) return true;
-  if (told.capacity_bytes() != found.capacity_bytes() || told.promised_bytes() != found.promised_bytes()) return true;
+  if (told.capacity_bytes() != found.capacity_bytes()) return true;
   return moved(told.available_bytes(), found.available_bytes(), found.capacity_bytes()) ||
          moved(told.allocation_bytes(), found.allocation_bytes(), found.capacity_bytes());
 }

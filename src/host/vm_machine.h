@@ -84,7 +84,8 @@ struct VmPlan {
   v1::Problem problem = {};
 };
 
-// The last reset done. A hypervisor that forgot (a boot that was begun and cut short by a crash) does not make it undone.
+// The last reset done. A hypervisor that forgot (a boot that was begun and cut short by a crash) does not make it
+// undone.
 const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation& guest);
 
 // A process of that guest is there.

@@ -30,14 +30,9 @@ v1::VmStatus::State ended_state(const VmInput& input, v1::VmStatus& status) {
 }
 
 v1::VmStatus::State wanted_off_state(const VmInput& input, v1::VmStatus& status) {
-  if (input.guest.state == State::ended) return v1::VmStatus::STOPPED;
-  if (input.needs.problem) {
-    status.set_failed_operation_id(input.wanted.spec().boot_id());
-    return v1::VmStatus::FAILED;
-  }
-  if (input.needs.waiting_for.empty()) return v1::VmStatus::STOPPED;
-  status.set_waiting_for(input.needs.waiting_for);
-  return v1::VmStatus::PROVISIONING;
+  if (input.guest.state == State::ended || !input.needs.problem) return v1::VmStatus::STOPPED;
+  status.set_failed_operation_id(input.wanted.spec().boot_id());
+  return v1::VmStatus::FAILED;
 }
 
 v1::VmStatus::State wanted_on_state(const VmInput& input, const VmPlan& plan, v1::VmStatus& status) {
