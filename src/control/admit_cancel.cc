@@ -5,12 +5,20 @@
 namespace gantry::control {
 namespace {
 
-// What was being made goes again; the task ends when nothing is left of it.
+// What was being made goes again, unless something came to use it; the task ends when nothing is left of it.
 template <class Record>
-void undo_create(Change& change, const v1::Task& task) {
+Result<void> undo_create(Change& change, const v1::Task& task) {
   const auto* record = change.view().find<Record>(task.target_id());
-  if (record == nullptr || record->meta().has_deletion()) return;
+  if (record == nullptr || record->meta().has_deletion()) return {};
+  for (const std::string& user : change.view().users_of(task.target_id())) {
+    const auto* volume = change.view().find<v1::Volume>(user);
+    const bool goes_with_it = volume != nullptr && volume->spec().owner_vm_id() == task.target_id();
+    if (goes_with_it || change.view().find<v1::Task>(user) != nullptr) continue;
+    return fail(ErrorCode::conflict, Change::quoted<Record>("cannot take back the", record->meta().name()),
+                user + " uses it already", "delete what uses it first", "in_use");
+  }
   set_deletion(*change.draft.edit<Record>(task.target_id()).mutable_meta(), task.meta().id(), change.now());
+  return {};
 }
 
 // Wants again what was wanted, or is, without that task.
@@ -44,14 +52,18 @@ void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
   vm.mutable_meta()->set_generation(vm.meta().generation() + 1);
 }
 
-bool undo_create_of_kind(Change& change, const v1::Task& task) {
+bool is_create(const v1::Task& task) {
   const std::string& action = task.action();
-  if (action == "vm.create") undo_create<v1::Vm>(change, task);
-  if (action == "volume.create") undo_create<v1::Volume>(change, task);
-  if (action == "image.create") undo_create<v1::Image>(change, task);
-  if (action == "network.create") undo_create<v1::Network>(change, task);
-  if (action == "pool.create") undo_create<v1::Pool>(change, task);
   return action.size() > 7 && action.compare(action.size() - 7, 7, ".create") == 0;
+}
+
+Result<void> undo_create_of_kind(Change& change, const v1::Task& task) {
+  const std::string& action = task.action();
+  if (action == "vm.create") return undo_create<v1::Vm>(change, task);
+  if (action == "volume.create") return undo_create<v1::Volume>(change, task);
+  if (action == "image.create") return undo_create<v1::Image>(change, task);
+  if (action == "network.create") return undo_create<v1::Network>(change, task);
+  return undo_create<v1::Pool>(change, task);
 }
 
 }  // namespace
@@ -65,9 +77,9 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
   if (model::is_ended(task.state())) {
     return fail(ErrorCode::conflict, "cannot cancel " + what, "it has ended", "see \"gantry task show\"", "task_ended");
   }
-  if (undo_create_of_kind(change, task)) {
+  if (is_create(task)) {
     task.set_cancel_requested(true);
-    return {};
+    return undo_create_of_kind(change, task);
   }
   if (task.action().rfind("vm.", 0) != 0 || task.action() == "vm.delete") {
     return fail(ErrorCode::conflict, "cannot cancel " + what, "it cannot be taken back", "wait until it ends",

@@ -206,6 +206,21 @@ TEST(Tasks, CancellingACreateTakesEverythingBack) {
   EXPECT_EQ(world.refused("CancelTask", World::by_id(create.task().meta().id())), "");
 }
 
+TEST(Tasks, WhatCameToBeUsedIsNotTakenBack) {
+  World world;
+  world.host.asleep = true;
+  v1::CreateImageRequest image;
+  image.set_name("debian-12");
+  image.mutable_spec()->set_recipe("debian-12");
+  const v1::Accepted made = world.accept("CreateImage", image);
+  const v1::Accepted vm = world.accept("CreateVm", World::vm_request());
+  EXPECT_EQ(world.refused("CancelTask", World::by_id(made.task().meta().id())), "in_use");
+  ASSERT_TRUE(world.call("CancelTask", World::by_id(vm.task().meta().id())));
+  world.host.asleep = false;
+  EXPECT_EQ(world.ended(vm).state(), v1::Task::CANCELLED);
+  EXPECT_EQ(world.ended(made).state(), v1::Task::SUCCEEDED);
+}
+
 TEST(Tasks, CancellingAStopLetsTheGuestRun) {
   World world;
   world.make_image();
