@@ -200,12 +200,18 @@ void Guest::process_ended() {
   exit_watch_.reset();
   agent_.reset();
   if (qmp_) std::exchange(qmp_, nullptr)->close();
-  on_worker<GuestRecord>([engine = engine_, record = *record_, pidfd = pidfd_,
-                          now = engine_->loop.now()] { return settle_exit(*engine, record, *pidfd, now); },
-                         [this](GuestRecord record) { exit_settled(std::move(record)); });
+  // One that the agent before us had not let begin yet, and that went with it, may be begun again.
+  const bool unbegun = adopted_ && record_->phase == GuestRecord::Phase::starting;
+  using Settled = std::optional<GuestRecord>;
+  on_worker<Settled>(
+      [engine = engine_, unbegun, record = *record_, pidfd = pidfd_, now = engine_->loop.now()]() -> Settled {
+        if (unbegun) return find_guest(*engine, record.vm_id, now).record;
+        return settle_exit(*engine, record, *pidfd, now);
+      },
+      [this](Settled record) { exit_settled(std::move(record)); });
 }
 
-void Guest::exit_settled(GuestRecord record) {
+void Guest::exit_settled(std::optional<GuestRecord> record) {
   record_ = std::move(record);
   process_ = Process::none;
   pidfd_.reset();
@@ -215,7 +221,7 @@ void Guest::exit_settled(GuestRecord record) {
   publish();
   if (std::exchange(starting_, false)) {
     if (!start_error_) start_error_ = start_error(vm_id_, {});
-    if (start_error_->reason == "start_failed") start_error_->cause = record_->exit.last_words();
+    if (record_ && start_error_->reason == "start_failed") start_error_->cause = record_->exit.last_words();
     answer_operation(fail(*start_error_));
   } else {
     answer_operation(fail(ErrorCode::conflict, "virtual machine " + vm_id_ + " has ended meanwhile"));

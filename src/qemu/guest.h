@@ -70,7 +70,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void begin_kill();
   void force_end();
   void process_ended();
-  void exit_settled(GuestRecord record);
+  // Nothing: it had not begun and may begin anew.
+  void exit_settled(std::optional<GuestRecord> record);
   void answer_kills(const Result<void>& answer);
 
   void begin_reset();

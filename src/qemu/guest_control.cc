@@ -74,9 +74,12 @@ void Guest::ask_status(std::function<void(const std::string& status)> then) {
       then(json_member(*reply, "status").value_or(""));
       return;
     }
-    // It lives but does not answer: told as its record says, so that nobody waits for it.
-    publish();
-    answer_adoption();
+    // Where the connection broke, either the process ends or it is reached again: both will tell more. One that lives
+    // but does not answer is told as its record says, so that nobody waits for it.
+    if (reply.error().code == ErrorCode::timed_out) {
+      publish();
+      answer_adoption();
+    }
     if (resetting_) reset_done(fail(reply.error()));
   });
 }
