@@ -111,7 +111,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // All assignments came over this connection.
   bool greeted_ = false;
   v1::HostStatus host_status_;
-  std::string host_told_;
+  std::optional<v1::HostStatus> host_told_;
   bool host_probed_ = false;
   Milliseconds told_all_at_ms_ = 0;
   Milliseconds probed_at_ms_ = 0;

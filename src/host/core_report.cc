@@ -42,7 +42,7 @@ void Core::say_hello() {
 
 void Core::forget_told() {
   told_all_at_ms_ = now().monotonic_ms;
-  host_told_.clear();
+  host_told_.reset();
   for (auto& [id, object] : table_.vms) object.told.clear();
   for (auto& [id, object] : table_.volumes) object.told.clear();
   for (auto& [id, object] : table_.images) object.told.clear();
@@ -75,10 +75,8 @@ void Core::report() {
   if (!connected_) return;
   tell_gone(std::exchange(gone_, {}));
   v1::FromHost message;
-  v1::HostStatus told;
-  if (host_probed_ &&
-      (!told.ParseFromString(host_told_) || host_told_.empty() || !tells_the_same(told, host_status_))) {
-    host_told_ = host_status_.SerializeAsString();
+  if (host_probed_ && (!host_told_ || !tells_the_same(*host_told_, host_status_))) {
+    host_told_ = host_status_;
     *message.mutable_host() = host_status_;
   }
   for (auto& [id, pool] : table_.pools) {
