@@ -203,10 +203,11 @@ void HostWorld::lose_power() {
 
 // ---- files
 
-Result<port::VolumeFacts> HostWorld::inspect_volume(const port::VolumeRequest& request) const {
+Result<port::VolumeFacts> HostWorld::inspect_volume(const port::VolumeRequest& request) {
   const auto volume = volumes.find(request.volume_id);
   if (volume == volumes.end()) return fail(ErrorCode::not_found, "no file of volume " + request.volume_id);
   if (volume->second.corrupt) return fail(ErrorCode::corrupt, "volume " + request.volume_id + " cannot be read");
+  if (request.uid != 0) volume->second.uid = request.uid;
   return port::VolumeFacts{.path = request.pool_path + "/" + request.volume_id,
                            .capacity_bytes = volume->second.capacity_bytes,
                            .allocation_bytes = 1U << 30U};
@@ -214,10 +215,7 @@ Result<port::VolumeFacts> HostWorld::inspect_volume(const port::VolumeRequest& r
 
 Result<port::VolumeFacts> HostWorld::create_volume(const port::VolumeRequest& request) {
   const auto volume = volumes.find(request.volume_id);
-  if (volume != volumes.end()) {
-    volume->second.uid = request.uid;
-    return inspect_volume(request);
-  }
+  if (volume != volumes.end()) return inspect_volume(request);
   if (!request.image_path.empty() && !images.contains(request.image_path)) {
     return fail(ErrorCode::not_found, "no image at " + request.image_path);
   }

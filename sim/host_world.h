@@ -70,7 +70,7 @@ class HostWorld {
 
   // What the storage does.
   Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
-  Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) const;
+  Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request);
   Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request);
   void delete_volume(const std::string& volume_id);
   Result<port::ImageFacts> import_image(const port::ImageRequest& request);

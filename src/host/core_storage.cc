@@ -155,6 +155,7 @@ port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::
     core.touch();
     if (result) {
       memory.presence = Presence::present;
+      memory.was_present = true;
       memory.facts = *result;
       memory.uid = uid;
       memory.trouble.reset();

@@ -28,7 +28,7 @@ VolumePlan plan_present(const VolumeInput& input) {
   const bool changes_owner = input.uid != input.memory.uid;
   if (!grows && !changes_owner) return {};
   if (!input.in_use_by.empty()) return grows ? wait_for(input.in_use_by + " to stop") : VolumePlan{};
-  return just(grows ? VolumeStep::resize : VolumeStep::create);
+  return just(grows ? VolumeStep::resize : VolumeStep::inspect);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ VolumePlan plan_volume(const VolumeInput& input) {
   }
   if (memory.presence == Presence::present) return plan_present(input);
   if (memory.presence == Presence::unknown) return just(VolumeStep::inspect);
-  if (was_ready(input.wanted)) return missing(input);
+  if (memory.was_present || was_ready(input.wanted)) return missing(input);
   return input.waiting_for.empty() ? just(VolumeStep::create) : wait_for(input.waiting_for);
 }
 
@@ -63,7 +63,7 @@ std::optional<v1::VolumeStatus> volume_status(const VolumeInput& input, const Vo
     status.set_allocation_bytes(memory.facts.allocation_bytes);
   } else {
     // Kept, so that it is never taken for a volume that was not made yet (see was_ready).
-    status.set_path(input.wanted.status().path());
+    status.set_path(memory.was_present ? memory.facts.path : input.wanted.status().path());
   }
   if (memory.trouble) *status.mutable_problem() = memory.trouble->problem;
   if (memory.trouble && memory.trouble->definite) {

@@ -17,8 +17,10 @@ enum class Presence { unknown, absent, present };
 
 struct VolumeMemory {
   Presence presence = Presence::unknown;
+  // This run of the agent saw it: when it is absent later, it was lost.
+  bool was_present = false;
   port::VolumeFacts facts;
-  // Whom the storage was last told may open it.
+  // Whom the storage was last told may open it (each of its calls gives the volume to that user).
   std::uint32_t uid = 0;
   v1::Progress progress;
   MaybeTrouble trouble;
