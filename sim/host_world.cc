@@ -97,8 +97,9 @@ void HostWorld::run(const std::string& vm_id) {
     trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
   const auto some_time = static_cast<Milliseconds>(rng_.below(30'000));
-  if (!calm && rng_.chance(swarm_.guest_powers_off, 1'000)) end_later(vm_id, some_time, v1::VmExit::GUEST_SHUTDOWN);
-  if (!calm && rng_.chance(swarm_.guest_crashes, 1'000)) end_later(vm_id, some_time, v1::VmExit::CRASH);
+  if (!calm && rng_.chance(swarm_.guest_powers_off, 1'000))
+    end_later(vm_id, some_time, v1::VmExit::GUEST_SHUTDOWN, true);
+  if (!calm && rng_.chance(swarm_.guest_crashes, 1'000)) end_later(vm_id, some_time, v1::VmExit::CRASH, true);
   changed(vm_id);
 }
 
@@ -138,8 +139,9 @@ void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
   changed(vm_id);
 }
 
-void HostWorld::end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason) {
-  scheduler_.at(delay_ms, [this, vm_id, reason, process = guests[vm_id].process] {
+void HostWorld::end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself) {
+  scheduler_.at(delay_ms, [this, vm_id, reason, by_itself, process = guests[vm_id].process] {
+    if (by_itself && calm) return;
     const auto found = guests.find(vm_id);
     if (found != guests.end() && found->second.process == process && lives(found->second)) end(vm_id, reason);
   });

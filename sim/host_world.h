@@ -96,7 +96,7 @@ class HostWorld {
   [[nodiscard]] Result<void> check_definition(const port::GuestDefinition& definition) const;
   void check_boot(const port::GuestDefinition& definition);
   void end(const std::string& vm_id, v1::VmExit::Reason reason);
-  void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason);
+  void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself = false);
   void run(const std::string& vm_id);
   void changed(const std::string& vm_id);
 

@@ -91,6 +91,10 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   } else {
     status.set_state(wanted_on_state(input, plan, status));
   }
+  // Cleaning up behind a guest that is off keeps nobody waiting.
+  const bool off = status.state() == v1::VmStatus::STOPPED || status.state() == v1::VmStatus::CRASHED ||
+                   status.state() == v1::VmStatus::FAILED;
+  if (off && !input.wanted.meta().has_deletion()) status.clear_waiting_for();
   return status;
 }
 
