@@ -35,7 +35,7 @@ struct ManagerOptions {
   std::uint64_t seed = 0;
   // Where the pool "default" lies that is made for the first host.
   std::string default_pool_path = "/var/lib/gantry/pools/default";
-  // Assignments that a host has not carried out yet are sent again so often.
+  // Assignments that a host has not carried out yet are sent again so often, and every third time all of them.
   Milliseconds resend_ms = 10'000;
   // After start() a host has so long to connect before it counts as lost.
   Milliseconds host_grace_ms = 10'000;

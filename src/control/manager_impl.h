@@ -139,6 +139,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
 
   std::set<std::string> connected_;
   std::map<std::string, std::uint64_t> sequences_;
+  std::uint64_t resends_ = 0;
   // The newest mark taken of each record in this run.
   std::map<std::string, v1::ObservationMark> newest_;
 };

@@ -4,6 +4,9 @@
 #include "control/observations.h"
 
 namespace gantry::control {
+namespace {
+constexpr std::uint64_t kResendsForAll = 3;
+}  // namespace
 
 void ManagerCore::Impl::connection_changed(const std::string& host_id, bool connected) {
   if (connected) {
@@ -58,7 +61,13 @@ void ManagerCore::Impl::resend() {
   if (!loaded_) return;
   // The watch should have brought that long ago.
   if (view_.revision() < std::max(calls_wait_for_, round_waits_for_)) load();
+  // Now and then all of them: a message that came late may have made the host forget what is settled.
+  const bool all = ++resends_ % kResendsForAll == 0;
   for (const std::string& host_id : connected_) {
+    if (all) {
+      send_all(host_id);
+      continue;
+    }
     auto open = assignments_of(view_, host_id, true);
     if (!open.empty()) send(host_id, std::move(open), false);
   }

@@ -107,6 +107,19 @@ TEST(Manager, LostAssignmentsAreSentAgain) {
   EXPECT_EQ(world.make_vm().state(), v1::Task::SUCCEEDED);
 }
 
+TEST(Manager, AHostIsToldEverythingNowAndThen) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.executor.run_for(30'000);
+  std::size_t told = 0;
+  world.link.to_host = [&](const std::string&, const v1::ToHost& message) {
+    if (message.complete()) told = static_cast<std::size_t>(message.assignments_size());
+  };
+  world.executor.run_for(3 * world.options.resend_ms);
+  EXPECT_EQ(told, 5U) << "pool, network, image, volume and VM";
+}
+
 TEST(Manager, OldObservationsAreLeftOut) {
   World world;
   world.make_image();
