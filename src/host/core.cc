@@ -40,7 +40,7 @@ void Core::on_message(const v1::ToHost& message) {
 void Core::on_connection(bool connected) {
   connected_ = connected;
   greeted_ = false;
-  table_.forget_graves();
+  table_.begin_connection();
   if (!connected) return;
   forget_told();
   say_hello();

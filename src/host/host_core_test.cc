@@ -367,6 +367,21 @@ TEST_F(HostCoreTest, IgnoresAnOlderGeneration) {
   EXPECT_EQ(world.count("start"), 0);
 }
 
+TEST_F(HostCoreTest, ALateListDoesNotMakeItForgetNewerRecords) {
+  v1::ToHost late;
+  late.set_sequence(1);
+  late.set_complete(true);
+  v1::ToHost all;
+  all.set_sequence(2);
+  *all.add_assignments()->mutable_pool() = pool;
+  link.receive(all);
+  link.receive(late);
+  link.told.clear();
+  link.connection(true);
+  executor.run_for(1'000);
+  EXPECT_TRUE(link.told.contains("pool-1"));
+}
+
 TEST_F(HostCoreTest, LeavesGuestsWithoutAssignmentAlone) {
   world.guests["vm-7"].vm_id = "vm-7";
   world.guests["vm-7"].state = GuestState::running;

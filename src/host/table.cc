@@ -1,5 +1,7 @@
 #include "host/table.h"
 
+#include <algorithm>
+
 namespace gantry::host {
 namespace {
 
@@ -126,7 +128,8 @@ std::set<std::string> Table::apply(const v1::ToHost& message, const std::string&
       apply_vm(assignment.vm(), host_id, log);
     }
   }
-  if (message.complete()) keep_only(ids);
+  if (message.complete() && message.sequence() >= newest_sequence_) keep_only(ids);
+  newest_sequence_ = std::max(newest_sequence_, message.sequence());
   return gone;
 }
 

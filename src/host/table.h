@@ -51,7 +51,10 @@ class Table {
   // Nothing of it is left on the host: from now on late assignments of it change nothing.
   void bury(const std::string& id);
   // What was assigned over another connection cannot come late any more.
-  void forget_graves() { graves_.clear(); }
+  void begin_connection() {
+    graves_.clear();
+    newest_sequence_ = 0;
+  }
 
  private:
   void apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log);
@@ -60,6 +63,8 @@ class Table {
   void keep_only(const std::set<std::string>& ids);
 
   std::set<std::string> graves_;
+  // Of this connection: what "all there are" means in an older message says nothing of newer records.
+  std::uint64_t newest_sequence_ = 0;
   std::map<std::string, std::uint64_t> epochs_;
 };
 
