@@ -37,7 +37,11 @@ void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
     } else {
       spec.set_power(v1::VmSpec::STOPPED);
     }
-  } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED) {
+  } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED && !spec.boot_id().empty()) {
+    // Without a boot it was never wanted to run.
+    // Only a guest that is still there goes on.
+    const bool there = model::has_guest(vm.status().state()) && vm.status().boot_id() == spec.boot_id();
+    if (spec.boot_id().empty() || !there) return;
     spec.set_power(v1::VmSpec::RUNNING);
     spec.clear_force_stop_id();
   } else if (task.action() == "vm.reset" && spec.reset_id() == id) {
