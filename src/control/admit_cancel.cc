@@ -37,9 +37,8 @@ void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
     } else {
       spec.set_power(v1::VmSpec::STOPPED);
     }
-  } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED && !spec.boot_id().empty()) {
-    // Without a boot it was never wanted to run.
-    // Only a guest that is still there goes on.
+  } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED) {
+    // Only a guest that is still there goes on; without a boot it was never wanted to run.
     const bool there = model::has_guest(vm.status().state()) && vm.status().boot_id() == spec.boot_id();
     if (spec.boot_id().empty() || !there) return;
     spec.set_power(v1::VmSpec::RUNNING);

@@ -241,23 +241,6 @@ TEST(Tasks, CancellingAStopLetsTheGuestRun) {
   EXPECT_EQ(world.refused("CancelTask", World::by_id(again.task().meta().id())), "task_ended");
 }
 
-TEST(Tasks, CancellingAStopStartsNothingThatDidNotRun) {
-  World world;
-  world.make_image();
-  v1::CreateVmRequest request = World::vm_request();
-  request.mutable_spec()->set_power(v1::VmSpec::STOPPED);
-  world.host.asleep = true;
-  world.accept("CreateVm", request);
-  v1::StopVmRequest stop;
-  stop.set_id("web");
-  const v1::Accepted stopped = world.accept("StopVm", stop);
-  ASSERT_TRUE(world.call("CancelTask", World::by_id(stopped.task().meta().id())));
-  world.host.asleep = false;
-  world.executor.run_for(30'000);
-  EXPECT_EQ(world.vm().spec().power(), v1::VmSpec::STOPPED);
-  EXPECT_EQ(world.vm().status().state(), v1::VmStatus::STOPPED);
-}
-
 TEST(Tasks, CancellingAStopStartsNothingThatWasNeverStarted) {
   World world;
   world.make_image();
