@@ -8,7 +8,8 @@ namespace {
 constexpr Milliseconds kBeforeChaosMs = 3'000;
 constexpr Milliseconds kSettleMs = 600'000;
 constexpr Milliseconds kLookEveryMs = 2'000;
-constexpr Milliseconds kLastRepliesMs = 20'000;
+// Longer than the host takes to look at its pools again.
+constexpr Milliseconds kLastRepliesMs = 70'000;
 constexpr Milliseconds kQuietMs = 90'000;
 
 }  // namespace

@@ -81,6 +81,8 @@ void ManagerCore::Impl::commit(const port::Txn& txn, CommitDone done) {
   for (const port::Write& write : txn.writes) {
     v1::Vm vm;
     if (write.key.rfind(model::prefix_of(model::kVm), 0) != 0 || !vm.ParseFromString(write.value)) continue;
+    // As it would be read once committed; hosts leave out what is older than what they know.
+    vm.mutable_meta()->set_revision(view_.revision() + 1);
     v1::Assignment assignment;
     *assignment.mutable_vm() = vm;
     send(vm.placement().host_id(), {assignment}, false);
