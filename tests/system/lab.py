@@ -166,14 +166,17 @@ class Lab:
     def type_at_console(self, name, text):
         """Types `text` and leaves as a person does, by Ctrl-]."""
         command = [*self.enter, str(BUILD / "src/app/gantry"), "--run-dir", str(self.run_directory), "console", name]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as console:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              bufsize=0) as console:
             console.stdout.read(1)  # the replay of earlier output: it is connected
-            console.stdin.write(text.encode())
-            console.stdin.flush()
-            time.sleep(0.2)  # a lone Ctrl-] is told from typed text by coming alone
-            console.stdin.write(b"\x1d")
-            console.stdin.flush()
-            console.stdin.close()
+            try:
+                console.stdin.write(text.encode())
+                console.stdin.flush()
+                time.sleep(0.2)  # a lone Ctrl-] is told from typed text by coming alone
+                console.stdin.write(b"\x1d")
+                console.stdin.flush()
+            except BrokenPipeError:
+                pass  # the guest went off meanwhile, and its console with it
             console.stdout.read()
             if console.wait(PATIENCE_S) != 0:
-                raise AssertionError(console.stderr.read().decode())
+                raise AssertionError(f"exit {console.returncode}: {console.stderr.read().decode()}")

@@ -1,7 +1,10 @@
 #include "app/cli/https_client.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +19,7 @@
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 #include <cctype>
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 
@@ -270,7 +274,8 @@ Result<HttpResponse> HttpsClient::upload(const HttpRequest& request, const std::
   http::request_serializer<http::file_body> serializer(message);
   while (!error && !serializer.is_done()) {
     error = (*open)->write_some(serializer, request.timeout_ms);
-    progress(std::min(total, message.body().file().pos(error)), total);
+    error_code ignored;
+    progress(std::min(total, message.body().file().pos(ignored)), total);
   }
   // A server that refuses answers before it has read everything: its answer says more than the broken pipe.
   http::response_parser<http::string_body> parser;
@@ -317,11 +322,35 @@ Result<HttpResponse> HttpsClient::stream_lines(const HttpRequest& request,
 
 namespace {
 
+// A terminal's input and output are often one file: reading without blocking makes writing so, too.
+bool write_all(int fd, const char* bytes, std::size_t count) {
+  while (count > 0) {
+    const ssize_t written = ::write(fd, bytes, count);
+    if (written < 0 && (errno == EAGAIN || errno == EINTR)) {
+      pollfd ready{fd, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
+    if (written < 0) return false;
+    bytes += written;
+    count -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
 // Moves bytes both ways until one side ends.
 class ConsoleBridge {
  public:
   ConsoleBridge(asio::io_context& io, Stream& stream, const ConsoleEnds& ends)
-      : io_(io), socket_(stream), input_(io, ::dup(ends.input_fd)), ends_(ends) {}
+      : io_(io),
+        socket_(stream),
+        input_flags_(::fcntl(ends.input_fd, F_GETFL)),
+        input_(io, ::dup(ends.input_fd)),
+        ends_(ends) {}
+  // The shell goes on with the same terminal and expects it to block.
+  ~ConsoleBridge() { ::fcntl(ends_.input_fd, F_SETFL, input_flags_); }
+  ConsoleBridge(const ConsoleBridge&) = delete;
+  ConsoleBridge& operator=(const ConsoleBridge&) = delete;
 
   error_code open(const HttpRequest& request, const ServerAddress& address) {
     beast::get_lowest_layer(socket_).expires_never();
@@ -357,9 +386,8 @@ class ConsoleBridge {
   void read_guest() {
     socket_.async_read(from_guest_, [this](error_code error, std::size_t) {
       if (error) return finish(error);
-      for (const auto piece : beast::buffers_range_ref(from_guest_.data())) {
-        if (::write(ends_.output_fd, piece.data(), piece.size()) < 0) return finish({});
-      }
+      const auto said = from_guest_.data();
+      if (!write_all(ends_.output_fd, static_cast<const char*>(said.data()), said.size())) return finish({});
       from_guest_.clear();
       read_guest();
     });
@@ -380,6 +408,7 @@ class ConsoleBridge {
 
   asio::io_context& io_;
   beast::websocket::stream<Stream&> socket_;
+  int input_flags_;
   asio::posix::stream_descriptor input_;
   ConsoleEnds ends_;
   beast::websocket::response_type response_;
@@ -388,24 +417,32 @@ class ConsoleBridge {
   error_code error_;
 };
 
+// Why a console was not opened: Beast keeps the status of a declined upgrade, but not its body.
+Error refusal(unsigned status) {
+  if (status == 404) {
+    return {ErrorCode::not_found, "cannot open the console", "no VM has that name", "see: gantry list"};
+  }
+  if (status == 401 || status == 403) {
+    return {ErrorCode::unauthenticated, "cannot open the console", "you are not signed in", "sign in: gantry login"};
+  }
+  return {ErrorCode::conflict, "cannot open the console", "the VM does not run", "start it: gantry start NAME"};
+}
+
 }  // namespace
 
 Result<void> HttpsClient::run_console(const HttpRequest& request, const ConsoleEnds& ends) {
   auto open = connection();
   if (!open) return fail(open.error());
-  ConsoleBridge bridge((*open)->io(), (*open)->stream(), ends);
+  // The bridge stands on the connection's socket and must go first.
+  std::unique_ptr<Connection> connection = std::move(connection_);
+  ConsoleBridge bridge(connection->io(), connection->stream(), ends);
   if (const auto error = bridge.open(request, address_)) {
     const unsigned status = bridge.response().result_int();
-    connection_.reset();
-    if (error == beast::websocket::error::upgrade_declined && status == 404) {
-      return fail(ErrorCode::not_found, "there is no such console", "no VM has that name", "see: gantry list");
-    }
-    return fail(ErrorCode::unavailable, "cannot open the console",
-                error.message() + ", status " + std::to_string(status), "see that the VM runs: gantry list");
+    if (error != beast::websocket::error::upgrade_declined)
+      return fail(explain("lost the connection to", error.message()));
+    return fail(refusal(status));
   }
-  const auto error = bridge.run();
-  connection_.reset();
-  if (error) return fail(explain("lost the console at", error.message()));
+  if (const auto error = bridge.run()) return fail(explain("lost the console at", error.message()));
   return {};
 }
 
