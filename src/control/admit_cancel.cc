@@ -28,15 +28,6 @@ void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
   if (task.action() == "vm.start" && spec.boot_id() == id) {
     spec.set_power(v1::VmSpec::STOPPED);
     spec.set_force_stop_id(id);
-  } else if (task.action() == "vm.restart" && spec.boot_id() == id) {
-    // The guest of the boot before may still run: then it stays.
-    const bool runs = model::has_guest(vm.status().state()) && !vm.status().boot_id().empty();
-    if (runs) {
-      spec.set_boot_id(vm.status().boot_id());
-      spec.clear_force_stop_id();
-    } else {
-      spec.set_power(v1::VmSpec::STOPPED);
-    }
   } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED) {
     // Only a guest that is still there goes on; without a boot it was never wanted to run.
     const bool there = model::has_guest(vm.status().state()) && vm.status().boot_id() == spec.boot_id();
@@ -44,7 +35,8 @@ void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
     spec.set_power(v1::VmSpec::RUNNING);
     spec.clear_force_stop_id();
   } else if (task.action() == "vm.reset" && spec.reset_id() == id) {
-    spec.set_reset_id(vm.status().reset_id());
+    // Not the one before: to want an older reset again is to do it again, should this one be done already.
+    spec.clear_reset_id();
   } else if (task.action() == "vm.pause" && spec.power() == v1::VmSpec::PAUSED) {
     spec.set_power(v1::VmSpec::RUNNING);
   } else if (task.action() == "vm.resume" && spec.power() == v1::VmSpec::RUNNING) {
@@ -84,7 +76,9 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
     task.set_cancel_requested(true);
     return undo_create_of_kind(change, task);
   }
-  if (task.action().rfind("vm.", 0) != 0 || task.action() == "vm.delete") {
+  // A restart may have ended the guest by now, unknown here: to want the boot before it would be to do that one twice.
+  const bool final = task.action() == "vm.delete" || task.action() == "vm.restart";
+  if (task.action().rfind("vm.", 0) != 0 || final) {
     return fail(ErrorCode::conflict, "cannot cancel " + what, "it cannot be taken back", "wait until it ends",
                 "cannot_cancel");
   }

@@ -255,6 +255,28 @@ TEST(Tasks, CancellingAStopStartsNothingThatWasNeverStarted) {
   EXPECT_EQ(world.vm().spec().power(), v1::VmSpec::STOPPED);
 }
 
+TEST(Tasks, CancellingAResetRepeatsNoEarlierOne) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.ended(world.accept("ResetVm", World::by_id("web")));
+  world.host.asleep = true;
+  const v1::Accepted second = world.accept("ResetVm", World::by_id("web"));
+  ASSERT_TRUE(world.call("CancelTask", World::by_id(second.task().meta().id())));
+  EXPECT_EQ(world.vm().spec().reset_id(), "");
+}
+
+TEST(Tasks, ARestartCannotBeTakenBack) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.asleep = true;
+  v1::StopVmRequest request;
+  request.set_id("web");
+  const v1::Accepted restart = world.accept("RestartVm", request);
+  EXPECT_EQ(world.refused("CancelTask", World::by_id(restart.task().meta().id())), "cannot_cancel");
+}
+
 TEST(Tasks, ADeletionCannotBeTakenBack) {
   World world;
   world.host.asleep = true;
