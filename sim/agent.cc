@@ -4,7 +4,7 @@ namespace gantry::sim {
 
 Agent::Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SimLink& link,
              const host::Options& options)
-    : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), world_(world), executor_(scheduler) {
+    : trace_(trace), rng_(rng), swarm_(swarm), world_(world), executor_(scheduler) {
   world_.guest_changed = [this](const std::string& vm_id) {
     executor_.post([this, observation = world_.observation_of(vm_id)] {
       if (observer_) observer_(observation);

@@ -59,7 +59,6 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   void run(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
            std::function<void(Result<Value>)> done, std::function<void()> when_crashed = {}, bool may_fail = true);
 
-  Scheduler& scheduler_;
   Trace& trace_;
   Rng& rng_;
   const Swarm& swarm_;

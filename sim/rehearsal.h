@@ -67,7 +67,6 @@ class Rehearsal {
   std::unique_ptr<store::FaultyStore> faulty_store_;
   std::unique_ptr<control::ManagerCore> manager_;
   std::uint64_t agent_runs_ = 0;
-  std::uint64_t manager_runs_ = 0;
   bool healed_ = false;
 };
 
