@@ -13,16 +13,16 @@ enum class ErrorCode {
   invalid_argument,  // the request makes no sense, whatever the state
   not_found,
   already_exists,
-  conflict,          // the state does not allow it now
+  conflict,  // the state does not allow it now
   permission_denied,
   unauthenticated,
   out_of_space,
-  corrupt,           // data is there but damaged
+  corrupt,  // data is there but damaged
   cancelled,
   timed_out,
-  unavailable,       // may work when tried again
-  unsupported,       // this machine or build cannot do it
-  internal,          // a defect of Gantry
+  unavailable,  // may work when tried again
+  unsupported,  // this machine or build cannot do it
+  internal,     // a defect of Gantry
 };
 
 // The word scripts see: "invalid_argument"...
@@ -47,8 +47,8 @@ template <class T, class E = Error>
 using Result = tl::expected<T, E>;
 
 // For returning a failure from a function with a Result: `return fail(ErrorCode::not_found, "no VM \"web\"");`
-inline tl::unexpected<Error> fail(ErrorCode code, std::string summary, std::string cause = {}, std::string next_step = {},
-                                  std::string reason = {}) {
+inline tl::unexpected<Error> fail(ErrorCode code, std::string summary, std::string cause = {},
+                                  std::string next_step = {}, std::string reason = {}) {
   return tl::unexpected<Error>(
       Error{code, std::move(summary), std::move(cause), std::move(next_step), std::move(reason)});
 }

@@ -1,4 +1,5 @@
-// The one thread that decisions are made on, and its clock. In production src/runtime's loop; in rehearsal the simulator.
+// The one thread that decisions are made on, and its clock. In production src/runtime's loop; in rehearsal the
+// simulator.
 #pragma once
 
 #include <functional>

@@ -65,7 +65,7 @@ struct GuestObservation {
     starting,  // a process is there but does not run the guest yet
     running,
     paused,
-    ended,     // no process; `exit` says how the boot ended
+    ended,  // no process; `exit` says how the boot ended
   };
   std::string vm_id;
   State state = State::absent;

@@ -69,9 +69,9 @@ struct CommitResult {
 
 enum class StoreError {
   unavailable,
-  compacted,       // that revision's history is gone: range again, then watch from there
+  compacted,  // that revision's history is gone: range again, then watch from there
   no_such_lease,
-  invalid,         // a key written twice, an empty key, a revision of the future
+  invalid,  // a key written twice, an empty key, a revision of the future
 };
 
 struct Range {

@@ -47,9 +47,9 @@ Error errno_error(std::string what, int error_number) {
   if (error_number == ENOSPC || error_number == EDQUOT) {
     return Error{ErrorCode::out_of_space, std::move(what), cause, "free some space there and try again"};
   }
-  const auto code = error_number == ENOENT                             ? ErrorCode::not_found
+  const auto code = error_number == ENOENT                            ? ErrorCode::not_found
                     : error_number == EACCES || error_number == EPERM ? ErrorCode::permission_denied
-                                                                       : ErrorCode::unavailable;
+                                                                      : ErrorCode::unavailable;
   return Error{code, std::move(what), cause};
 }
 

@@ -65,7 +65,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   ::dup2(in, 0);
   ::dup2(out, 1);
   ::dup2(err, 2);
-  if (uid != 0 && (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 || ::setresuid(uid, uid, uid) != 0)) {
+  if (uid != 0 &&
+      (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 || ::setresuid(uid, uid, uid) != 0)) {
     ::_exit(kMissingProgram - 1);
   }
   ::execvpe(argv[0], argv, envp);
