@@ -109,7 +109,7 @@ Result<void> ensure_certificate(const TlsPaths& paths, const std::vector<std::st
     return fail(ErrorCode::conflict, "there is no key " + paths.key + " for the certificate " + paths.certificate,
                 "only one of the two files is there", "put the key there, or remove the certificate to have a new one");
   }
-  const Owned<EVP_PKEY> key(EVP_EC_gen("P-256"));
+  const Owned<EVP_PKEY> key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
   const Owned<X509> certificate = key ? make_certificate(key.get(), addresses) : nullptr;
   const Owned<BIO> key_text(BIO_new(BIO_s_mem()));
   const Owned<BIO> certificate_text(BIO_new(BIO_s_mem()));
