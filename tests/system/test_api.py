@@ -1,0 +1,168 @@
+"""What the API promises a client: one change for one key, no lost update, nothing done by a rehearsal or left by a
+cancelled task."""
+import concurrent.futures
+import unittest
+import uuid
+
+from api import Api, ApiChecks
+from lab import Lab, wait_until
+
+LISTS = ("vms", "volumes", "pools", "images", "networks", "tasks")
+
+
+class ApiTest(ApiChecks, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab()
+        cls.addClassCleanup(cls.lab.close)
+        cls.lab.start()
+        cls.lab.import_test_guest()
+
+    def setUp(self):
+        self.api = Api(self.lab)
+        self.addCleanup(self.api.close)
+
+    def records(self, kind):
+        answer = self.api.get(f"/api/v1/{kind}")
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()["items"]
+
+    def ended(self, task_id):
+        def look():
+            task = self.api.get(f"/api/v1/tasks/{task_id}").json()
+            return task if task["state"] in ("SUCCEEDED", "FAILED", "CANCELLED") else None
+        return wait_until(f"task {task_id} ends", look)
+
+    def stopped_vm(self, name):
+        return {"name": name, "spec": {"image": "tiny", "cpus": 1, "memoryMib": 64, "power": "STOPPED",
+                                       "nics": [{"network": "none"}]}}
+
+    def volume(self, name, size=1 << 20):
+        return {"name": name, "spec": {"capacityBytes": str(size)}}
+
+    def test_one_key_makes_one_vm(self):
+        key = [("Idempotency-Key", uuid.uuid4().hex)]
+        answers = [self.api.post("/api/v1/vms", self.stopped_vm("once"), key) for _ in range(3)]
+        self.assertEqual([a.status for a in answers], [202] * 3, [a.body for a in answers])
+        self.assertEqual(len({a.json()["task"]["meta"]["id"] for a in answers}), 1)
+        self.assertEqual([v["meta"]["name"] for v in self.records("vms")].count("once"), 1)
+        self.refused(self.api.post("/api/v1/vms", self.stopped_vm("other"), key), 409, "idempotency_key_reused")
+        # Another route is another request too, and a daemon killed meanwhile remembers.
+        self.refused(self.api.post("/api/v1/vms/once/start", {}, key), 409, "idempotency_key_reused")
+        self.ended(answers[0].json()["task"]["meta"]["id"])
+        self.lab.kill_daemon()
+        self.lab.start()
+        again = Api(self.lab).post("/api/v1/vms", self.stopped_vm("once"), key)
+        self.assertEqual(again.json()["task"]["meta"]["id"], answers[0].json()["task"]["meta"]["id"])
+        self.lab.gantry("delete", "once", "--yes")
+
+    def test_two_launches_of_one_name_have_one_winner(self):
+        apis = [Api(self.lab) for _ in range(4)]
+        with concurrent.futures.ThreadPoolExecutor(len(apis)) as threads:
+            for round_number in range(5):
+                name = f"race{round_number}"
+                calls = [threads.submit(a.post, "/api/v1/vms", self.stopped_vm(name)) for a in apis]
+                answers = [call.result() for call in calls]
+                self.assertEqual(sorted(a.status for a in answers), [202, 409, 409, 409], [a.body for a in answers])
+                (task,) = [a.json()["task"] for a in answers if a.status == 202]
+                self.assertEqual(self.ended(task["meta"]["id"])["state"], "SUCCEEDED")
+                vms = [v for v in self.records("vms") if v["meta"]["name"] == name]
+                self.assertEqual([v["meta"]["id"] for v in vms], [task["targetId"]])
+                self.lab.gantry("delete", name, "--yes")
+
+    def test_a_stale_etag_changes_nothing(self):
+        self.lab.gantry("launch", "tiny", "--name", "tagged", "--memory", "64M", "--no-ssh-key", "--no-start")
+        path = "/api/v1/vms/tagged"
+        old = self.api.get(path).headers["ETag"]
+        self.assertEqual(self.api.send("GET", path, [("If-None-Match", old)]).status, 304)
+        accepted = self.api.send("PATCH", path, [("If-Match", old)], {"cpus": 2})
+        self.assertEqual(accepted.status, 202, accepted.body)
+        self.assertEqual(accepted.headers["Location"], "/api/v1/tasks/" + accepted.json()["task"]["meta"]["id"])
+        self.ended(accepted.json()["task"]["meta"]["id"])
+        stale = self.api.send("PATCH", path, [("If-Match", old)], {"cpus": 3})
+        self.refused(stale, 412, "revision_changed")
+        self.refused(self.api.send("DELETE", path, [("If-Match", old)]), 412)
+        self.refused(self.api.send("PATCH", path, [("If-Match", "nonsense")], {"cpus": 3}), 400)
+        self.assertEqual(self.api.get(path).json()["spec"]["cpus"], 2)
+        self.lab.gantry("delete", "tagged", "--yes")
+
+    def test_dry_run_changes_nothing_anywhere(self):
+        lab = self.lab
+        lab.gantry("launch", "tiny", "--name", "calm", "--memory", "64M", "--no-ssh-key", "--no-start")
+        lab.gantry("volume", "create", "still", "--size", "1M")
+        host = lab.json("host", "list")["items"][0]["meta"]["name"]
+        changes = [
+            ("POST", "/vms", self.stopped_vm("ghost")), ("PATCH", "/vms/calm", {"cpus": 2}),
+            ("POST", "/vms/calm/start", {}), ("DELETE", "/vms/calm", b""),
+            ("POST", "/volumes", self.volume("ghost")),
+            ("POST", "/volumes/still/resize", {"capacityBytes": str(2 << 20)}), ("DELETE", "/volumes/still", b""),
+            ("POST", "/pools", {"name": "ghost", "spec": {"path": str(lab.directory / "ghost")}}),
+            ("POST", "/images", {"name": "ghost", "spec": {"upload": True}}),
+            ("POST", "/networks", {"name": "ghost", "spec": {}}), ("PATCH", f"/hosts/{host}", {"cordoned": True}),
+        ]
+        before = self.state_of_everything()
+        for method, path, body in changes:
+            answer = self.api.send(method, f"/api/v1{path}?dry_run=true", [], body)
+            self.assertEqual(answer.status, 200, (path, answer.body))
+            self.assertTrue(answer.json()["plan"]["steps"], path)
+            self.assertIsNone(answer.json().get("task"), path)
+        self.assertEqual(self.state_of_everything(), before)
+        self.assertFalse((lab.directory / "ghost").exists())
+        lab.gantry("delete", "calm", "--yes")
+        lab.gantry("volume", "delete", "still")
+
+    def state_of_everything(self):
+        state = {kind: sorted((r["meta"]["id"], r["meta"]["generation"]) for r in self.records(kind)) for kind in LISTS}
+        state["cordoned"] = [h["spec"]["cordoned"] for h in self.records("hosts") if h.get("spec")]
+        return state
+
+    def files_about(self, word):
+        return [str(p) for p in self.lab.state.rglob("*") if word in p.name]
+
+    def begin_upload(self, name):
+        answer = self.api.post("/api/v1/images", {"name": name, "spec": {"upload": True}})
+        self.assertEqual(answer.status, 202, answer.body)
+        return answer.json()["task"]
+
+    def cancel(self, task):
+        answer = self.api.post(f"/api/v1/tasks/{task['meta']['id']}/cancel", {})
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual(self.ended(task["meta"]["id"])["state"], "CANCELLED")
+        self.refused(self.api.get(f"/api/v1/images/{task['targetId']}"), 404)
+        again = self.api.post(f"/api/v1/tasks/{task['meta']['id']}/cancel", {})
+        self.assertEqual((again.status, again.json()["state"]), (200, "CANCELLED"))
+
+    def test_a_cancelled_upload_leaves_nothing(self):
+        task = self.begin_upload("waits")
+        self.cancel(task)
+        self.assertEqual(self.files_about(task["targetId"]), [])
+
+        task = self.begin_upload("half")
+        sender = Api(self.lab)
+        tls = sender.connect()
+        whole = sender.request_bytes("PUT", "/api/v1/images/half/content", [], bytes(8 << 20))
+        tls.sendall(whole[:4 << 20])
+        wait_until("half of it is there", lambda: self.files_about(task["targetId"]))
+        self.cancel(task)
+        with tls:
+            try:
+                tls.sendall(whole[4 << 20:])
+                self.assertNotIn(b" 200 ", tls.recv(4096)[:20])
+            except OSError:
+                pass  # cut off: as good
+        wait_until("nothing of it is left", lambda: not self.files_about(task["targetId"]), 60)
+
+    def test_a_cancelled_image_build_leaves_nothing(self):
+        # Its mirror is a closed port of the lab: it waits or fails there, and never gets far.
+        answer = self.api.post("/api/v1/images", {"name": "built", "spec": {
+            "recipe": "debian-12", "recipeOptions": {"mirror": "http://127.0.0.1:9"}}})
+        self.assertEqual(answer.status, 202, answer.body)
+        task = answer.json()["task"]
+        wait_until("the recipe runs", lambda: self.lab.processes("make-debian-image"))
+        self.cancel(task)
+        wait_until("the recipe ends", lambda: not self.lab.processes("make-debian-image"), 60)
+        wait_until("nothing of it is left", lambda: not self.files_about(task["targetId"]), 60)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,95 @@
+"""Who may use the API, and how it proves who it is."""
+import re
+import unittest
+
+from api import Api, ApiChecks, NotPinned
+from lab import CommandFailed, Lab, run, wait_until
+
+
+class AccessTest(ApiChecks, unittest.TestCase):
+    def setUp(self):
+        self.lab = Lab()
+        self.addCleanup(self.lab.close)
+        self.lab.start()
+        self.api = Api(self.lab)
+        self.addCleanup(self.api.close)
+
+    def test_no_credentials_wrong_ones_and_the_anonymous_routes(self):
+        nobody = Api(self.lab, token="")
+        answer = nobody.get("/api/v1/vms")
+        self.refused(answer, 401, "no_credentials")
+        self.assertIn("Bearer", answer.headers["WWW-Authenticate"])
+        self.refused(Api(self.lab, token="x" * 64).get("/api/v1/vms"), 401)
+        self.assertEqual(nobody.get("/api/v1/version").status, 200)
+        plain = self.api.plain()
+        with plain:
+            plain.sendall(b"GET /api/v1/version HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertIn(b"tls_needed", plain.makefile("rb").read())
+
+    def login(self, password, user="admin"):
+        return Api(self.lab, token="").post("/api/v1/sessions", {"user": user, "password": password})
+
+    def session(self, password):
+        answer = self.login(password)
+        self.assertEqual(answer.status, 200, answer.body)
+        return Api(self.lab, token=answer.json()["token"])
+
+    def test_passwords_sessions_and_tokens(self):
+        log = (self.lab.directory / "gantryd.log").read_text()
+        (first,) = re.findall(r"with the password (\S+)", log)
+        self.refused(self.login(first + "x"), 401, "wrong_login")
+        self.refused(self.login(first, "nobody"), 401, "wrong_login")
+        one, two = self.session(first), self.session(first)
+
+        made = one.post("/api/v1/tokens", {"name": "ci", "lifetimeDays": 1})
+        self.assertEqual(made.status, 200, made.body)
+        token = Api(self.lab, token=made.json()["token"])
+        self.assertEqual(token.get("/api/v1/vms").status, 200)
+        listed = one.get("/api/v1/tokens").json()["items"]
+        self.assertEqual([t["meta"]["name"] for t in listed], ["ci"])
+        self.assertFalse(any(t["tokenHash"] for t in listed), listed)
+        self.refused(one.post("/api/v1/tokens", {"name": "ci"}), 409)
+        self.assertEqual(one.send("DELETE", "/api/v1/tokens/ci").status, 204)
+        self.refused(token.get("/api/v1/vms"), 401)
+
+        change = "/api/v1/users/current/password"
+        self.refused(one.post(change, {"currentPassword": "wrong", "newPassword": "long enough 1"}), 403)
+        self.refused(one.post(change, {"currentPassword": first, "newPassword": "short"}), 400, "weak_password")
+        self.assertEqual(one.post(change, {"currentPassword": first, "newPassword": "long enough 1"}).status, 204)
+        self.assertEqual(one.get("/api/v1/vms").status, 200)
+        self.refused(two.get("/api/v1/vms"), 401)
+        self.refused(self.login(first), 401)
+        three = self.session("long enough 1")
+        self.assertEqual(three.send("DELETE", "/api/v1/sessions/current").status, 204)
+        self.refused(three.get("/api/v1/vms"), 401)
+        # Nothing of it is in the log.
+        self.assertNotIn("long enough 1", (self.lab.directory / "gantryd.log").read_text())
+
+    def test_another_certificate_is_taken_without_a_restart(self):
+        lab = self.lab
+        self.assertEqual(self.api.get("/api/v1/vms").status, 200)
+        new = lab.directory / "new"
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=replaced", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{new}.key", "-out", f"{new}.crt")
+        run("mv", f"{new}.key", lab.state / "tls/server.key")
+        run("mv", f"{new}.crt", lab.state / "tls/server.crt")
+
+        def changed():
+            try:
+                self.api.connect().close()
+                return False
+            except NotPinned:
+                return True
+        wait_until("new connections show the new certificate", changed, 30)
+        self.assertEqual(self.api.get("/api/v1/vms").status, 200)  # an open connection goes on
+        wait_until("the command line of this machine trusts it", self.command_line_works, 30)
+
+    def command_line_works(self):
+        try:
+            return self.lab.gantry("host", "list")
+        except CommandFailed:
+            return None
+
+
+if __name__ == "__main__":
+    unittest.main()
