@@ -73,6 +73,9 @@ struct GuestObservation {
   // The last reset done.
   std::string reset_id;
   v1::VmExit exit;
+  // Why QEMU itself holds the guest's processors (run states io-error: code "disk_full"; internal-error:
+  // "guest_stopped"); `state` is paused then. Without a code: nobody but a caller of pause() holds them.
+  v1::Problem problem;
   v1::GuestFacts guest;
   std::string accelerator;
   std::int64_t started_unix_ms = 0;
