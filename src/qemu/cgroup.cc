@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <fstream>
 #include <utility>
 
 #include "base/unique_fd.h"
@@ -185,12 +186,32 @@ std::vector<std::string> Cgroups::join_files(std::string_view vm_id) const {
   return files;
 }
 
+namespace {
+
+// The kernel lets a process that has ended leave its group a moment after those who wait for it are told.
+bool remove_group(const std::string& path) {
+  constexpr int kAttempts = 50;
+  constexpr useconds_t kPauseMicroseconds = 10'000;
+  for (int attempt = 1;; ++attempt) {
+    if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return true;
+    if (errno != EBUSY || attempt == kAttempts) return false;
+    std::ifstream processes(path + "/cgroup.procs");
+    if (pid_t first = 0; processes >> first) {
+      errno = EBUSY;
+      return false;
+    }
+    ::usleep(kPauseMicroseconds);
+  }
+}
+
+}  // namespace
+
 Result<void> Cgroups::remove(std::string_view vm_id) const {
   Result<void> done = check_id(vm_id);
   if (!done) return done;
   for (const Hierarchy& hierarchy : hierarchies_) {
     const std::string path = group(hierarchy, vm_id);
-    if (::rmdir(path.c_str()) != 0 && errno != ENOENT) {
+    if (!remove_group(path)) {
       done = fail(error_for("cannot remove the control group " + path, errno));
     }
   }
