@@ -8,6 +8,9 @@
 namespace gantry::app {
 namespace {
 
+// Half a minute's worth.
+constexpr int kFailuresMax = 60;
+
 std::string title_of(const v1::Task& task) { return task.action() + " " + task.target_name(); }
 
 Error error_of_task(const v1::Task& task) {
@@ -77,10 +80,17 @@ Result<v1::Task> Session::wait_for_task(const std::string& task_id) {
   v1::ById request;
   request.set_id(task_id);
   std::unique_ptr<ProgressLine> line;
+  int failures = 0;
   // Short changes are seen at once, long ones are not asked after more than twice a second.
   for (int pause_ms = 10;; pause_ms = std::min(pause_ms * 2, 500)) {
     auto task = (*client)->call<v1::Task>("GetTask", request);
-    if (!task) return fail(task.error());
+    if (!task) {
+      // The daemon may be replaced meanwhile; the task is not lost by that.
+      if (task.error().code != ErrorCode::unavailable || ++failures > kFailuresMax) return fail(task.error());
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      continue;
+    }
+    failures = 0;
     if (ended(*task)) {
       const bool good = task->state() == v1::Task::SUCCEEDED;
       if (!options.quiet && line) line->finish(good ? "done" : "failed");
