@@ -150,13 +150,22 @@ std::string Cgroups::group(const Hierarchy& hierarchy, std::string_view vm_id) c
   return hierarchy.root + "/gantry/" + std::string(vm_id);
 }
 
+// All guests together stand against each of the host's own services: ten times its weight, so that a busy service
+// starves no guest, and a room of busy guests leaves the services enough to go on.
+Result<void> Cgroups::set_weight_of_all(const Hierarchy& hierarchy, const std::string& all) const {
+  const auto& controllers = hierarchy.controllers;
+  if (std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end()) return {};
+  return version_ == "v1" ? write_setting(all + "/cpu.shares", "10240") : write_setting(all + "/cpu.weight", "1000");
+}
+
 Result<void> Cgroups::prepare(const Hierarchy& hierarchy) const {
   const std::string all = hierarchy.root + "/gantry";
-  if (version_ == "v1") return make_group(all);
+  if (version_ == "v1") return make_group(all).and_then([&] { return set_weight_of_all(hierarchy, all); });
   const std::string enable = join_words(hierarchy.controllers, "+", " ");
   return write_setting(hierarchy.root + "/cgroup.subtree_control", enable)
       .and_then([&] { return make_group(all); })
-      .and_then([&] { return write_setting(all + "/cgroup.subtree_control", enable); });
+      .and_then([&] { return write_setting(all + "/cgroup.subtree_control", enable); })
+      .and_then([&] { return set_weight_of_all(hierarchy, all); });
 }
 
 Result<void> Cgroups::make_for_guest(std::string_view vm_id, std::uint32_t cpus, std::uint32_t memory_mib) const {

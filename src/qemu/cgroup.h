@@ -51,6 +51,7 @@ class Cgroups {
 
   [[nodiscard]] std::string group(const Hierarchy& hierarchy, std::string_view vm_id) const;
   [[nodiscard]] Result<void> prepare(const Hierarchy& hierarchy) const;
+  [[nodiscard]] Result<void> set_weight_of_all(const Hierarchy& hierarchy, const std::string& all) const;
 
   std::string version_;
   std::string trouble_;

@@ -68,7 +68,7 @@ class FakeCgroups : public testing::Test {
 TEST_F(FakeCgroups, OfVersion2LimitAGuest) {
   make("", {"cgroup.subtree_control"});
   write(root_ + "/cgroup.controllers", "cpuset cpu io memory hugetlb pids\n");
-  make("gantry", {"cgroup.subtree_control"});
+  make("gantry", {"cgroup.subtree_control", "cpu.weight"});
   const std::string guest = make("gantry/vm-1", {"cgroup.procs", "cpu.weight", "memory.max", "pids.max"});
   const Cgroups groups = Cgroups::detect_in(mount_v2());
   EXPECT_EQ(groups.version(), "v2");
@@ -77,6 +77,7 @@ TEST_F(FakeCgroups, OfVersion2LimitAGuest) {
   ASSERT_TRUE(made) << made.error().to_text();
   EXPECT_EQ(read(root_ + "/cgroup.subtree_control"), "+cpu +memory +pids");
   EXPECT_EQ(read(root_ + "/gantry/cgroup.subtree_control"), "+cpu +memory +pids");
+  EXPECT_EQ(read(root_ + "/gantry/cpu.weight"), "1000");
   EXPECT_EQ(read(guest + "/cpu.weight"), "200");
   EXPECT_EQ(read(guest + "/memory.max"), std::to_string((1024ULL + 128 + 1536) << 20U));
   EXPECT_EQ(read(guest + "/pids.max"), "514");
@@ -97,6 +98,7 @@ TEST_F(FakeCgroups, OfVersion2DoWithWhatControllersThereAre) {
 }
 
 TEST_F(FakeCgroups, OfVersion1AreTreesApart) {
+  make("cpu/gantry", {"cpu.shares"});
   const std::string cpu = make("cpu/gantry/vm-1", {"cpu.shares", "cgroup.procs"});
   const std::string memory = make("memory/gantry/vm-1", {"memory.limit_in_bytes", "cgroup.procs"});
   const std::string pids = make("pids/gantry/vm-1", {"pids.max", "cgroup.procs"});
@@ -107,6 +109,7 @@ TEST_F(FakeCgroups, OfVersion1AreTreesApart) {
   EXPECT_EQ(groups.version(), "v1");
   EXPECT_EQ(groups.trouble(), "");
   ASSERT_TRUE(groups.make_for_guest("vm-1", 4, 512));
+  EXPECT_EQ(read(root_ + "/cpu/gantry/cpu.shares"), "10240");
   EXPECT_EQ(read(cpu + "/cpu.shares"), "4096");
   EXPECT_EQ(read(memory + "/memory.limit_in_bytes"), std::to_string((512ULL + 64 + 1536) << 20U));
   EXPECT_EQ(read(pids + "/pids.max"), "516");
