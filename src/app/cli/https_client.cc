@@ -13,6 +13,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
@@ -346,6 +347,7 @@ class ConsoleBridge {
         socket_(stream),
         input_flags_(::fcntl(ends.input_fd, F_GETFL)),
         input_(io, ::dup(ends.input_fd)),
+        quiet_(io),
         ends_(ends) {}
   // The shell goes on with the same terminal and expects it to block.
   ~ConsoleBridge() { ::fcntl(ends_.input_fd, F_SETFL, input_flags_); }
@@ -389,14 +391,23 @@ class ConsoleBridge {
       const auto said = from_guest_.data();
       if (!write_all(ends_.output_fd, static_cast<const char*>(said.data()), said.size())) return finish({});
       from_guest_.clear();
+      if (input_ended_) leave_when_quiet();
       read_guest();
+    });
+  }
+
+  // After a script's last line, what the guest answers is still wanted.
+  void leave_when_quiet() {
+    input_ended_ = true;
+    quiet_.expires_after(std::chrono::seconds(2));
+    quiet_.async_wait([this](error_code error) {
+      if (!error) finish({});
     });
   }
 
   void read_user() {
     input_.async_read_some(asio::buffer(from_user_), [this](error_code error, std::size_t count) {
-      // The end of a script's input leaves the session open for what the guest still says.
-      if (error == asio::error::eof) return;
+      if (error == asio::error::eof) return leave_when_quiet();
       if (error) return finish(error);
       if (count == 1 && from_user_[0] == ends_.escape) return finish({});
       socket_.async_write(asio::buffer(from_user_.data(), count), [this](error_code write_error, std::size_t) {
@@ -410,6 +421,8 @@ class ConsoleBridge {
   beast::websocket::stream<Stream&> socket_;
   int input_flags_;
   asio::posix::stream_descriptor input_;
+  asio::steady_timer quiet_;
+  bool input_ended_ = false;
   ConsoleEnds ends_;
   beast::websocket::response_type response_;
   beast::flat_buffer from_guest_;

@@ -152,26 +152,15 @@ Result<v1::CreateVmRequest> make_request(const LaunchOptions& options) {
   return request;
 }
 
-int launch(Session& session, const LaunchOptions& options) {
-  const auto request = make_request(options);
-  if (!request) return report(request.error());
-  const auto task = session.change("CreateVm", *request);
-  if (!task) return report(task.error());
-  if (session.options.dry_run) return 0;
-  if (session.format() != Format::table || !session.options.wait) {
-    if (session.format() == Format::table) {
-      std::cout << task->meta().id() << "\n";
-    } else {
-      print_record(*task, session.format());
-    }
-    return 0;
-  }
+// How to reach what was made.
+int describe_launched(Session& session, const std::string& vm_id) {
   auto client = session.api();
   v1::ById by_id;
-  by_id.set_id(task->target_id());
+  by_id.set_id(vm_id);
   const auto vm = (*client)->call<v1::Vm>("GetVm", by_id);
   if (!vm) return report(vm.error());
   std::cout << "VM " << vm->meta().name() << " is " << v1::VmStatus::State_Name(vm->status().state()) << "\n"
+            << (vm->spec().power() == v1::VmSpec::STOPPED ? "  start:   gantry start " + vm->meta().name() + "\n" : "")
             << "  console: gantry console " << vm->meta().name() << "   (leave with Ctrl-])\n";
   if (!vm->spec().cloud_init().ssh_authorized_keys().empty()) {
     std::cout << "  shell:   gantry ssh " << vm->meta().name() << "\n";
@@ -184,6 +173,23 @@ int launch(Session& session, const LaunchOptions& options) {
     }
   }
   return 0;
+}
+
+int launch(Session& session, const LaunchOptions& options) {
+  const auto request = make_request(options);
+  if (!request) return report(request.error());
+  const auto task = session.change("CreateVm", *request);
+  if (!task) return report(task.error());
+  if (session.options.dry_run) return 0;
+  if (session.format() != Format::table) {
+    print_record(*task, session.format());
+    return 0;
+  }
+  if (!session.options.wait) {
+    std::cout << task->meta().id() << "\n";
+    return 0;
+  }
+  return session.options.quiet ? 0 : describe_launched(session, task->target_id());
 }
 
 }  // namespace

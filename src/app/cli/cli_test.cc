@@ -1,0 +1,102 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "app/cli/api_client.h"
+#include "app/cli/https_client.h"
+#include "app/cli/output.h"
+#include "app/cli/settings.h"
+#include "gantry/v1/vm.pb.h"
+
+namespace gantry::app {
+namespace {
+
+TEST(ServerAddress, IsReadInEveryForm) {
+  EXPECT_EQ(parse_server_address("https://a.example:9443/")->port, "9443");
+  EXPECT_EQ(parse_server_address("a.example")->port, "8443");
+  EXPECT_EQ(parse_server_address("[::1]:1")->host, "::1");
+  EXPECT_EQ(parse_server_address("[::1]:1")->port, "1");
+  for (const char* bad : {"", "https://", "a:", "a:port", "a b", "a:123456", "a/b"}) {
+    EXPECT_FALSE(parse_server_address(bad)) << bad;
+  }
+}
+
+TEST(Bytes, AreReadAndWritten) {
+  EXPECT_EQ(parse_bytes("10G").value(), 10ULL << 30U);
+  EXPECT_EQ(parse_bytes("1.5GiB").value(), 3ULL << 29U);
+  EXPECT_EQ(parse_bytes("512").value(), 512U);
+  for (const char* bad : {"", "G", "-1G", "0", "1Q", "1GG", "nan", "inf", "1e30"})
+    EXPECT_FALSE(parse_bytes(bad)) << bad;
+  EXPECT_EQ(human_bytes(0), "0 B");
+  EXPECT_EQ(human_bytes(3ULL << 29U), "1.5 GiB");
+  EXPECT_EQ(human_bytes(2ULL << 30U), "2 GiB");
+}
+
+TEST(Table, PadsAllButTheLastColumn) {
+  Table table({"A", "B"});
+  table.add({"long", "x"});
+  EXPECT_EQ(table.text(), "A     B\nlong  x\n");
+}
+
+TEST(Yaml, QuotesWhatWouldBeReadAsSomethingElse) {
+  v1::Vm vm;
+  vm.mutable_meta()->set_name("yes");
+  (*vm.mutable_meta()->mutable_labels())["a b"] = "1.5";
+  vm.mutable_spec()->mutable_cloud_init()->set_user_data("two\nlines: [");
+  vm.mutable_spec()->add_nics()->set_mac("52:54:00:00:00:01");
+  const std::string yaml = to_yaml(vm);
+  EXPECT_NE(yaml.find("name: \"yes\""), std::string::npos) << yaml;
+  EXPECT_NE(yaml.find("\"a b\": \"1.5\""), std::string::npos) << yaml;
+  EXPECT_NE(yaml.find("userData: \"two\\nlines: [\""), std::string::npos) << yaml;
+  EXPECT_NE(yaml.find("    - network: \"\"\n      mac: \"52:54:00:00:00:01\""), std::string::npos) << yaml;
+}
+
+TEST(Printable, KeepsTerminalsFromBeingSteered) { EXPECT_EQ(printable("a\x1b[31mb\nc"), "a [31mb c"); }
+
+TEST(ErrorOfAnswer, FallsBackToTheStatus) {
+  HttpResponse response;
+  response.status = 409;
+  response.body = R"({"status":409,"code":"revision_changed","summary":"s","cause":"c","nextStep":"n"})";
+  const Error error = error_of(response);
+  EXPECT_EQ(error.code, ErrorCode::conflict);
+  EXPECT_EQ(error.reason, "revision_changed");
+  EXPECT_EQ(error.next_step, "n");
+  response.body = "<html>";
+  EXPECT_NE(error_of(response).summary.find("409"), std::string::npos);
+  EXPECT_EQ(exit_code_of(error), 4);
+}
+
+class Login : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "gantry-login-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+    ::setenv("XDG_CONFIG_HOME", directory_.c_str(), 1);
+  }
+  void TearDown() override {
+    ::unsetenv("XDG_CONFIG_HOME");
+    std::filesystem::remove_all(directory_);
+  }
+  std::string directory_;
+};
+
+TEST_F(Login, IsKeptForTheUserAloneAndForgotten) {
+  ASSERT_TRUE(keep_login(Settings{{"::1", "9443", "ab"}, "secret"}));
+  const auto mode = std::filesystem::status(directory_ + "/gantry/login.json").permissions();
+  EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  const auto found = find_settings({});
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->server.host, "::1");
+  EXPECT_EQ(found->token, "secret");
+  EXPECT_EQ(find_settings({.server = "https://[::1]:9443", .token = "", .fingerprint = "", .run_directory = ""})->token,
+            "secret");
+  EXPECT_EQ(find_settings({.server = "https://other", .token = "", .fingerprint = "", .run_directory = ""})->token, "");
+  ASSERT_TRUE(forget_login());
+  EXPECT_EQ(find_settings({.server = "", .token = "", .fingerprint = "", .run_directory = directory_}).error().code,
+            ErrorCode::unauthenticated);
+}
+
+}  // namespace
+}  // namespace gantry::app
