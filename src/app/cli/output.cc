@@ -125,10 +125,11 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   std::string unit(end);
   std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::toupper(c); });
   if (unit.size() > 1 && (unit.substr(1) == "IB" || unit.substr(1) == "B")) unit.resize(1);
-  const std::size_t power = unit.empty() || unit == "B" ? 0 : std::string_view("KMGTP").find(unit) + 1;
-  const bool known = unit.size() <= 1 && power <= 5;
-  const double bytes = number * std::pow(1024.0, static_cast<double>(power));
-  if (end == whole.c_str() || !known || !(number > 0) || bytes > 1e18) {
+  constexpr std::string_view kUnits = "BKMGTP";
+  const std::size_t power = unit.empty() ? 0 : kUnits.find(unit);
+  const bool known = unit.size() <= 1 && power != std::string_view::npos;
+  const double bytes = known ? number * std::pow(1024.0, static_cast<double>(power)) : 0;
+  if (end == whole.c_str() || !(bytes >= 1) || bytes > 1e18) {
     return fail(ErrorCode::invalid_argument, "\"" + whole + "\" is not a size", "", "write it as 512M, 10G or 1.5T");
   }
   return static_cast<std::uint64_t>(bytes);
