@@ -3,10 +3,12 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <exception>
 #include <memory>
 #include <utility>
 
 #include "runtime/clock.h"
+#include "runtime/report.h"
 
 namespace gantry::runtime {
 
@@ -23,7 +25,14 @@ Now EventLoop::now() const { return real_now(); }
 
 void EventLoop::run() {
   const auto guard = boost::asio::make_work_guard(context_);
-  context_.run();
+  while (true) {
+    try {
+      context_.run();
+      return;
+    } catch (const std::exception& exception) {
+      report_problem(std::string("work on the event loop failed unexpectedly: ") + exception.what());
+    }
+  }
 }
 
 void EventLoop::stop() { context_.stop(); }

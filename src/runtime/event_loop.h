@@ -14,7 +14,8 @@ class EventLoop final : public port::Executor {
   void post_after(Milliseconds delay_ms, std::function<void()> work) override;
   [[nodiscard]] Now now() const override;
 
-  // Runs until stop(); to be called from one thread.
+  // Runs until stop(); to be called from one thread. An exception that leaves a piece of work ends that piece alone,
+  // and is reported on the error output.
   void run();
   // From any thread. Work not begun is dropped.
   void stop();

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <future>
+#include <stdexcept>
 #include <thread>
 
 #include "runtime/event_loop.h"
@@ -90,6 +91,36 @@ TEST(EventLoop, RunsWorkOfOtherThreadsInOrder) {
   loop.run();
   ASSERT_EQ(seen.size(), 100U);
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+TEST(EventLoop, GoesOnAfterAnException) {
+  EventLoop loop;
+  bool went_on = false;
+  loop.post([] { throw std::runtime_error("on the loop"); });
+  loop.post_after(1, [] { throw std::runtime_error("in a timer"); });
+  loop.post_after(2, [&] {
+    went_on = true;
+    loop.stop();
+  });
+  testing::internal::CaptureStderr();
+  loop.run();
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(went_on);
+  EXPECT_NE(told.find("on the loop\n"), std::string::npos) << told;
+  EXPECT_NE(told.find("in a timer\n"), std::string::npos) << told;
+}
+
+TEST(WorkerPool, GoesOnAfterAnException) {
+  std::promise<void> went_on;
+  testing::internal::CaptureStderr();
+  {
+    WorkerPool pool(1);
+    pool.submit([] { throw std::runtime_error("on a\nworker"); });
+    pool.submit([&] { went_on.set_value(); });
+    went_on.get_future().wait();
+  }
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("on a worker\n"), std::string::npos) << told;
 }
 
 }  // namespace

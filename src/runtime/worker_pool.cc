@@ -1,6 +1,10 @@
 #include "runtime/worker_pool.h"
 
+#include <exception>
+#include <string>
 #include <utility>
+
+#include "runtime/report.h"
 
 namespace gantry::runtime {
 
@@ -38,7 +42,11 @@ void WorkerPool::work_until_stopped() {
       work = std::move(queue_.front());
       queue_.pop_front();
     }
-    work();
+    try {
+      work();
+    } catch (const std::exception& exception) {
+      report_problem(std::string("work on a worker thread failed unexpectedly: ") + exception.what());
+    }
   }
 }
 

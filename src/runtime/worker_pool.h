@@ -19,7 +19,8 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // From any thread.
+  // From any thread. An exception that leaves `work` is reported on the error output; whoever waits for an answer must
+  // see to one itself.
   void submit(std::function<void()> work);
 
  private:

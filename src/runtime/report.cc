@@ -1,0 +1,15 @@
+#include "runtime/report.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace gantry::runtime {
+
+void report_problem(const std::string& text) {
+  std::string line = "gantryd: " + text;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  line += '\n';
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace gantry::runtime
