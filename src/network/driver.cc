@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <sstream>
 
 #include "base/id.h"
+#include "network/generation.h"
 #include "network/links.h"
 #include "network/names.h"
 #include "network/occupied.h"
@@ -25,6 +27,16 @@ Result<void> apply(const std::string& rules) {
   Error error = applied.error();
   error.summary = "cannot change the firewall: " + error.summary;
   return fail(std::move(error));
+}
+
+// As `nft list tables` writes them.
+Result<std::set<std::string>> tables() {
+  const auto listed = runtime::run_process({.argv = {"nft", "list", "tables"}, .timeout_ms = kNftMs});
+  if (!listed) return fail(listed.error());
+  std::set<std::string> lines;
+  std::istringstream text(listed->out);
+  for (std::string line; std::getline(text, line);) lines.insert(line);
+  return lines;
 }
 
 NatPlan named_plan(const std::string& network_id) {
@@ -111,7 +123,7 @@ Result<void> Driver::build_nat(const NatPlan& plan) {
   std::vector<NicPlan> attached = nics_.of_network(plan.network_id);
   std::erase_if(attached, [&](const NicPlan& nic) { return nic.bridge != plan.bridge || !link_exists(nic.tap); });
   for (const auto& nic : attached) rules += nic_rules(nic);
-  if (auto applied = apply(rules); !applied) return applied;
+  if (auto applied = change_rules(rules); !applied) return applied;
   if (auto set = set_sysctl("ipv4/ip_forward", "1"); !set) return set;
   if (auto set = set_sysctl("ipv4/conf/" + plan.bridge + "/route_localnet", "1"); !set) return set;
   if (auto up = set_link_up(plan.bridge, true); !up) return up;
@@ -124,7 +136,7 @@ Result<void> Driver::build_nat(const NatPlan& plan) {
 Result<void> Driver::tear_down(const NatPlan& plan) {
   if (auto gone = dnsmasq_of(plan).destroy(); !gone) return gone;
   if (auto gone = delete_bridge(plan.bridge); !gone) return gone;
-  return apply(network_removal(plan));
+  return change_rules(network_removal(plan));
 }
 
 Result<void> Driver::remove_network(const v1::Network& network) {
@@ -191,7 +203,7 @@ Result<void> Driver::put(const NicPlan& nic, const NicPlan* before) {
   if (!mtu) return fail(mtu.error());
   if (auto set = set_link_mtu(nic.tap, *mtu); !set) return set;
   const bool other_rules = before != nullptr && !before->tap.empty() && *before != nic;
-  if (auto applied = apply((other_rules ? nic_removal(*before) : "") + nic_rules(nic)); !applied) return applied;
+  if (auto applied = change_rules((other_rules ? nic_removal(*before) : "") + nic_rules(nic)); !applied) return applied;
   if (auto joined = add_bridge_port(nic.bridge, nic.tap); !joined) return joined;
   if (auto up = set_link_up(nic.tap, true); !up) return up;
   if (nic.kind != v1::NetworkSpec::NAT) return {};
@@ -210,7 +222,7 @@ Result<void> Driver::take_away(const std::vector<NicPlan>& nics) {
     return entry.second.tap.empty() || std::find(nics.begin(), nics.end(), entry.second) != nics.end();
   });
   if (!rules.empty()) {
-    if (auto applied = apply(rules + (last ? guard_removal() : "")); !applied) return applied;
+    if (auto applied = change_rules(rules + (last ? guard_removal() : "")); !applied) return applied;
   }
   for (const auto& nic : nics) nics_.erase(nic);
   return {};
@@ -228,7 +240,56 @@ Result<void> Driver::detach(const std::string& vm_id) {
   return {};
 }
 
+// Each table anew, in place of the one that may be there.
+Driver::Rules Driver::wanted_rules() const {
+  Rules wanted;
+  for (const auto& [id, plan] : ensured_) {
+    wanted.tables.insert("table inet " + plan.bridge);
+    wanted.text += network_removal(plan) + network_rules(plan);
+  }
+  for (const auto& [key, nic] : nics_.all()) {
+    if (nic.tap.empty() || !link_exists(nic.tap)) continue;
+    if (wanted.tables.insert("table bridge gantry").second) wanted.text += guard_removal();
+    wanted.text += nic_rules(nic);
+  }
+  return wanted;
+}
+
+// What a host's own firewall service does when it is reloaded, `nft flush ruleset`, takes our tables away as well.
+// Other changes of the ruleset are not ours to judge.
+Result<void> Driver::restore_rules() {
+  const auto generation = ruleset_generation();
+  if (!doubtful_ && generation && generation == generation_) return {};
+  const Rules wanted = wanted_rules();
+  if (!wanted.tables.empty() && !doubtful_) {
+    const auto there = tables();
+    if (!there) return fail(there.error());
+    doubtful_ = !std::includes(there->begin(), there->end(), wanted.tables.begin(), wanted.tables.end());
+  }
+  generation_ = generation;
+  if (!wanted.tables.empty() && doubtful_) {
+    if (auto applied = apply(wanted.text); !applied) return applied;
+    generation_ = ruleset_generation();
+  }
+  doubtful_ = false;
+  return {};
+}
+
+// Restoring comes first: rules added to a table that was lost would make a new one, which looks as if it were whole.
+Result<void> Driver::change_rules(const std::string& rules) {
+  // Failing stays doubtful, and is tried again at the next revival.
+  static_cast<void>(restore_rules());
+  const auto before = generation_;
+  if (auto applied = apply(rules); !applied) return applied;
+  generation_ = ruleset_generation();
+  // Somebody else changed it meanwhile.
+  if (before && generation_ && *generation_ != *before + 1) doubtful_ = true;
+  return {};
+}
+
 void Driver::revive() {
+  // Failing stays doubtful, and is tried again the next time.
+  static_cast<void>(restore_rules());
   for (const auto& [id, plan] : ensured_) {
     if (link_address(plan.bridge) != plan.gateway || dnsmasq_of(plan).is_running()) continue;
     // Failing here is seen at the next ensure_network or attach, which reports it.

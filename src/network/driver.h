@@ -8,7 +8,10 @@
 // For one thread at a time.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -37,7 +40,7 @@ class Driver {
   // conflict "port_in_use", "address_not_here"; what ensure_network says.
   Result<port::GuestNic> attach(const port::NicRequest& request);
   Result<void> detach(const std::string& vm_id);
-  // Starts what died of the networks ensured so far.
+  // Starts what died of the networks ensured so far, and puts firewall rules back that were flushed.
   void revive();
 
  private:
@@ -52,11 +55,25 @@ class Driver {
   Result<void> put(const NicPlan& nic, const NicPlan* before);
   Result<void> take_away(const std::vector<NicPlan>& nics);
 
+  struct Rules {
+    std::set<std::string> tables;
+    std::string text;
+  };
+  // Of the networks ensured and of all NICs that have their tap.
+  [[nodiscard]] Rules wanted_rules() const;
+  // Puts back what was flushed.
+  Result<void> restore_rules();
+  Result<void> change_rules(const std::string& rules);
+
   std::string state_directory_;
   DriverOptions options_;
   NicStore nics_;
   std::map<std::string, NatPlan> ensured_;
   std::map<v1::NetworkSpec::Kind, bool> allowed_;
+  // The number of the firewall's ruleset when ours was last known to be in it.
+  std::optional<std::uint32_t> generation_;
+  // Whether it is whole is not known.
+  bool doubtful_ = true;
 };
 
 }  // namespace gantry::network

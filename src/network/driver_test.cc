@@ -5,7 +5,12 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <sstream>
+
+#include "network/generation.h"
 #include "network/links.h"
+#include "network/occupied.h"
 #include "network/test_host.h"
 #include "runtime/files.h"
 
@@ -97,6 +102,79 @@ TEST_F(DriverTest, DetachesOneVmAlone) {
   EXPECT_EQ(ruleset(), rules);
   EXPECT_TRUE(link_exists(tap_name(kWeb, 0)));
   EXPECT_TRUE(link_exists(tap_name(kWeb, 1)));
+}
+
+// Its lines; tables and chains stand in the order in which they were made.
+std::vector<std::string> sorted_ruleset() {
+  std::istringstream text(must_run({"nft", "list", "ruleset"}));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) {
+    // Of a map's elements the last has no comma and the last line a brace.
+    while (!line.empty() && (line.back() == ',' || line.back() == '}' || line.back() == ' ')) line.pop_back();
+    lines.push_back(line);
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+// As the reload of a host's firewall service does.
+TEST_F(DriverTest, PutsFlushedRulesBack) {
+  const auto network = nat_network();
+  auto request = nic_request(kWeb, "web", "10.66.0.5", network);
+  add_forward(request, "", 2222, 22);
+  must_ensure(network);
+  must_attach(request);
+  must_run({"ip", "link", "add", "br0", "type", "bridge"});
+  v1::Network bridged;
+  bridged.mutable_meta()->set_id("net-000000000002");
+  bridged.mutable_spec()->set_kind(v1::NetworkSpec::BRIDGE);
+  bridged.mutable_spec()->set_bridge("br0");
+  auto third = nic_request(kDatabase, "database", "10.66.0.7", bridged);
+  third.nic.clear_ipv4();
+  must_attach(third);
+  const auto rules = sorted_ruleset();
+
+  must_run({"nft", "flush", "ruleset"});
+  driver->revive();
+  EXPECT_EQ(sorted_ruleset(), rules);
+
+  // Also when something is attached before anybody looked.
+  must_run({"nft", "flush", "ruleset"});
+  auto second = nic_request(kWeb, "web", "10.66.0.6", network);
+  second.index = 1;
+  must_attach(second);
+  const auto more = sorted_ruleset();
+  EXPECT_GT(more.size(), rules.size());
+  EXPECT_TRUE(std::includes(more.begin(), more.end(), rules.begin(), rules.end()));
+
+  // And by a daemon that was not there when it happened.
+  must_run({"nft", "flush", "ruleset"});
+  restart();
+  must_ensure(network);
+  EXPECT_EQ(sorted_ruleset(), more);
+}
+
+TEST_F(DriverTest, LeavesRulesOfOthersAlone) {
+  must_ensure(nat_network());
+  const auto before = ruleset_generation();
+  ASSERT_TRUE(before);
+  driver->revive();
+  EXPECT_EQ(ruleset_generation(), before);
+  must_run({"nft", "add", "table", "inet", "foreign"});
+  driver->revive();
+  EXPECT_EQ(ruleset_generation(), *before + 1);
+  EXPECT_NE(ruleset().find("table inet foreign"), std::string::npos);
+}
+
+TEST_F(DriverTest, TellsTheSubnetsOfTheHostAlone) {
+  EXPECT_EQ(host_subnets(), std::vector<std::string>{});
+  must_run({"ip", "link", "add", "uplink", "type", "bridge"});
+  must_run({"ip", "address", "add", "192.0.2.7/26", "dev", "uplink"});
+  must_run({"ip", "link", "set", "uplink", "up"});
+  must_run({"ip", "route", "add", "default", "via", "192.0.2.1"});
+  must_run({"ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1"});
+  must_ensure(nat_network());
+  EXPECT_EQ(host_subnets(), (std::vector<std::string>{"192.0.2.0/26", "198.51.100.0/24"}));
 }
 
 TEST_F(DriverTest, RevivesADeadDnsmasq) {

@@ -13,8 +13,6 @@ std::string_view letters_of(std::string_view id) { return id.substr(id.find('-')
 
 }  // namespace
 
-std::string bridge_name(std::string_view network_id) { return "gn-" + std::string(letters_of(network_id)); }
-
 std::string bridge_mac(std::string_view network_id) {
   // FNV-1a, as model/uid.h has it.
   std::uint32_t hash = 0x811c9dc5U;

@@ -6,11 +6,12 @@
 #include <string>
 #include <string_view>
 
+#include "model/bridge_name.h"
+
 namespace gantry::network {
 
-// "gn-" and the letters of the network's id: 15 bytes, as many as Linux takes. Also the name of its nft table.
-// `network_id` has the form of an id.
-std::string bridge_name(std::string_view network_id);
+// Also the name of its nft table.
+using model::bridge_name;
 
 // The bridge's own MAC address, always the same for a network, so that guests do not lose their gateway.
 std::string bridge_mac(std::string_view network_id);

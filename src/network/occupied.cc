@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "runtime/files.h"
 
@@ -16,6 +17,7 @@ namespace gantry::network {
 namespace {
 
 constexpr unsigned kDefaultRoutePrefix = 8;
+constexpr model::Ipv4Subnet kLoopback{{0x7f000000}, 8};
 
 std::string_view take_word(std::string_view& line) {
   const auto begin = std::min(line.find_first_not_of(" \t"), line.size());
@@ -74,13 +76,32 @@ std::vector<OccupiedSubnet> parse_routes(std::string_view text) {
   return routes;
 }
 
+namespace {
+
+void add_routes(std::vector<OccupiedSubnet>& occupied, std::string_view table) {
+  for (auto& route : parse_routes(table)) {
+    if (route.subnet.prefix_length >= kDefaultRoutePrefix) occupied.push_back(std::move(route));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> host_subnets() {
+  auto occupied = addresses();
+  if (const auto table = runtime::read_file("/proc/thread-self/net/route")) add_routes(occupied, *table);
+  std::set<std::string> texts;
+  for (const auto& [subnet, device] : occupied) {
+    if (device.starts_with("gn-") || kLoopback.overlaps(subnet)) continue;
+    texts.insert(model::format_ipv4_subnet(subnet));
+  }
+  return {texts.begin(), texts.end()};
+}
+
 Result<void> check_subnet_is_free(const model::Ipv4Subnet& subnet, const std::string& bridge, const std::string& what) {
   auto occupied = addresses();
   const auto table = runtime::read_file("/proc/thread-self/net/route");
   if (!table) return fail(table.error());
-  for (auto& route : parse_routes(*table)) {
-    if (route.subnet.prefix_length >= kDefaultRoutePrefix) occupied.push_back(std::move(route));
-  }
+  add_routes(occupied, *table);
   for (const auto& other : occupied) {
     if (other.device == bridge || !other.subnet.overlaps(subnet)) continue;
     return fail(ErrorCode::conflict, what,
