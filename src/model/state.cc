@@ -31,6 +31,18 @@ bool boot_ended(const v1::Vm& vm) {
   return !boot_id.empty() && (status.exit().boot_id() == boot_id || status.failed_operation_id() == boot_id);
 }
 
+bool is_held(const v1::VmStatus& status) {
+  const std::string& code = status.problem().code();
+  return status.state() == v1::VmStatus::PAUSED && (code == "disk_full" || code == "guest_stopped");
+}
+
+bool growth_failed(const v1::Volume& volume) {
+  const v1::VolumeStatus& status = volume.status();
+  return status.state() == v1::VolumeStatus::READY && status.has_problem() &&
+         status.observed_generation() >= volume.meta().generation() &&
+         status.capacity_bytes() < volume.spec().capacity_bytes();
+}
+
 bool is_converged(const v1::Vm& vm) {
   if (vm.meta().has_deletion() || !is_observed(vm)) return false;
   if (boot_ended(vm)) return true;

@@ -27,6 +27,11 @@ bool holds_memory(const v1::Vm& vm);
 // The boot that is wanted ended, or could not be made; a start needs a new one.
 bool boot_ended(const v1::Vm& vm);
 
+// QEMU itself holds the guest's processors, and `problem` says why.
+bool is_held(const v1::VmStatus& status);
+// The volume is as good as before, but the host could not make it as large as wanted.
+bool growth_failed(const v1::Volume& volume);
+
 // Nothing is left for the host to do: what is seen is what is wanted, or it was told why it cannot be.
 bool is_converged(const v1::Vm& vm);
 bool is_converged(const v1::Volume& volume);
