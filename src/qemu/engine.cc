@@ -20,6 +20,7 @@
 #include "qemu/launcher.h"
 #include "qemu/process_facts.h"
 #include "runtime/files.h"
+#include "runtime/report.h"
 
 namespace gantry::qemu {
 namespace {
@@ -127,7 +128,9 @@ Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, cons
   auto process = GatedProcess::make(std::move(launch));
   if (!process) return fail(process.error());
   // Where no group can be made (the host's facts say why) the guest runs without.
-  if (engine.cgroups.make_for_guest(guest.vm_id, guest.cpus, guest.memory_mib)) {
+  if (auto made = engine.cgroups.make_for_guest(guest.vm_id, guest.cpus, guest.memory_mib); !made) {
+    runtime::report_problem("virtual machine " + guest.vm_id + " runs without limits: " + made.error().to_text());
+  } else {
     if (auto joined = engine.cgroups.join(guest.vm_id, process->pid()); !joined) return fail(joined.error());
   }
   const auto facts = process_facts(process->pid());
@@ -147,9 +150,19 @@ bool lives(const GuestRecord& record, const UniqueFd& pidfd) {
   return facts && facts->start_ticks == record.pid_start_ticks && facts->state != 'Z' && facts->state != 'X';
 }
 
+// That it had ended before is known from QEMU's words, although nobody was there to write it down.
+bool lost_with_machine(const GuestRecord& record, const std::string& error_output) {
+  const std::string machine = machine_boot_id();
+  if (record.machine_boot_id.empty() || machine.empty() || record.machine_boot_id == machine) return false;
+  return judge_exit({.error_output = error_output, .forced = record.forced, .ran = true}).reason() !=
+             v1::VmExit::GUEST_SHUTDOWN &&
+         !record.forced;
+}
+
 }  // namespace
 
-Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const Now& now) {
+Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const std::string& reset_id,
+                                  const Now& now) {
   const GuestDirectory directory(engine.options.state_directory, guest.vm_id);
   // QEMU's user passes through it.
   if (auto made = runtime::make_directories(engine.options.state_directory + "/vms", 0711); !made) {
@@ -165,7 +178,7 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
   record.accelerator = engine.options.accelerator;
   record.started_unix_ms = now.unix_ms;
-  if (const auto before = directory.load()) record.reset_id = before->reset_id;
+  record.reset_id = reset_id;
   auto pidfd = run(engine, directory, guest, std::move(prepared->launch), record);
   if (!pidfd) {
     // The next attempt uses it again.
@@ -190,6 +203,15 @@ FoundGuest find_guest(const Engine& engine, const std::string& vm_id, const Now&
     if (auto qmp = connect_unix(directory.qmp_socket())) found.qmp = std::move(*qmp);
     if (auto serial = connect_unix(directory.serial_socket())) found.serial = std::move(*serial);
     found.pidfd = std::move(*pidfd);
+    return found;
+  }
+  // The machine was rebooted or lost power under it: it did not end by itself, and may begin again. To begin again does
+  // a reset that was under way, too.
+  if (lost_with_machine(*found.record, directory.error_output())) {
+    const bool resetting = found.record->phase == GuestRecord::Phase::resetting;
+    GuestRecord over{.vm_id = vm_id, .boot_id = {}, .phase = GuestRecord::Phase::ended};
+    over.reset_id = resetting ? found.record->reset_wanted : found.record->reset_id;
+    found.record = std::move(over);
     return found;
   }
   const bool began = found.record->phase != GuestRecord::Phase::starting || found.record->forced ||

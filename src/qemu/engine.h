@@ -50,10 +50,13 @@ struct GuestProcess {
 
 // Blocks. A QEMU process that waits to be told to run its guest; its record is durable. On failure no process is left,
 // and no record but what was there. Reason "guest_process_lives": there is a process already.
-Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const Now& now);
+// `reset_id`: the last reset done.
+Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const std::string& reset_id,
+                                  const Now& now);
 
 struct FoundGuest {
-  // Nothing: the guest is not known, or its boot was begun but never ran: it may be begun again.
+  // Nothing: the guest is not known, or its boot was begun but never ran: it may be begun again. So may one that ended
+  // with the machine itself (a reboot, a loss of power): its record is `ended` without the id of a boot.
   std::optional<GuestRecord> record;
   // Valid while its process lives. Without `qmp` it could not be reached yet.
   UniqueFd pidfd;

@@ -75,13 +75,16 @@ void Guest::start(const port::GuestDefinition& guest, port::Done done) {
   start_error_.reset();
   shutting_down_ = false;
   paused_ = false;
+  held_.Clear();
   operation_ = std::move(done);
   GuestRecord record{.vm_id = vm_id_, .boot_id = guest.boot_id};
   if (record_) record.reset_id = record_->reset_id;
   record_ = std::move(record);
   publish();
   on_worker<Result<GuestProcess>>(
-      [engine = engine_, guest, now = engine_->loop.now()] { return launch_guest(*engine, guest, now); },
+      [engine = engine_, guest, reset_id = record_->reset_id, now = engine_->loop.now()] {
+        return launch_guest(*engine, guest, reset_id, now);
+      },
       [this, guest](Result<GuestProcess> launched) { took_launched(std::move(launched), guest); });
 }
 
@@ -202,13 +205,24 @@ void Guest::process_ended() {
   if (qmp_) std::exchange(qmp_, nullptr)->close();
   // One that the agent before us had not let begin yet, and that went with it, may be begun again.
   const bool unbegun = adopted_ && record_->phase == GuestRecord::Phase::starting;
-  using Settled = std::optional<GuestRecord>;
+  using Settled = Result<std::optional<GuestRecord>>;
   on_worker<Settled>(
       [engine = engine_, unbegun, record = *record_, pidfd = pidfd_, now = engine_->loop.now()]() -> Settled {
         if (unbegun) return find_guest(*engine, record.vm_id, now).record;
         return settle_exit(*engine, record, *pidfd, now);
       },
-      [this](Settled record) { exit_settled(std::move(record)); });
+      [this](Settled settled) {
+        if (settled) {
+          exit_settled(std::move(*settled));
+          return;
+        }
+        GuestRecord record = *record_;
+        record.phase = GuestRecord::Phase::ended;
+        record.exit.set_reason(v1::VmExit::CRASH);
+        record.exit.set_boot_id(record.boot_id);
+        record.exit.set_last_words(settled.error().to_text());
+        exit_settled(std::move(record));
+      });
 }
 
 void Guest::exit_settled(std::optional<GuestRecord> record) {
@@ -217,6 +231,7 @@ void Guest::exit_settled(std::optional<GuestRecord> record) {
   pidfd_.reset();
   killing_ = false;
   resetting_ = false;
+  held_.Clear();
   facts_.Clear();
   publish();
   if (std::exchange(starting_, false)) {
@@ -297,6 +312,7 @@ port::GuestObservation Guest::observation() const {
     seen.state = State::starting;
   } else {
     seen.state = paused_ ? State::paused : State::running;
+    if (paused_) seen.problem = held_;
   }
   return seen;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -62,6 +63,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void reconnect();
   void ask_status(std::function<void(const std::string& status)> then);
   void take_status(const std::string& status);
+  // Finds out why its processors stand, then tells.
+  void look_why_held(const std::string& status, std::function<void()> then);
   void take_event(const QmpEvent& event);
   void command(const char* name, Reply reply);
   // Fails when the guest does not run (paused is fine).
@@ -92,7 +95,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void on_worker(std::function<T()> job, std::function<void(T)> then) {
     jobs_.push_back([this, job = std::move(job), then = std::move(then)] {
       submit([weak = weak_from_this(), job, then]() -> std::function<void()> {
-        const auto answer = std::make_shared<T>(job());
+        const auto answer = std::make_shared<T>(answer_of(job));
         return [weak, answer, then] {
           const auto self = weak.lock();
           if (!self) return;
@@ -103,6 +106,15 @@ class Guest : public std::enable_shared_from_this<Guest> {
     });
     if (!job_runs_) next_job();
   }
+  // Whatever a job throws, its guest gets an answer and goes on.
+  template <class T>
+  static T answer_of(const std::function<T()>& job) {
+    try {
+      return job();
+    } catch (const std::exception& exception) {
+      return fail(ErrorCode::internal, "a step of a virtual machine failed unexpectedly", exception.what());
+    }
+  }
   void submit(std::function<std::function<void()>()> work);
   void next_job();
 
@@ -111,6 +123,10 @@ class Guest : public std::enable_shared_from_this<Guest> {
   Process process_ = Process::none;
   std::optional<GuestRecord> record_;
   bool paused_ = false;
+  // Why QEMU itself holds its processors.
+  v1::Problem held_;
+  // How often they were stopped and let run again: tells an answer that comes too late.
+  std::uint64_t stops_ = 0;
   // QEMU said that it ends; what its processors do meanwhile means nothing.
   bool shutting_down_ = false;
   std::shared_ptr<UniqueFd> pidfd_;

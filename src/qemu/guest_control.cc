@@ -4,6 +4,7 @@
 #include "qemu/command_line.h"
 #include "qemu/guest.h"
 #include "qemu/guest_directory.h"
+#include "qemu/held.h"
 #include "runtime/event_loop.h"
 
 namespace gantry::qemu {
@@ -99,11 +100,39 @@ void Guest::take_status(const std::string& status) {
     paused_ = !record_->resume_after_reset;
     continue_reset(status);
   } else {
-    paused_ = !runs;
     watch_agent();
-    publish();
-    answer_adoption();
+    look_why_held(status, [this] { answer_adoption(); });
   }
+}
+
+// A guest whose disk could not be written for want of space stands until it is let run again, which repeats the write
+// (werror=enospc, QEMU's default). The disk is asked for because a QEMU that was adopted had told of it before.
+void Guest::look_why_held(const std::string& status, std::function<void()> then) {
+  const auto tell = [this, status, then = std::move(then)](const std::string& blocks) {
+    paused_ = status != "running";
+    v1::Problem held = why_held(vm_id_, status, blocks);
+    if (!held.code().empty()) {
+      if (held.code() == held_.code()) {
+        *held.mutable_since() = held_.since();
+      } else {
+        held.mutable_since()->set_seconds(engine_->loop.now().unix_ms / 1000);
+      }
+    }
+    held_ = std::move(held);
+    publish();
+    then();
+  };
+  if (status != "io-error") {
+    tell({});
+    return;
+  }
+  command("query-block", [this, tell, stops = stops_](const Result<std::string>& reply) {
+    if (stops == stops_) {
+      tell(reply.value_or(""));
+    } else {
+      answer_adoption();
+    }
+  });
 }
 
 void Guest::take_event(const QmpEvent& event) {
@@ -114,8 +143,15 @@ void Guest::take_event(const QmpEvent& event) {
   } else if (event.name == "STOP" || event.name == "RESUME") {
     // Those of a start, a reset or an end are no news.
     if (shutting_down_ || resetting_ || starting_ || record_->phase == GuestRecord::Phase::starting) return;
-    const bool paused = event.name == "STOP";
-    if (std::exchange(paused_, paused) != paused) publish();
+    ++stops_;
+    if (event.name == "RESUME") {
+      held_.Clear();
+      if (std::exchange(paused_, false)) publish();
+      return;
+    }
+    ask_status([this, stops = stops_](const std::string& status) {
+      if (stops == stops_) look_why_held(status, [] {});
+    });
   }
 }
 
@@ -153,8 +189,9 @@ void Guest::resume(port::Done done) {
     return;
   }
   operation_ = std::move(done);
-  command("cont", [this](const Result<std::string>& reply) {
-    if (reply && std::exchange(paused_, false)) publish();
+  command("cont", [this, stops = stops_](const Result<std::string>& reply) {
+    // Its events tell of it before; one that could not go on is stopped again by now.
+    if (reply && stops == stops_ && std::exchange(paused_, false)) publish();
     answer_operation(reply ? Result<void>() : fail(reply.error()));
   });
 }

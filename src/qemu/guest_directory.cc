@@ -76,7 +76,12 @@ Result<void> GuestDirectory::prepare(std::uint32_t uid) const {
 
 Result<void> GuestDirectory::prepare_firmware(const std::string& pristine, std::uint32_t uid) const {
   const std::string path = firmware_variables();
-  if (::access(path.c_str(), F_OK) == 0) return {};
+  if (::access(path.c_str(), F_OK) == 0) {
+    // Whoever wrote it may have been stopped before it was given away.
+    auto owned = open_owned(path, O_WRONLY, uid);
+    if (!owned) return fail(owned.error());
+    return {};
+  }
   const auto content = runtime::read_file(pristine);
   if (!content) {
     Error error = content.error();

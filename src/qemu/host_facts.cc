@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <mutex>
 #include <utility>
 
 #include "qemu/cgroup.h"
 #include "runtime/files.h"
 #include "runtime/process.h"
+#include "runtime/report.h"
 
 namespace gantry::qemu {
 namespace {
@@ -85,6 +87,7 @@ struct MachineFacts::Machine {
 
   HostFactsOptions options;
   std::mutex mutex;
+  v1::HostStatus last;
 
   AcceleratorChoice accelerator() {
     const std::lock_guard lock(mutex);
@@ -92,8 +95,21 @@ struct MachineFacts::Machine {
     return *options.accelerator;
   }
 
-  v1::HostStatus look() {
+  // What it told last, should it fail unexpectedly: whoever asked waits for an answer.
+  v1::HostStatus look_safely() {
     v1::HostStatus status;
+    try {
+      look(status);
+    } catch (const std::exception& exception) {
+      runtime::report_problem(std::string("cannot look at this host: ") + exception.what());
+      const std::lock_guard lock(mutex);
+      return last;
+    }
+    const std::lock_guard lock(mutex);
+    return last = status;
+  }
+
+  void look(v1::HostStatus& status) {
     status.set_version(GANTRY_VERSION);
     struct utsname names {};
     if (::uname(&names) == 0) status.set_kernel(names.release);
@@ -109,7 +125,6 @@ struct MachineFacts::Machine {
     status.set_accelerator(choice.accelerator);
     status.set_accelerator_reason(choice.reason);
     status.set_cgroup_version(Cgroups::detect().version());
-    return status;
   }
 };
 
@@ -120,7 +135,7 @@ MachineFacts::~MachineFacts() = default;
 
 void MachineFacts::probe(std::function<void(const v1::HostStatus&)> done) {
   pool_.submit([machine = machine_, alive = std::weak_ptr(alive_), done = std::move(done), &executor = executor_] {
-    executor.post([alive, done, status = machine->look()] {
+    executor.post([alive, done, status = machine->look_safely()] {
       if (!alive.expired()) done(status);
     });
   });

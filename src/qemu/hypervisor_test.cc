@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -389,6 +391,107 @@ TEST_F(HypervisorTest, ForgetsABootThatNeverRanSoThatItMayBeginAgain) {
   agent_ = std::make_unique<Agent>(state_);
   EXPECT_EQ(agent_->last(vm_).state, State::absent);
   EXPECT_TRUE(agent_->start(guest("task-1")));
+}
+
+// A file system of 64 KiB for a guest's disk.
+class FullDisk {
+ public:
+  explicit FullDisk(const std::string& path, std::uint32_t uid) : path_(path) {
+    std::filesystem::create_directories(path_);
+    EXPECT_EQ(::mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=64k,mode=0711"), 0);
+    EXPECT_TRUE(runtime::write_file_durably(disk(), test_guest_disk().substr(0, 512)));
+    EXPECT_EQ(::truncate(disk().c_str(), 1 << 20), 0);
+    EXPECT_EQ(::chown(disk().c_str(), uid, uid), 0);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() { ::umount2(path_.c_str(), MNT_DETACH); }
+  [[nodiscard]] std::string disk() const { return path_ + "/vol-4f7k2m9qzt3x.raw"; }
+  void fill() const {
+    const UniqueFd file(::open((path_ + "/filler").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    const std::string page(4096, 'x');
+    while (::write(file.get(), page.data(), page.size()) > 0) {
+    }
+  }
+  void free() const { std::filesystem::remove(path_ + "/filler"); }
+
+ private:
+  std::string path_;
+};
+
+TEST_F(HypervisorTest, TellsThatADiskIsFullUntilThereIsRoom) {
+  const FullDisk full(state_ + "/full", uid_);
+  auto definition = guest("task-1");
+  definition.disks[0].path = full.disk();
+  ASSERT_TRUE(agent_->start(definition));
+  ASSERT_TRUE(boots_reach(1));
+  full.fill();
+  {
+    Screen screen(agent_->consoles(), vm_);
+    screen.type("w");
+    ASSERT_TRUE(agent_->reaches(vm_, State::paused));
+  }
+  EXPECT_EQ(agent_->last(vm_).problem.code(), "disk_full");
+  EXPECT_THAT(agent_->last(vm_).problem.summary(), HasSubstr("its disk vol-4f7k2m9qzt3x "));
+  restart_agent();
+  EXPECT_EQ(agent_->last(vm_).state, State::paused);
+  EXPECT_EQ(agent_->last(vm_).problem.code(), "disk_full");
+
+  // Let run again too early.
+  ASSERT_TRUE(agent_->resume(vm_));
+  ASSERT_TRUE(agent_->reaches(vm_, State::paused));
+  EXPECT_EQ(agent_->last(vm_).problem.code(), "disk_full");
+
+  Screen screen(agent_->consoles(), vm_);
+  full.free();
+  ASSERT_TRUE(agent_->resume(vm_));
+  EXPECT_TRUE(screen.shows("W"));
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  EXPECT_EQ(agent_->last(vm_).problem.code(), "");
+  ASSERT_TRUE(agent_->kill(vm_));
+}
+
+// As after a reboot or a loss of power of the machine: the record is of a boot of it that is over.
+TEST_F(HypervisorTest, BeginsAgainWhatEndedWithTheMachine) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  ASSERT_TRUE(agent_->reset(vm_, "task-2"));
+  const auto lose = [&] {
+    auto pidfd = open_pidfd(pid());
+    ASSERT_TRUE(pidfd);
+    agent_.reset();
+    send_signal(*pidfd, SIGKILL);
+    siginfo_t info{};
+    ASSERT_EQ(::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), &info, WEXITED), 0);
+  };
+  lose();
+  rewrite_record([](GuestRecord& record) { record.machine_boot_id = "an-earlier-one"; });
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).state, State::ended);
+  EXPECT_EQ(agent_->last(vm_).boot_id, "");
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::NONE);
+  EXPECT_EQ(agent_->last(vm_).reset_id, "task-2");
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  EXPECT_EQ(agent_->last(vm_).reset_id, "task-2");
+  // The reset under way was done by that.
+  ASSERT_TRUE(boots_reach(1));
+  lose();
+  rewrite_record([](GuestRecord& record) {
+    record.machine_boot_id = "an-earlier-one";
+    record.phase = GuestRecord::Phase::resetting;
+    record.reset_wanted = "task-3";
+  });
+  agent_ = std::make_unique<Agent>(state_);
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  EXPECT_EQ(agent_->last(vm_).reset_id, "task-3");
+
+  ASSERT_TRUE(agent_->kill(vm_));
+  agent_.reset();
+  rewrite_record([](GuestRecord& record) { record.machine_boot_id = "an-earlier-one"; });
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).state, State::ended);
+  EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::FORCED);
 }
 
 TEST_F(HypervisorTest, NeverRunsASecondQemuEvenWithoutItsRecord) {

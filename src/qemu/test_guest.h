@@ -1,7 +1,7 @@
 // A guest of 512 bytes for tests: a boot sector that speaks over the first serial port.
 //   at each boot it says "B"
-//   it echoes what is typed but "q", which powers it off by ACPI
-//   the power button makes it say "P" and power off
+//   it echoes what is typed but "q", which powers it off by ACPI, and "w", which makes it write 512 bytes at 8192 on
+//   its disk and then say "W" the power button makes it say "P" and power off
 #pragma once
 
 #include <string>
@@ -27,7 +27,7 @@ inline std::string test_guest_disk() {
       0xba, 0x00, 0x06,  // 13 mov dx, 0x600 (PM1 status)
       0xed,              // 16 in ax, dx
       0xf6, 0xc4, 0x01,  // 17 test ah, 1 (power button)
-      0x75, 0x13,        // 1a jnz button (2f)
+      0x75, 0x17,        // 1a jnz button (33)
       0xba, 0xfd, 0x03,  // 1c mov dx, 0x3fd
       0xec,              // 1f in al, dx
       0xa8, 0x01,        // 20 test al, 1
@@ -35,18 +35,31 @@ inline std::string test_guest_disk() {
       0xba, 0xf8, 0x03,  // 24 mov dx, 0x3f8
       0xec,              // 27 in al, dx
       0x3c, 0x71,        // 28 cmp al, 'q'
-      0x74, 0x09,        // 2a je off (35)
-      0xee,              // 2c out dx, al
-      0xeb, 0xe3,        // 2d jmp again (12)
+      0x74, 0x0d,        // 2a je off (39)
+      0x3c, 0x77,        // 2c cmp al, 'w'
+      0x74, 0x12,        // 2e je write (42)
+      0xee,              // 30 out dx, al
+      0xeb, 0xdf,        // 31 jmp again (12)
                          // button:
-      0xba, 0xf8, 0x03,  // 2f mov dx, 0x3f8
-      0xb0, 0x50,        // 32 mov al, 'P'
-      0xee,              // 34 out dx, al
+      0xba, 0xf8, 0x03,  // 33 mov dx, 0x3f8
+      0xb0, 0x50,        // 36 mov al, 'P'
+      0xee,              // 38 out dx, al
                          // off:
-      0xba, 0x04, 0x06,  // 35 mov dx, 0x604 (PM1 control)
-      0xb8, 0x00, 0x20,  // 38 mov ax, 0x2000 (SLP_EN, soft off)
-      0xef,              // 3b out dx, ax
-      0xeb, 0xfe,        // 3c jmp $
+      0xba, 0x04, 0x06,  // 39 mov dx, 0x604 (PM1 control)
+      0xb8, 0x00, 0x20,  // 3c mov ax, 0x2000 (SLP_EN, soft off)
+      0xef,              // 3f out dx, ax
+      0xeb, 0xfe,        // 40 jmp $
+                         // write:
+      0xb8, 0x01, 0x03,  // 42 mov ax, 0x301 (write one sector)
+      0xb9, 0x11, 0x00,  // 45 mov cx, 0x11 (the 17th of the first track)
+      0xba, 0x80, 0x00,  // 48 mov dx, 0x80 (of the first disk)
+      0x31, 0xdb,        // 4b xor bx, bx
+      0x8e, 0xc3,        // 4d mov es, bx
+      0xcd, 0x13,        // 4f int 0x13
+      0xba, 0xf8, 0x03,  // 51 mov dx, 0x3f8
+      0xb0, 0x57,        // 54 mov al, 'W'
+      0xee,              // 56 out dx, al
+      0xeb, 0xb9,        // 57 jmp again (12)
   };
   std::string disk(1U << 20U, '\0');
   for (std::size_t i = 0; i < code.size(); ++i) disk[i] = static_cast<char>(code[i]);
