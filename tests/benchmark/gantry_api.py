@@ -1,0 +1,68 @@
+"""Gantry's API as a program uses it: one connection kept open for calls, one for the events."""
+import hashlib
+import http.client
+import json
+import ssl
+import threading
+import time
+import urllib.parse
+
+
+def _connect(access):
+    """The certificate is gantryd's own: it is known by its fingerprint."""
+    address = urllib.parse.urlsplit(access["server"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(address.hostname, address.port, context=context)
+    connection.connect()
+    if hashlib.sha256(connection.sock.getpeercert(binary_form=True)).hexdigest() != access["fingerprint"]:
+        raise AssertionError("another server answers")
+    return connection
+
+
+class Api:
+    """`access`: what gantryd writes into local.json. Must be made in the network namespace gantryd is in."""
+
+    def __init__(self, access):
+        self._headers = {"Authorization": "Bearer " + access["token"], "Content-Type": "application/json"}
+        self._calls = _connect(access)
+        self._events = _connect(access)
+        self._states = []  # (monotonic time seen, VM id, state), in order
+        self._changed = threading.Condition()
+        self._events.request("GET", "/api/v1/events?kinds=vm", headers=self._headers)
+        self._stream = self._events.getresponse()
+        if self._stream.status != 200:
+            raise AssertionError(f"no events: {self._stream.read()}")
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def call(self, method, path, body=None):
+        self._calls.request(method, path, body=json.dumps(body or {}), headers=self._headers)
+        answer = self._calls.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            raise AssertionError(f"{method} {path}: {answer.status} {text.decode()}")
+        return json.loads(text)
+
+    def change_vm(self, vm_id, verb, state, body=None, seconds=120):
+        """POSTs `verb` and answers when it was sent and when `state` was seen, in seconds of the monotonic clock."""
+        with self._changed:
+            seen = len(self._states)
+        sent = time.monotonic()
+        self.call("POST", f"/api/v1/vms/{vm_id}/{verb}", body)
+        with self._changed:
+            def reached():
+                return next((at for at, vm, now in self._states[seen:] if (vm, now) == (vm_id, state)), None)
+            if not self._changed.wait_for(reached, seconds):
+                raise AssertionError(f"VM {vm_id} is not {state} {seconds} s after {verb}")
+            return sent, reached()
+
+    def _follow(self):
+        while line := self._stream.readline():
+            if not line.startswith(b"data: "):
+                continue
+            at = time.monotonic()
+            event = json.loads(line[6:])
+            with self._changed:
+                self._states.append((at, event["id"], event.get("vm", {}).get("status", {}).get("state")))
+                self._changed.notify_all()

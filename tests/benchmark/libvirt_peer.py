@@ -1,0 +1,144 @@
+"""libvirtd, in the lab's network namespace and directory, with a guest of the same devices as Gantry gives its own."""
+import os
+import select
+import subprocess
+import time
+
+from lab import run, wait_until
+
+BRIDGE = "peer0"
+# libvirt has these paths compiled in: each is hidden behind a directory of the lab, in a mount namespace. The process
+# namespace has all of it end with its first process, the shell, which reaps what loses its parent. Its guests' user comes with a package that is not needed here.
+BEGIN = """set -e
+mount --make-rprivate /
+for place in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt run/libvirt; do
+  mkdir -p "/$place" "$1/$place"
+  mount --bind "$1/$place" "/$place"
+done
+for names in passwd group; do
+  grep -v '^libvirt-qemu:' "/etc/$names" >"$1/$names"
+done
+echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin' >>"$1/passwd"
+echo 'libvirt-qemu:x:64055:' >>"$1/group"
+mount --bind "$1/passwd" /etc/passwd
+mount --bind "$1/group" /etc/group
+/usr/sbin/virtlogd --config "$1/virtlogd.conf" --pid-file "$1/virtlogd.pid" &
+while [ ! -S /run/libvirt/virtlogd-sock ]; do sleep 0.05; done
+/usr/sbin/libvirtd --config "$1/libvirtd.conf" --pid-file "$1/libvirtd.pid"
+"""
+DOMAIN = """<domain type='{type}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name>
+  <memory unit='MiB'>{memory_mib}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{kernel}</kernel><initrd>{initramfs}</initrd><cmdline>{arguments}</cmdline>
+  </os>
+  <features><acpi/><apic/>{tb_cache}</features>
+  <cpu mode='{cpu}'/>
+  <clock offset='utc'/>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+    <controller type='virtio-serial' index='0'>{slot2}</controller>
+    <serial type='unix'>
+      <source mode='bind' path='{directory}/{name}-serial.sock'/>
+      <log file='{console_log}' append='on'/>
+      <target type='isa-serial' port='0'/>
+    </serial>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    <graphics type='vnc'><listen type='socket'/></graphics>
+    <video><model type='vga'/>{slot3}</video>
+    <rng model='virtio'><backend model='builtin'/>{slot4}</rng>
+    <interface type='bridge'>
+      <source bridge='{bridge}'/><mac address='{mac}'/><model type='virtio'/><driver name='qemu'/>
+      <rom enabled='no'/>{slot5}
+    </interface>
+    <memballoon model='none'/>
+  </devices>
+  <seclabel type='none'/>
+  <qemu:commandline><qemu:arg value='-device'/><qemu:arg value='pvpanic-pci,addr=0x6'/></qemu:commandline>
+</domain>
+"""
+
+
+class LibvirtPeer:
+    def __init__(self, lab):
+        self._lab = lab
+        self._directory = lab.directory / "peer"
+        (self._directory / "etc/libvirt").mkdir(parents=True)
+        (self._directory / "libvirtd.conf").write_text('auth_unix_rw = "none"\nauth_unix_ro = "none"\n')
+        (self._directory / "virtlogd.conf").write_text("")
+        (self._directory / "etc/libvirt/qemu.conf").write_text("")
+        for command in (["link", "add", BRIDGE, "type", "bridge"], ["link", "set", BRIDGE, "up"]):
+            run(*lab.enter, "ip", *command)
+        self._daemons = subprocess.Popen(
+            [*lab.enter, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", BEGIN,
+             "libvirt", str(self._directory)],
+            stdin=subprocess.DEVNULL, stdout=lab.log, stderr=lab.log)
+        self._connection = f"qemu:///system?socket={self._directory}/run/libvirt/libvirt-sock"
+        wait_until("libvirtd answers", self._answers)
+        # Kept connected, as a program that uses libvirt is.
+        self._shell = subprocess.Popen(["stdbuf", "-oL", "virsh", "--connect", self._connection], bufsize=0,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def _answers(self):
+        if self._daemons.poll() is not None:
+            raise AssertionError(f"libvirtd ended:\n{self._lab.log_tail()}")
+        return subprocess.run(["virsh", "--connect", self._connection, "version"], capture_output=True).returncode == 0
+
+    def _virsh(self, *arguments):
+        return run("virsh", "--connect", self._connection, *arguments).stdout
+
+    def console_log(self, name):
+        return self._directory / f"{name}-console.log"
+
+    def define(self, number, accelerator, memory_mib, arguments):
+        """A guest as Gantry makes it; answers its name."""
+        name = f"peer{number}"
+        slots = {f"slot{n}": f"<address type='pci' domain='0' bus='0' slot='{n}' function='0'/>" for n in range(2, 6)}
+        kvm = accelerator == "kvm"
+        definition = self._directory / f"{name}.xml"
+        definition.write_text(DOMAIN.format(
+            name=name, type="kvm" if kvm else "qemu", cpu="host-passthrough" if kvm else "maximum",
+            tb_cache="" if kvm else "<tcg><tb-cache unit='MiB'>64</tb-cache></tcg>", memory_mib=memory_mib,
+            kernel=self._lab.directory / "guest/kernel", initramfs=self._lab.directory / "guest/initramfs",
+            arguments=arguments, directory=self._directory, console_log=self.console_log(name), bridge=BRIDGE,
+            mac=f"52:54:00:00:00:{number:02x}", **slots))
+        self._virsh("define", definition)
+        return name
+
+    def start(self, name):
+        """Answers when it was asked for and when virsh said it was done."""
+        asked = time.monotonic()
+        self._shell.stdin.write(f"start {name}\n".encode())
+        self._expect("started")
+        return asked, time.monotonic()
+
+    def destroy(self, name):
+        self._shell.stdin.write(f"destroy {name}\n".encode())
+        self._expect("destroyed")
+
+    def _expect(self, word, seconds=120):
+        said = b""
+        end = time.monotonic() + seconds
+        while word.encode() not in said:
+            ready, _, _ = select.select([self._shell.stdout], [], [], max(0, end - time.monotonic()))
+            piece = os.read(self._shell.stdout.fileno(), 4096) if ready else b""
+            said += piece
+            if not piece or b"error:" in said:
+                raise AssertionError(f"virsh said no {word!r}: {said.decode()}\n{self._lab.log_tail()}")
+
+    def command_line(self):
+        """Of the guest that runs."""
+        (pid,) = self._lab.processes("qemu-system-x86_64 -name guest=peer")
+        return open(f"/proc/{pid}/cmdline", "rb").read().decode().split("\0")
+
+    def daemon_pids(self):
+        return [pid for word in ("/usr/sbin/libvirtd", "/usr/sbin/virtlogd") for pid in self._lab.processes(word)
+                if os.readlink(f"/proc/{pid}/exe").endswith(word[-8:])]
+
+    def close(self):
+        for process in (self._shell, self._daemons):
+            process.kill()
+            process.wait()
