@@ -10,6 +10,7 @@
 #include <system_error>
 #include <vector>
 
+#include "runtime/clock.h"
 #include "runtime/files.h"
 #include "storage/file_ops.h"
 #include "storage/image_header.h"
@@ -22,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr mode_t kPassableMode = 0711;
+constexpr const char* kPartialSuffix = ".part";
 
 // Calls `use` for each name in a directory; one that is not there has none.
 Result<void> for_each_name(const std::string& directory, const std::function<Result<void>(const std::string&)>& use) {
@@ -43,9 +45,17 @@ bool is_leftover(const std::string& name) {
   return name.find(kFreshSuffix) != std::string::npos || name.find(kFetchSuffix) != std::string::npos;
 }
 
+// Of an upload that a crash of the server ended. One that goes on is written again and again.
+bool is_stale_upload(const std::string& path) {
+  constexpr std::int64_t kDaySeconds = 24 * 60 * 60;
+  struct stat facts {};
+  return path.ends_with(kPartialSuffix) && ::lstat(path.c_str(), &facts) == 0 &&
+         facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
+}
+
 Result<void> sweep(const std::string& directory, ActiveObjects& active) {
   return for_each_name(directory, [&](const std::string& name) -> Result<void> {
-    if (!is_leftover(name)) return {};
+    if (!is_leftover(name) && !is_stale_upload(directory + "/" + name)) return {};
     return active.remove_unless_active(name.substr(0, name.find('.')), directory + "/" + name);
   });
 }

@@ -1,5 +1,6 @@
 #include "storage/pools.h"
 
+#include <chrono>
 #include <filesystem>
 
 #include "storage/paths.h"
@@ -34,6 +35,17 @@ TEST_F(PoolsTest, WhatACrashLeftIsRemoved) {
   write_text(pool + "/uploads/img-0123456789ab", "whole");
   ASSERT_TRUE(inspect_pool().has_value());
   EXPECT_EQ(files_of_pool(), std::vector<std::string>{"uploads/img-0123456789ab"});
+}
+
+TEST_F(PoolsTest, AnUploadThatNobodyGoesOnWithIsRemoved) {
+  ASSERT_TRUE(inspect_pool().has_value());
+  const std::string partial = partial_upload_path(pool, kImageId);
+  write_text(partial, "beginning");
+  ASSERT_TRUE(inspect_pool().has_value());
+  EXPECT_TRUE(std::filesystem::exists(partial));
+  std::filesystem::last_write_time(partial, std::filesystem::last_write_time(partial) - std::chrono::hours(25));
+  ASSERT_TRUE(inspect_pool().has_value());
+  EXPECT_FALSE(std::filesystem::exists(partial));
 }
 
 TEST_F(PoolsTest, APlaceThatCannotBeAPoolIsSaidToBeUnusable) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 
 #include "runtime/files.h"
 #include "storage/file_ops.h"
@@ -121,6 +122,16 @@ Error volume_corrupt(const port::VolumeRequest& request, const Error& why) {
                "look at it with qemu-img check " + path_of(request) + ", or restore it from a backup", "image_corrupt"};
 }
 
+// A guest that took its QEMU over may have written what it likes into its volume's header. An image that is not known
+// (yet) is known by its name.
+bool may_be_made_on(const port::VolumeRequest& request, const std::string& backing_file) {
+  if (backing_file.empty()) return true;
+  if (!request.image_path.empty()) return backing_file == request.image_path;
+  const std::filesystem::path path(backing_file);
+  return path.extension() == ".qcow2" && check_id(path.stem().string(), "img").has_value() &&
+         path.parent_path().filename() == "images" && path.lexically_normal() == path;
+}
+
 }  // namespace
 
 Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, const Job& job) {
@@ -158,6 +169,11 @@ Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) {
   if (!info) return fail(volume_corrupt(request, info.error()));
   if (info->corrupt) {
     return fail(volume_corrupt(request, Error{ErrorCode::corrupt, "QEMU found it damaged and marked it so"}));
+  }
+  if (!info->data_file.empty() || !may_be_made_on(request, info->backing_file)) {
+    const std::string& other = info->data_file.empty() ? info->backing_file : info->data_file;
+    return fail(
+        volume_corrupt(request, Error{ErrorCode::corrupt, "it refers to another file than its image: " + other}));
   }
   if (!info->backing_file.empty() && !file_exists(info->backing_file)) {
     return fail(ErrorCode::corrupt, "volume " + request.volume_id + " cannot be read",

@@ -126,6 +126,26 @@ TEST_F(VolumesTest, AnOverlayWithoutItsImageIsCorrupt) {
   EXPECT_EQ(word_of(inspect(request)), "image_missing");
 }
 
+// As a guest could rewrite its volume after it took its QEMU over.
+TEST_F(VolumesTest, VolumesThatReferToOtherFilesAreRefused) {
+  auto request = volume(0);
+  request.image_path = make_image(2 * kMiB);
+  const auto facts = create(request);
+  ASSERT_TRUE(facts.has_value()) << facts.error().to_text();
+  const std::string other = directory.path("other.qcow2");
+  run({"qemu-img", "create", "-f", "qcow2", other, "2M"});
+  run({"qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", other, facts->path});
+  EXPECT_EQ(word_of(inspect(request)), "image_corrupt");
+  // Also while the image is not known.
+  request.image_path.clear();
+  EXPECT_EQ(word_of(inspect(request)), "image_corrupt");
+
+  std::filesystem::remove(facts->path);
+  const std::string data = directory.path("data.raw");
+  run({"qemu-img", "create", "-f", "qcow2", "-o", "data_file=" + data, facts->path, "1M"});
+  EXPECT_EQ(word_of(inspect(request)), "image_corrupt");
+}
+
 TEST_F(VolumesTest, MissingAndDamagedFilesAreToldApart) {
   EXPECT_EQ(code_of(inspect(volume(0))), ErrorCode::not_found);
   EXPECT_EQ(word_of(inspect(volume(0))), "volume_missing");
