@@ -1,6 +1,6 @@
 # One target a room. gantry_room(NAME KNOWS room... [LIBS target...] [HEADERS_ONLY]) takes src/NAME/**.cc:
 #   *_test.cc       into one GoogleTest program NAME_test
-#   *_fuzz.cc       each a libFuzzer program (preset fuzz)
+#   *_fuzz.cc       each a libFuzzer program in the preset fuzz, else a short run over fuzz/corpus
 #   *_benchmark.cc  into one Google Benchmark program NAME_benchmark
 #   the rest        into the library gantry_NAME
 # NAME_link is a program of the whole library and only what the room may know: it fails to link when the room uses more.
@@ -45,13 +45,17 @@ function(gantry_room name)
     add_executable(${name}_benchmark ${benchmarks})
     target_link_libraries(${name}_benchmark PRIVATE gantry_${name} gantry_options benchmark::benchmark_main)
   endif()
-  if(GANTRY_FUZZ)
-    foreach(source ${fuzzers})
-      get_filename_component(program ${source} NAME_WE)
+  foreach(source ${fuzzers})
+    get_filename_component(program ${source} NAME_WE)
+    string(REPLACE "_fuzz" "" corpus ${program})
+    set(corpus ${CMAKE_SOURCE_DIR}/fuzz/corpus/${corpus})
+    if(GANTRY_FUZZ)
       add_executable(${program} ${source})
-      target_link_libraries(${program} PRIVATE gantry_${name} gantry_options)
       target_link_options(${program} PRIVATE -fsanitize=fuzzer)
-      add_test(NAME ${program} COMMAND ${program} -max_total_time=20 -rss_limit_mb=2048 -print_final_stats=0)
-    endforeach()
-  endif()
+    else()
+      add_executable(${program} ${source} ${CMAKE_SOURCE_DIR}/cmake/fuzz_main.cc)
+      add_test(NAME ${program} COMMAND ${program} ${corpus})
+    endif()
+    target_link_libraries(${program} PRIVATE gantry_${name} gantry_base gantry_options)
+  endforeach()
 endfunction()

@@ -15,6 +15,10 @@ port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const
   observation.reset_id = guest.reset_id;
   observation.exit = guest.exit;
   observation.accelerator = "tcg";
+  if (guest.disk_full && guest.state == GuestState::paused) {
+    observation.problem.set_code("disk_full");
+    observation.problem.set_summary("a disk of the guest is full");
+  }
   return observation;
 }
 
@@ -100,7 +104,20 @@ void HostWorld::run(const std::string& vm_id) {
   if (!calm && rng_.chance(swarm_.guest_powers_off, 1'000))
     end_later(vm_id, some_time, v1::VmExit::GUEST_SHUTDOWN, true);
   if (!calm && rng_.chance(swarm_.guest_crashes, 1'000)) end_later(vm_id, some_time, v1::VmExit::CRASH, true);
+  if (!calm && rng_.chance(swarm_.disk_fills, 1'000)) fill_disk_later(vm_id, some_time);
   changed(vm_id);
+}
+
+void HostWorld::fill_disk_later(const std::string& vm_id, Milliseconds delay_ms) {
+  scheduler_.at(delay_ms, [this, vm_id, process = guests[vm_id].process] {
+    const auto found = guests.find(vm_id);
+    if (calm || found == guests.end() || found->second.process != process) return;
+    if (found->second.state != GuestState::running) return;
+    found->second.disk_full = true;
+    found->second.state = GuestState::paused;
+    trace_.note("guest", vm_id + " is held: its disk is full");
+    changed(vm_id);
+  });
 }
 
 Result<void> HostWorld::finish_start(const std::string& vm_id, std::uint64_t process, bool works) {
@@ -149,10 +166,10 @@ void HostWorld::end_later(const std::string& vm_id, Milliseconds delay_ms, v1::V
 
 Result<void> HostWorld::press_power_button(const std::string& vm_id) {
   const auto found = guests.find(vm_id);
-  if (found == guests.end() || found->second.state != GuestState::running) {
+  if (found == guests.end() || !lives(found->second) || found->second.state == GuestState::starting) {
     return fail(ErrorCode::conflict, "the guest does not run");
   }
-  if (!found->second.ignores_acpi) {
+  if (!found->second.ignores_acpi && found->second.state == GuestState::running) {
     end_later(vm_id, 500 + static_cast<Milliseconds>(rng_.below(8'000)), v1::VmExit::GUEST_SHUTDOWN);
   }
   return {};
@@ -168,6 +185,9 @@ Result<void> HostWorld::set_paused(const std::string& vm_id, bool paused) {
   if (found == guests.end() || !lives(found->second) || found->second.state == GuestState::starting) {
     return fail(ErrorCode::conflict, "the guest does not run");
   }
+  // It goes on, and the same write fails again.
+  if (!paused && found->second.disk_full && !calm && rng_.chance(1, 2)) return {};
+  found->second.disk_full = false;
   found->second.state = paused ? GuestState::paused : GuestState::running;
   trace_.note("guest", vm_id + (paused ? " paused" : " resumed"));
   changed(vm_id);

@@ -28,6 +28,8 @@ struct ModelGuest {
   std::string reset_id;
   v1::VmExit exit;
   bool ignores_acpi = false;
+  // A write met a full disk: the emulator holds the processors.
+  bool disk_full = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
   std::uint64_t process = 0;
 };
@@ -98,6 +100,7 @@ class HostWorld {
   void end(const std::string& vm_id, v1::VmExit::Reason reason);
   void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself = false);
   void run(const std::string& vm_id);
+  void fill_disk_later(const std::string& vm_id, Milliseconds delay_ms);
   void changed(const std::string& vm_id);
 
   Scheduler& scheduler_;

@@ -39,6 +39,7 @@ Swarm draw_swarm(Rng& rng) {
   swarm.ignores_acpi = maybe(rng, 50, 900);
   swarm.guest_powers_off = maybe(rng, 50, 400);
   swarm.guest_crashes = maybe(rng, 50, 400);
+  swarm.disk_fills = maybe(rng, 50, 400);
   swarm.pool_capacity_gib = rng.chance(1, 3) ? 4 + rng.below(10) : 1'000;
   swarm.memory_mib = rng.chance(1, 3) ? 3'072 : 16'384;
   swarm.pause_ms_max = 100 + static_cast<Milliseconds>(rng.below(3'000));

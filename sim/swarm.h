@@ -28,6 +28,7 @@ struct Swarm {
   std::uint64_t ignores_acpi = 0;
   std::uint64_t guest_powers_off = 0;
   std::uint64_t guest_crashes = 0;
+  std::uint64_t disk_fills = 0;
   std::uint64_t pool_capacity_gib = 100;
   std::uint64_t memory_mib = 16'384;
   // Between calls of the clients.

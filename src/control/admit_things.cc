@@ -2,6 +2,7 @@
 #include "control/admission.h"
 #include "control/admit_volume.h"
 #include "control/subnets.h"
+#include "model/bridge_name.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -98,7 +99,7 @@ Result<void> create_network(Change& change, const v1::CreateNetworkRequest& requ
     auto subnet = choose_subnet(change.view(), spec.ipv4_subnet());
     if (!subnet) return fail(std::move(subnet.error()));
     spec.set_ipv4_subnet(*subnet);
-    spec.set_bridge(bridge_name(network.meta().id()));
+    spec.set_bridge(model::bridge_name(network.meta().id()));
   }
   network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
   network.mutable_status()->set_host_id((*host)->meta().id());

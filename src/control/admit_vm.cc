@@ -78,8 +78,13 @@ Result<void> stop_vm(Change& change, const v1::StopVmRequest& request) {
       vm.status().state() == v1::VmStatus::STOPPED) {
     return already(change, vm, "is stopped");
   }
+  if (request.force()) {
+    vm.mutable_spec()->set_force_stop_id(change.task_id());
+  } else if (vm.spec().power() != v1::VmSpec::STOPPED) {
+    // Left by a forced restart. Of a forced stop under way it stays: that goes on.
+    vm.mutable_spec()->clear_force_stop_id();
+  }
   vm.mutable_spec()->set_power(v1::VmSpec::STOPPED);
-  if (request.force()) vm.mutable_spec()->set_force_stop_id(change.task_id());
   set_timeout(vm, request.timeout_seconds());
   next_generation(vm);
   change.step(stop_sentence(vm, request.force()));

@@ -148,7 +148,9 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   auto target = change.target<v1::Volume>("volume.resize", request.id());
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
-  const std::uint64_t now_bytes = model::promised_bytes(volume);
+  const bool tries_again = model::growth_failed(volume);
+  const std::uint64_t promised_bytes = model::promised_bytes(volume);
+  const std::uint64_t now_bytes = tries_again ? volume.status().capacity_bytes() : promised_bytes;
   const std::string what = "volume \"" + volume.meta().name() + "\"";
   if (volume.status().state() == v1::VolumeStatus::FAILED) {
     return fail(ErrorCode::conflict, what + " cannot grow", volume.status().problem().summary(),
@@ -166,13 +168,14 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
     return fail(ErrorCode::conflict, what + " is in use", "VM \"" + vm->meta().name() + "\" is not stopped",
                 "stop the VM first", "volume_in_use");
   }
-  if (request.capacity_bytes() == now_bytes) {
+  if (request.capacity_bytes() == now_bytes && !tries_again) {
     change.step("nothing: " + what + " has that size");
     change.succeed_at_once();
     return {};
   }
-  if (const auto* pool = change.view().find<v1::Pool>(volume.spec().pool())) {
-    GANTRY_CHECK(check_promise(change, *pool, request.capacity_bytes() - now_bytes));
+  const auto* pool = change.view().find<v1::Pool>(volume.spec().pool());
+  if (pool != nullptr && request.capacity_bytes() > promised_bytes) {
+    GANTRY_CHECK(check_promise(change, *pool, request.capacity_bytes() - promised_bytes));
   }
   volume.mutable_spec()->set_capacity_bytes(request.capacity_bytes());
   volume.mutable_meta()->set_generation(volume.meta().generation() + 1);

@@ -227,6 +227,8 @@ class FakeHost {
 
   // Names of what cannot be made, and why.
   std::map<std::string, v1::Problem> problems;
+  // Makes no volume larger than that.
+  std::uint64_t volume_bytes_max = ~0ULL;
   // Keeps silent and does nothing.
   bool asleep = false;
   // What it did: "start vm-1 task-2".
@@ -298,9 +300,10 @@ class FakeHost {
     }
   }
 
-  static void add_facts(const v1::Volume& volume, v1::VolumeStatus& status) {
+  void add_facts(const v1::Volume& volume, v1::VolumeStatus& status) const {
     status.set_observed_generation(volume.meta().generation());
-    status.set_capacity_bytes(volume.spec().capacity_bytes());
+    status.set_capacity_bytes(std::min(volume.spec().capacity_bytes(), volume_bytes_max));
+    if (volume.spec().capacity_bytes() > volume_bytes_max) status.mutable_problem()->set_summary("the pool is full");
   }
   static void add_facts(const v1::Pool&, v1::PoolStatus& status) { status.set_capacity_bytes(100ULL << 30U); }
   static void add_facts(const v1::Image&, v1::ImageStatus& status) { status.set_virtual_size_bytes(2ULL << 30U); }

@@ -22,7 +22,7 @@ TEST(Bootstrap, TheFirstHostBringsAPoolAndANetwork) {
   const auto* network = world.find<v1::Network>("default");
   ASSERT_NE(network, nullptr);
   EXPECT_EQ(network->spec().ipv4_subnet(), "10.66.0.0/24");
-  EXPECT_EQ(network->spec().bridge(), "gt-" + network->meta().id().substr(4));
+  EXPECT_EQ(network->spec().bridge(), "gn-" + network->meta().id().substr(4));
 }
 
 TEST(Bootstrap, WhatWasDeletedStaysDeleted) {
@@ -87,6 +87,81 @@ TEST(Lifecycle, StopStartRestartPauseResumeReset) {
   stop.set_force(true);
   const v1::Task forced = run_stop("StopVm");
   EXPECT_EQ(world.vm().spec().force_stop_id(), forced.meta().id());
+}
+
+TEST(Lifecycle, AForcedRestartForcesNoLaterStop) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  v1::StopVmRequest stop;
+  stop.set_id("web");
+  stop.set_force(true);
+  EXPECT_EQ(world.ended(world.accept("RestartVm", stop)).state(), v1::Task::SUCCEEDED);
+  stop.set_force(false);
+  EXPECT_EQ(world.ended(world.accept("StopVm", stop)).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.vm().spec().force_stop_id(), "");
+}
+
+TEST(Lifecycle, AGentleStopDoesNotSoftenAForcedOne) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.disconnect();
+  v1::StopVmRequest stop;
+  stop.set_id("web");
+  stop.set_force(true);
+  const v1::Accepted forced = world.accept("StopVm", stop);
+  stop.set_force(false);
+  world.accept("StopVm", stop);
+  EXPECT_EQ(world.vm().spec().force_stop_id(), forced.task().meta().id());
+}
+
+TEST(Lifecycle, AVolumeThatCouldNotGrowMayBeGrownAgain) {
+  World world;
+  v1::CreateVolumeRequest volume;
+  volume.set_name("data");
+  volume.mutable_spec()->set_capacity_bytes(1ULL << 30U);
+  EXPECT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
+  world.host.volume_bytes_max = 1ULL << 30U;
+  v1::ResizeVolumeRequest grow;
+  grow.set_id("data");
+  grow.set_capacity_bytes(3ULL << 30U);
+  for (int i = 0; i < 2; ++i) {
+    const v1::Task task = world.ended(world.accept("ResizeVolume", grow));
+    EXPECT_EQ(task.state(), v1::Task::FAILED);
+    EXPECT_EQ(task.problem().summary(), "the pool is full");
+    EXPECT_EQ(world.find<v1::Volume>("data")->status().state(), v1::VolumeStatus::READY);
+  }
+  world.host.volume_bytes_max = 2ULL << 30U;
+  grow.set_capacity_bytes(2ULL << 30U);
+  EXPECT_EQ(world.ended(world.accept("ResizeVolume", grow)).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.find<v1::Volume>("data")->status().capacity_bytes(), 2ULL << 30U);
+}
+
+TEST(Lifecycle, AResumeOfAGuestThatItsDiskHoldsFailsWithThatProblem) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.asleep = true;
+  v1::Observation observation;
+  observation.set_id(world.vm().meta().id());
+  *observation.mutable_vm() = world.vm().status();
+  observation.mutable_vm()->set_state(v1::VmStatus::PAUSED);
+  observation.mutable_vm()->mutable_problem()->set_code("disk_full");
+  world.host.say(observation);
+  world.executor.run_for(1'000);
+  const v1::Accepted accepted = world.accept("ResumeVm", World::by_id("web"));
+  // Being tried.
+  observation.mutable_vm()->set_observed_generation(world.vm().meta().generation());
+  observation.mutable_vm()->set_waiting_for("the hypervisor");
+  world.host.say(observation);
+  world.executor.run_for(5'000);
+  EXPECT_EQ(world.task(accepted.task().meta().id()).state(), v1::Task::RUNNING);
+  observation.mutable_vm()->clear_waiting_for();
+  world.host.say(observation);
+  const v1::Task task = world.ended(accepted);
+  EXPECT_EQ(task.state(), v1::Task::FAILED);
+  EXPECT_EQ(task.problem().code(), "disk_full");
 }
 
 TEST(Lifecycle, StartingWhatRunsSucceedsAtOnceAndStartsNothing) {

@@ -4,6 +4,7 @@
 #include "control/change.h"
 #include "control/subnets.h"
 #include "control/task_machine.h"
+#include "model/bridge_name.h"
 #include "model/names.h"
 #include "model/state.h"
 
@@ -114,7 +115,7 @@ void make_defaults(Draft& draft, const std::string& host_id, const std::string& 
   v1::Network network;
   *network.mutable_meta() = bootstrap_meta(Kind<v1::Network>::id_prefix, now, rng);
   network.mutable_spec()->set_ipv4_subnet(*subnet);
-  network.mutable_spec()->set_bridge(bridge_name(network.meta().id()));
+  network.mutable_spec()->set_bridge(model::bridge_name(network.meta().id()));
   network.mutable_spec()->set_domain(std::string(model::kDefaultDomain));
   network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
   network.mutable_status()->set_host_id(host_id);

@@ -34,10 +34,29 @@ const Taken* overlap(const std::vector<Taken>& taken, const model::Ipv4Subnet& s
   return nullptr;
 }
 
+std::vector<model::Ipv4Subnet> subnets_of_hosts(const View& view) {
+  std::vector<model::Ipv4Subnet> subnets;
+  for (const std::string& text : view.host_subnets) {
+    if (auto subnet = model::parse_ipv4_subnet(text)) subnets.push_back(*subnet);
+  }
+  return subnets;
+}
+
+// 192.168.0.0/24 and its neighbours are what most homes have: they come last.
+model::Ipv4Subnet candidate_subnet(std::uint32_t candidate) {
+  const std::uint32_t n = candidate % 256;
+  switch (candidate / 256) {
+    case 0: return {{(10U << 24U) | (66U << 16U) | (n << 8U)}, 24};
+    case 1: return {{(172U << 24U) | (29U << 16U) | (n << 8U)}, 24};
+    default: return {{(192U << 24U) | (168U << 16U) | ((255U - n) << 8U)}, 24};
+  }
+}
+
 }  // namespace
 
 Result<std::string> choose_subnet(const View& view, const std::string& wanted) {
   const std::vector<Taken> taken = taken_subnets(view);
+  const std::vector<model::Ipv4Subnet> of_hosts = subnets_of_hosts(view);
   if (!wanted.empty()) {
     auto subnet = model::parse_ipv4_subnet(wanted);
     if (!subnet) return fail(std::move(subnet.error()));
@@ -47,11 +66,16 @@ Result<std::string> choose_subnet(const View& view, const std::string& wanted) {
                 "network \"" + other->network + "\" has " + model::format_ipv4_subnet(other->subnet),
                 "leave ipv4_subnet out to have a free one chosen", "subnet_in_use");
   }
-  for (std::uint32_t n = 0; n < 256; ++n) {
-    const model::Ipv4Subnet subnet{{(10U << 24U) | (66U << 16U) | (n << 8U)}, 24};
-    if (overlap(taken, subnet) == nullptr) return model::format_ipv4_subnet(subnet);
+  const auto is_free = [&](const model::Ipv4Subnet& subnet) {
+    const auto overlaps = [&subnet](const model::Ipv4Subnet& other) { return other.overlaps(subnet); };
+    return overlap(taken, subnet) == nullptr && std::none_of(of_hosts.begin(), of_hosts.end(), overlaps);
+  };
+  for (std::uint32_t candidate = 0; candidate < 3 * 256; ++candidate) {
+    const model::Ipv4Subnet subnet = candidate_subnet(candidate);
+    if (is_free(subnet)) return model::format_ipv4_subnet(subnet);
   }
-  return fail(ErrorCode::conflict, "no segment is left for the network", "all of 10.66.0.0/16 is taken",
+  return fail(ErrorCode::conflict, "no segment is left for the network",
+              "10.66.0.0/16, 172.29.0.0/16 and 192.168.0.0/16 are taken by other networks or by the host's own",
               "give ipv4_subnet", "subnet_in_use");
 }
 
@@ -77,7 +101,5 @@ Result<std::string> choose_address(const std::string& subnet_text, Rng& rng,
   return fail(ErrorCode::conflict, "no address is left in " + subnet_text, "its guests have all of them",
               "use another network", "no_address_left");
 }
-
-std::string bridge_name(const std::string& network_id) { return "gt-" + network_id.substr(network_id.find('-') + 1); }
 
 }  // namespace gantry::control

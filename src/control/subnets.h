@@ -1,4 +1,4 @@
-// Segments, addresses and bridge names of NAT networks.
+// Segments and addresses of NAT networks.
 #pragma once
 
 #include <functional>
@@ -10,15 +10,13 @@
 
 namespace gantry::control {
 
-// `wanted` if no other network overlaps it ("subnet_in_use" otherwise); when empty the first free 10.66.N.0/24.
+// `wanted` if no other network overlaps it ("subnet_in_use" otherwise); when empty the first /24 of
+// 10.66.0.0/16, 172.29.0.0/16 and 192.168.0.0/16 (this one from its end) that is free on the host too.
 Result<std::string> choose_subnet(const View& view, const std::string& wanted);
 
 // An address for a guest in `subnet`: neither the network's own (the first), nor one for which `taken` answers true.
 // Low ones first.
 Result<std::string> choose_address(const std::string& subnet, Rng& rng,
                                    const std::function<bool(const std::string&)>& taken);
-
-// Unique as the id is, and short enough for the kernel (15 characters).
-std::string bridge_name(const std::string& network_id);
 
 }  // namespace gantry::control

@@ -1,5 +1,7 @@
 #include "control/task_machine.h"
 
+#include <algorithm>
+
 #include "model/state.h"
 
 namespace gantry::control {
@@ -7,6 +9,8 @@ namespace {
 
 // An upload that has not come after a day does not come.
 constexpr Milliseconds kUploadWaitMs = 24LL * 3600 * 1000;
+// So long a guest's processors are tried to be held or let go on.
+constexpr Milliseconds kPauseTriesMs = 120'000;
 
 TaskVerdict succeeded() { return {.state = v1::Task::SUCCEEDED}; }
 TaskVerdict failed(const v1::Problem& problem) { return {.state = v1::Task::FAILED, .problem = problem}; }
@@ -39,6 +43,32 @@ v1::Problem problem_of(const v1::Task& task, const v1::Problem& problem) {
                       "see the log of gantryd on the host");
 }
 
+// What is told of an object that is not as it should be yet.
+template <class Status>
+std::string phase_of(const Status& status, std::string otherwise) {
+  return status.has_problem() ? "trying again: " + status.problem().summary() : std::move(otherwise);
+}
+
+TaskVerdict working_on(const v1::Vm& vm) {
+  const std::string& waiting_for = vm.status().waiting_for();
+  std::string phase = waiting_for.empty() ? "" : "waiting for " + waiting_for;
+  // A problem that ended another operation is not what this one tries again.
+  if (!vm.status().failed_operation_id().empty()) return working(std::move(phase));
+  return working(phase_of(vm.status(), std::move(phase)));
+}
+
+template <class Status>
+TaskVerdict working_on(const Status& status) {
+  TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = status.progress()};
+  verdict.progress.set_phase(phase_of(status, status.progress().phase()));
+  return verdict;
+}
+
+// QEMU itself holds the guest, and just now nobody tries to let it go on.
+bool is_held(const v1::Vm& vm) {
+  return model::is_observed(vm) && model::is_held(vm.status()) && vm.status().waiting_for().empty();
+}
+
 TaskVerdict guest_ended(const v1::Task& task, const v1::Vm& vm) {
   if (vm.status().has_problem()) return failed(vm.status().problem());
   return failed(make_problem("vm_not_running",
@@ -52,16 +82,15 @@ TaskVerdict vm_progress(const Draft& draft, const v1::Vm& vm) {
   for (const v1::VmDisk& disk : vm.spec().disks()) {
     const auto* volume = draft.find<v1::Volume>(disk.volume());
     if (volume == nullptr || volume->status().state() == v1::VolumeStatus::READY) continue;
-    TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = volume->status().progress()};
+    TaskVerdict verdict = working_on(volume->status());
     const auto* image = draft.find<v1::Image>(volume->spec().image());
     if (image != nullptr && image->status().state() == v1::ImageStatus::IMPORTING) {
-      verdict.progress = image->status().progress();
+      verdict = working_on(image->status());
     }
     if (verdict.progress.phase().empty()) verdict.progress.set_phase("making volume " + volume->meta().name());
     return verdict;
   }
-  if (!vm.status().waiting_for().empty()) return working("waiting for " + vm.status().waiting_for());
-  return working("");
+  return working_on(vm);
 }
 
 // The boot that this task names was asked for and not since taken back.
@@ -69,7 +98,9 @@ TaskVerdict judge_boot(const Draft& draft, const v1::Task& task, const v1::Vm& v
   const v1::VmStatus& status = vm.status();
   const std::string& id = task.meta().id();
   if (status.boot_id() == id) {
-    if (status.state() == v1::VmStatus::RUNNING || status.state() == v1::VmStatus::PAUSED) return succeeded();
+    if (is_held(vm)) return failed(status.problem());
+    const bool paused = status.state() == v1::VmStatus::PAUSED && !model::is_held(status);
+    if (status.state() == v1::VmStatus::RUNNING || paused) return succeeded();
     const bool ran = status.exit().boot_id() == id && status.exit().reason() == v1::VmExit::GUEST_SHUTDOWN;
     if (status.state() == v1::VmStatus::STOPPED && ran) return succeeded();
     if (status.state() == v1::VmStatus::CRASHED) return failed(problem_of(task, status.problem()));
@@ -107,7 +138,7 @@ TaskVerdict judge_stop(const v1::Task& task, const v1::Vm& vm) {
     return succeeded();
   }
   if (vm.spec().power() != v1::VmSpec::STOPPED) return cancelled(task, "the VM was started again meanwhile");
-  return working(vm.status().waiting_for().empty() ? "" : "waiting for " + vm.status().waiting_for());
+  return working_on(vm);
 }
 
 TaskVerdict judge_reset(const v1::Task& task, const v1::Vm& vm) {
@@ -117,25 +148,31 @@ TaskVerdict judge_reset(const v1::Task& task, const v1::Vm& vm) {
   if (vm.spec().reset_id() != id) return cancelled(task, "a later operation took its place");
   if (vm.spec().power() == v1::VmSpec::STOPPED) return cancelled(task, "the VM was stopped meanwhile");
   if (model::boot_ended(vm)) return guest_ended(task, vm);
-  return working("");
+  return working_on(vm);
 }
 
-TaskVerdict judge_pause(const v1::Task& task, const v1::Vm& vm, v1::VmSpec::Power wanted, v1::VmStatus::State state) {
+TaskVerdict judge_pause(const v1::Task& task, const v1::Vm& vm, v1::VmSpec::Power wanted, v1::VmStatus::State state,
+                        Now now) {
   if (vm.spec().power() != wanted) return cancelled(task, "a later operation wants another state");
   if (!model::is_observed(vm)) return {};
   if (vm.status().state() == state) return succeeded();
   if (model::boot_ended(vm)) return guest_ended(task, vm);
-  return working("");
+  if (is_held(vm)) return failed(vm.status().problem());
+  // The host has no name for these operations, so it cannot say when it gives one up.
+  const v1::Problem& problem = vm.status().problem();
+  const Milliseconds since_ms = std::max(time_of(problem.since()), time_of(task.meta().created_at()));
+  if (vm.status().has_problem() && now.unix_ms - since_ms > kPauseTriesMs) return failed(problem_of(task, problem));
+  return working_on(vm);
 }
 
-TaskVerdict judge_vm(const Draft& draft, const v1::Task& task, const v1::Vm& vm) {
+TaskVerdict judge_vm(const Draft& draft, const v1::Task& task, const v1::Vm& vm, Now now) {
   const std::string& action = task.action();
   if (action == "vm.create" && vm.spec().boot_id().empty()) return judge_create_stopped(draft, task, vm);
   if (action == "vm.create" || action == "vm.start" || action == "vm.restart") return judge_boot(draft, task, vm);
   if (action == "vm.stop") return judge_stop(task, vm);
   if (action == "vm.reset") return judge_reset(task, vm);
-  if (action == "vm.pause") return judge_pause(task, vm, v1::VmSpec::PAUSED, v1::VmStatus::PAUSED);
-  if (action == "vm.resume") return judge_pause(task, vm, v1::VmSpec::RUNNING, v1::VmStatus::RUNNING);
+  if (action == "vm.pause") return judge_pause(task, vm, v1::VmSpec::PAUSED, v1::VmStatus::PAUSED, now);
+  if (action == "vm.resume") return judge_pause(task, vm, v1::VmSpec::RUNNING, v1::VmStatus::RUNNING, now);
   return failed(make_problem("unknown_action", "nothing is known of \"" + action + "\"",
                              "another version of Gantry accepted it", "repeat it"));
 }
@@ -144,9 +181,11 @@ TaskVerdict judge_volume(const v1::Task& task, const v1::Volume& volume) {
   const v1::VolumeStatus& status = volume.status();
   const bool seen = status.observed_generation() >= volume.meta().generation();
   if (status.state() == v1::VolumeStatus::FAILED && seen) return failed(problem_of(task, status.problem()));
+  // A healthy volume that could not be made larger.
+  if (seen && model::growth_failed(volume) && task.action() == "volume.resize") return failed(status.problem());
   if (status.state() == v1::VolumeStatus::READY && (seen || task.action() == "volume.create")) return succeeded();
-  if (status.state() == v1::VolumeStatus::PENDING && status.progress().phase().empty()) return {};
-  return {.state = v1::Task::RUNNING, .progress = status.progress()};
+  const bool waits = status.state() == v1::VolumeStatus::PENDING && status.progress().phase().empty();
+  return waits && !status.has_problem() ? TaskVerdict{} : working_on(status);
 }
 
 TaskVerdict judge_image(const v1::Task& task, const v1::Image& image, Now now) {
@@ -160,14 +199,14 @@ TaskVerdict judge_image(const v1::Task& task, const v1::Image& image, Now now) {
     }
     return working("waiting for its content to be uploaded");
   }
-  return {.state = v1::Task::RUNNING, .progress = status.progress()};
+  return working_on(status);
 }
 
 TaskVerdict judge_network(const v1::Task& task, const v1::Network& network) {
   if (network.status().state() == v1::NetworkStatus::READY) return succeeded();
   if (network.status().state() == v1::NetworkStatus::FAILED)
     return failed(problem_of(task, network.status().problem()));
-  return {};
+  return network.status().has_problem() ? working(phase_of(network.status(), "")) : TaskVerdict{};
 }
 
 TaskVerdict judge_pool(const v1::Task& task, const v1::Pool& pool) {
@@ -214,7 +253,7 @@ std::optional<TaskVerdict> judge_going(const Draft& draft, const v1::Task& task,
   if (failed_operation(record->status()) == task.meta().id())
     return failed(problem_of(task, record->status().problem()));
   if (const v1::Problem* problem = volume_obstacle(draft, task)) return failed(problem_of(task, *problem));
-  return working(record->status().has_problem() ? "trying again: " + record->status().problem().summary() : "");
+  return working(phase_of(record->status(), ""));
 }
 
 }  // namespace
@@ -225,7 +264,7 @@ TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
   if (kind == "vm") {
     const auto* vm = draft.find<v1::Vm>(id);
     const auto going = judge_going(draft, task, vm);
-    return going ? *going : judge_vm(draft, task, *vm);
+    return going ? *going : judge_vm(draft, task, *vm, now);
   }
   if (kind == "volume") {
     const auto* volume = draft.find<v1::Volume>(id);

@@ -28,6 +28,9 @@ class View {
  public:
   using Ids = std::set<std::string>;
 
+  // Not of the store: segments that hosts are in themselves ("192.168.1.0/24"), never chosen for a network.
+  std::vector<std::string> host_subnets;
+
   // Replaces everything. The ids of all records are added to `touched`.
   void load(const port::Range& range, Ids& touched);
   // Adds the ids of the changed records, and of the VMs whose own volumes changed, to `touched`.

@@ -31,20 +31,20 @@ void Core::carry_out(const std::string& id, NetworkObject& network, NetworkStep 
   if (step == NetworkStep::ensure) {
     network.under_way = step;
     const std::uint64_t generation = network.wanted.meta().generation();
-    ports_.network.ensure_network(
-        network.wanted, alive([id, generation](Core& core, const Result<port::NetworkFacts>& result) {
-          NetworkObject& object = core.table_.networks.at(id);
-          object.under_way = NetworkStep::none;
-          if (result) {
-            object.memory.ensured = true;
-            object.memory.ensured_generation = generation;
-            object.memory.facts = *result;
-            object.memory.trouble.reset();
-          } else {
-            note_failure(object.memory.trouble, result.error(), !is_transient(result.error().code), "", core.now());
-          }
-          core.touch();
-        }));
+    ports_.network.ensure_network(network.wanted,
+                                  alive([id, generation](Core& core, const Result<port::NetworkFacts>& result) {
+                                    NetworkObject& object = core.table_.networks.at(id);
+                                    object.under_way = NetworkStep::none;
+                                    if (result) {
+                                      object.memory.ensured = true;
+                                      object.memory.ensured_generation = generation;
+                                      object.memory.facts = *result;
+                                      object.memory.trouble.reset();
+                                    } else {
+                                      note_failure(object.memory.trouble, result.error(), "", core.now());
+                                    }
+                                    core.touch();
+                                  }));
   } else if (step == NetworkStep::remove) {
     network.under_way = step;
     const std::string task_id = network.wanted.meta().deletion().task_id();
@@ -56,8 +56,7 @@ void Core::carry_out(const std::string& id, NetworkObject& network, NetworkStep 
                                       core.table_.bury(id);
                                       core.gone_.insert(id);
                                     } else {
-                                      note_failure(object.memory.trouble, result.error(),
-                                                   !is_transient(result.error().code), task_id, core.now());
+                                      note_failure(object.memory.trouble, result.error(), task_id, core.now());
                                     }
                                     core.touch();
                                   }));

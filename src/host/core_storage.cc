@@ -159,11 +159,12 @@ port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::
       memory.facts = *result;
       memory.uid = uid;
       memory.trouble.reset();
+      if (step == VolumeStep::resize) memory.growth_trouble.reset();
       if (step != VolumeStep::inspect) core.pool_changed(volume.wanted.spec().pool());
     } else if (step == VolumeStep::inspect && result.error().code == ErrorCode::not_found) {
       memory.presence = Presence::absent;
     } else {
-      note_failure(memory.trouble, result.error(), !is_transient(result.error().code), "", core.now());
+      note_failure(step == VolumeStep::resize ? memory.growth_trouble : memory.trouble, result.error(), "", core.now());
     }
   });
 }
@@ -196,8 +197,7 @@ void Core::carry_out(const std::string& id, VolumeObject& volume, const VolumePl
                                    object.under_way = VolumeStep::none;
                                    core.touch();
                                    if (!result) {
-                                     note_failure(object.memory.trouble, result.error(),
-                                                  !is_transient(result.error().code), task_id, core.now());
+                                     note_failure(object.memory.trouble, result.error(), task_id, core.now());
                                      return;
                                    }
                                    core.pool_changed(object.wanted.spec().pool());
@@ -271,9 +271,9 @@ port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
       return;
     }
     memory.waits_for_upload = step == ImageStep::import && image.wanted.spec().upload() && code == ErrorCode::not_found;
-    note_failure(memory.trouble, result.error(), !memory.waits_for_upload && !is_transient(code), "", core.now());
-    // Somebody may be looking at the progress of the upload: look again soon.
-    if (memory.waits_for_upload) memory.trouble->attempts = 0;
+    // The announcement of the upload, a new generation, is what makes it look again at once.
+    note_failure(memory.trouble, result.error(), "", core.now(),
+                 memory.waits_for_upload ? Tries::endless : Tries::some);
   });
 }
 
@@ -302,8 +302,7 @@ void Core::carry_out(const std::string& id, ImageObject& image, const ImagePlan&
                                   object.under_way = ImageStep::none;
                                   core.touch();
                                   if (!result) {
-                                    note_failure(object.memory.trouble, result.error(),
-                                                 !is_transient(result.error().code), task_id, core.now());
+                                    note_failure(object.memory.trouble, result.error(), task_id, core.now());
                                     return;
                                   }
                                   core.pool_changed(object.wanted.spec().pool());

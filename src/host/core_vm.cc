@@ -80,8 +80,8 @@ void Core::need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs)
     needs.problem = input.needs_problem;
   }
   if (memory.presence == Presence::unknown && !memory.trouble) needs.unknown = true;
-  const bool grows = volume.wanted.spec().capacity_bytes() > memory.facts.capacity_bytes;
-  const bool ready = memory.presence == Presence::present && volume.under_way == VolumeStep::none && !grows;
+  const bool ready =
+      memory.presence == Presence::present && volume.under_way == VolumeStep::none && !grows(volume.wanted, memory);
   if (!ready || memory.uid != model::guest_uid(vm.wanted.meta().id())) needs.waiting_for = name;
   for (const auto& [id, other] : table_.vms) {
     if (&other == &vm || !may_run(id, other)) continue;
@@ -135,8 +135,7 @@ VmNeeds Core::needs_of(const VmObject& vm) const {
 // ---- calls
 
 void Core::note_vm_failure(VmObject& vm, const Error& error, const std::string& operation_id) {
-  const bool definite = !operation_id.empty() && !is_transient(error.code);
-  note_failure(vm.memory.trouble, error, definite, definite ? operation_id : "", now());
+  note_failure(vm.memory.trouble, error, operation_id, now(), operation_id.empty() ? Tries::endless : Tries::some);
 }
 
 port::Done Core::vm_done(const std::string& id, std::string operation_id, std::function<void(VmObject&)> on_success) {
@@ -261,7 +260,7 @@ void Core::start_guest(const std::string& id, VmObject& vm) {
                               object.memory.trouble.reset();
                             } else if (!object.cut_short) {
                               // However it failed, the hypervisor remembers this boot as one that is over.
-                              note_failure(object.memory.trouble, result.error(), true, boot_id, core.now());
+                              note_failure(object.memory.trouble, result.error(), boot_id, core.now(), Tries::none);
                             }
                           }));
 }
@@ -287,7 +286,7 @@ void Core::detach(const std::string& id, VmObject& vm) {
                           if (!result && !task_id.empty()) {
                             core.note_vm_failure(object, result.error(), task_id);
                           } else if (!result) {
-                            note_failure(memory.cleanup_trouble, result.error(), false, "", core.now());
+                            note_failure(memory.cleanup_trouble, result.error(), "", core.now(), Tries::endless);
                           } else {
                             memory.detached = true;
                             memory.boot_id.clear();
@@ -313,7 +312,9 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
     case VmStep::start: return start_guest(id, vm);
     case VmStep::power_down: return power_down(id, vm);
     case VmStep::pause: return ports_.hypervisor.pause(id, vm_done(id, "", [](VmObject&) {}));
-    case VmStep::resume: return ports_.hypervisor.resume(id, vm_done(id, "", [](VmObject&) {}));
+    case VmStep::resume:
+      if (vm.memory.held_resume_at_ms) vm.memory.held_resume_at_ms = now().monotonic_ms + kResumeHeldMs;
+      return ports_.hypervisor.resume(id, vm_done(id, "", [](VmObject&) {}));
     case VmStep::reset: {
       const std::string& reset_id = vm.wanted.spec().reset_id();
       return ports_.hypervisor.reset(id, reset_id, vm_done(id, reset_id, [](VmObject&) {}));

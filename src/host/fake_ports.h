@@ -60,6 +60,8 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   std::set<std::string> images;
   bool completes = true;
   bool obeys_power_button = true;
+  // A write fails as soon as the guest goes on.
+  bool disk_is_full = false;
   std::vector<port::GuestDefinition> definitions;
 
   [[nodiscard]] int count(const std::string& name) const {
@@ -112,7 +114,21 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
     answer("pause", std::move(done), [this, id] { change(id, [](auto& guest) { guest.state = State::paused; }); });
   }
   void resume(const std::string& id, port::Done done) override {
-    answer("resume", std::move(done), [this, id] { change(id, [](auto& guest) { guest.state = State::running; }); });
+    answer("resume", std::move(done), [this, id] {
+      if (disk_is_full) return;
+      change(id, [](auto& guest) {
+        guest.state = State::running;
+        guest.problem.Clear();
+      });
+    });
+  }
+  void fill_disk(const std::string& id) {
+    disk_is_full = true;
+    change(id, [](auto& guest) {
+      guest.state = State::paused;
+      guest.problem.set_code("disk_full");
+      guest.problem.set_summary("its disk is full");
+    });
   }
   void reset(const std::string& id, const std::string& reset_id, port::Done done) override {
     answer("reset", std::move(done),

@@ -267,6 +267,122 @@ TEST_F(HostCoreTest, WhatFailsForNowIsTriedAgainAndShown) {
   EXPECT_FALSE(told().has_problem());
 }
 
+TEST_F(HostCoreTest, AConflictThatDoesNotHealEndsTheBootAtOnce) {
+  world.failures.emplace("attach",
+                         Error{.code = ErrorCode::conflict, .summary = "cannot forward", .reason = "port_in_use"});
+  assign_and_run();
+  EXPECT_EQ(told().state(), v1::VmStatus::FAILED);
+  EXPECT_EQ(told().failed_operation_id(), "task-1");
+  EXPECT_EQ(told().problem().code(), "port_in_use");
+}
+
+TEST_F(HostCoreTest, ANetworkWhoseSegmentIsTakenFails) {
+  world.failures.emplace("ensure_network",
+                         Error{.code = ErrorCode::conflict, .summary = "taken", .reason = "subnet_in_use"});
+  assign_and_run();
+  EXPECT_EQ(link.told["net-1"].network().state(), v1::NetworkStatus::FAILED);
+  EXPECT_EQ(told().failed_operation_id(), "task-1");
+}
+
+TEST_F(HostCoreTest, WhatNeverHealsIsGivenUpAfterSomeTries) {
+  for (int i = 0; i < 100; ++i) {
+    world.failures.emplace("attach", Error{.code = ErrorCode::unavailable, .summary = "busy"});
+  }
+  assign_and_run(30'000);
+  EXPECT_EQ(told().failed_operation_id(), "");
+  EXPECT_EQ(told().problem().summary(), "busy");
+  executor.run_for(300'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::FAILED);
+  EXPECT_EQ(told().failed_operation_id(), "task-1");
+  EXPECT_EQ(world.count("attach"), 8);
+}
+
+TEST_F(HostCoreTest, ADeletionIsToldToFailAndGoesOnTrying) {
+  assign_and_run();
+  for (int i = 0; i < 12; ++i) {
+    world.failures.emplace("delete_volume", Error{.code = ErrorCode::unavailable, .summary = "busy"});
+  }
+  vm.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  volume.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  assign_and_run(150'000);
+  EXPECT_EQ(link.told["vol-1"].volume().failed_operation_id(), "task-9");
+  executor.run_for(300'000);
+  EXPECT_TRUE(link.told["vol-1"].absent());
+}
+
+TEST_F(HostCoreTest, AGuestThatAFullDiskHoldsGoesOnOnceThereIsRoom) {
+  assign_and_run();
+  world.fill_disk("vm-1");
+  executor.run_for(10'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::PAUSED);
+  EXPECT_EQ(told().problem().code(), "disk_full");
+  EXPECT_EQ(told().waiting_for(), "");
+  EXPECT_EQ(world.count("resume"), 0);
+  executor.run_for(51'000);
+  EXPECT_EQ(world.count("resume"), 4);
+  world.disk_is_full = false;
+  executor.run_for(20'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::RUNNING);
+  EXPECT_FALSE(told().has_problem());
+}
+
+TEST_F(HostCoreTest, AGuestThatAFullDiskHoldsIsResumedAtOnceWhenAsked) {
+  assign_and_run();
+  world.fill_disk("vm-1");
+  executor.run_for(1'000);
+  world.disk_is_full = false;
+  change_vm([](v1::VmSpec&) {});
+  executor.run_for(100);
+  EXPECT_EQ(told().state(), v1::VmStatus::RUNNING);
+}
+
+TEST_F(HostCoreTest, AGuestThatAFullDiskHoldsIsStoppedInTime) {
+  world.obeys_power_button = false;
+  assign_and_run();
+  world.fill_disk("vm-1");
+  executor.run_for(1'000);
+  change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
+  executor.run_for(5'500);
+  EXPECT_EQ(told().state(), v1::VmStatus::STOPPED);
+  EXPECT_LE(world.count("resume"), 1);
+}
+
+TEST_F(HostCoreTest, AVolumeThatCannotGrowIsAsGoodAsBefore) {
+  assign_and_run();
+  change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
+  executor.run_for(1'000);
+  world.failures.emplace("resize_volume", Error{.code = ErrorCode::out_of_space, .summary = "pool full"});
+  take_status();
+  volume.mutable_spec()->set_capacity_bytes(200);
+  volume.mutable_meta()->set_generation(2);
+  assign_and_run();
+  EXPECT_EQ(link.told["vol-1"].volume().state(), v1::VolumeStatus::READY);
+  EXPECT_EQ(link.told["vol-1"].volume().problem().summary(), "pool full");
+  EXPECT_EQ(link.told["vol-1"].volume().capacity_bytes(), 100U);
+  change_vm([](v1::VmSpec& spec) {
+    spec.set_power(v1::VmSpec::RUNNING);
+    spec.set_boot_id("task-2");
+  });
+  executor.run_for(1'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(world.count("resize_volume"), 1);
+}
+
+TEST_F(HostCoreTest, AnImageWaitsForItsUploadWithoutLookingAllTheTime) {
+  image.mutable_spec()->set_upload(true);
+  image.mutable_meta()->set_generation(1);
+  for (int i = 0; i < 1'000; ++i) {
+    world.failures.emplace("import_image", Error{.code = ErrorCode::not_found, .summary = "no content yet"});
+  }
+  assign_and_run(600'000);
+  EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::WAITING);
+  EXPECT_LT(world.count("import_image"), 30);
+  world.failures.clear();
+  image.mutable_meta()->set_generation(2);
+  assign_and_run(100);
+  EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::READY);
+}
+
 TEST_F(HostCoreTest, AFullDiskFailsTheVolumeAndTheBootUntilAnotherOneIsAskedFor) {
   world.failures.emplace("create_volume", Error{.code = ErrorCode::out_of_space, .summary = "pool full"});
   assign_and_run(60'000);

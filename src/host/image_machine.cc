@@ -18,6 +18,12 @@ ImagePlan missing(const ImageInput& input) {
   return plan;
 }
 
+// Content is announced by a new generation: until then an import under way only looks whether there is any, and what
+// the image says of itself must not keep the content from being sent.
+bool expects_upload(const ImageInput& input) {
+  return input.memory.waits_for_upload || (input.wanted.spec().upload() && input.wanted.meta().generation() <= 1);
+}
+
 }  // namespace
 
 ImagePlan plan_image(const ImageInput& input) {
@@ -65,7 +71,7 @@ std::optional<v1::ImageStatus> image_status(const ImageInput& input, const Image
     status.set_state(v1::ImageStatus::DELETING);
   } else if (memory.presence == Presence::present) {
     status.set_state(v1::ImageStatus::READY);
-  } else if (memory.waits_for_upload) {
+  } else if (expects_upload(input)) {
     status.set_state(v1::ImageStatus::WAITING);
   } else {
     status.set_state(v1::ImageStatus::IMPORTING);

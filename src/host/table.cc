@@ -85,12 +85,17 @@ void Table::apply_vm(const v1::Vm& vm, const std::string& host_id, const std::fu
   VmMemory& memory = vms[id].memory;
   if (memory.trouble && !memory.trouble->definite) memory.trouble.reset();
   memory.cleanup_trouble.reset();
+  // Whoever asks for something of a guest that QEMU holds wants it tried now.
+  if (memory.held_resume_at_ms) memory.held_resume_at_ms = 0;
   const bool wants_boot = vm.spec().power() != v1::VmSpec::STOPPED && !vm.meta().has_deletion();
   if (wants_boot && vm.spec().boot_id() != boot_before) prepare_disks(vm);
 }
 
 void Table::apply_volume(const v1::Volume& volume) {
-  if (take(volumes, volume)) volumes[volume.meta().id()].memory.trouble.reset();
+  if (!take(volumes, volume)) return;
+  VolumeMemory& memory = volumes[volume.meta().id()].memory;
+  memory.trouble.reset();
+  memory.growth_trouble.reset();
 }
 
 void Table::keep_only(const std::set<std::string>& ids) {

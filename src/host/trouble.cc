@@ -6,11 +6,22 @@ namespace gantry::host {
 namespace {
 constexpr Milliseconds kFirstRetryMs = 1'000;
 constexpr Milliseconds kLastRetryMs = 30'000;
+constexpr std::uint32_t kAttempts = 8;
+
+bool is_definite(const Error& error, std::uint32_t attempts, Tries tries) {
+  if (tries == Tries::some) return attempts >= kAttempts || !is_transient(error);
+  return tries == Tries::none;
+}
+
 }  // namespace
 
-bool is_transient(ErrorCode code) {
-  return code == ErrorCode::unavailable || code == ErrorCode::timed_out || code == ErrorCode::cancelled ||
-         code == ErrorCode::conflict;
+bool is_transient(const Error& error) {
+  // Most conflicts last until somebody changes something: a port or a segment that is taken. These end with a guest.
+  if (error.code == ErrorCode::conflict) {
+    return error.reason == "volume_in_use" || error.reason == "network_in_use" || error.reason == "guest_process_lives";
+  }
+  return error.code == ErrorCode::unavailable || error.code == ErrorCode::timed_out ||
+         error.code == ErrorCode::cancelled;
 }
 
 v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step, Now now) {
@@ -27,17 +38,17 @@ v1::Problem to_problem(const Error& error, Now now) {
   return make_problem(error.word(), error.summary, error.cause, error.next_step, now);
 }
 
-void note_failure(MaybeTrouble& trouble, const Error& error, bool definite, std::string operation_id, Now now) {
+void note_failure(MaybeTrouble& trouble, const Error& error, std::string operation_id, Now now, Tries tries) {
   Trouble next;
   next.problem = to_problem(error, now);
-  next.definite = definite;
   next.operation_id = std::move(operation_id);
   if (trouble) {
-    next.attempts = trouble->attempts;
+    if (trouble->operation_id == next.operation_id) next.attempts = trouble->attempts;
     if (trouble->problem.code() == next.problem.code()) *next.problem.mutable_since() = trouble->problem.since();
   }
   const Milliseconds delay_ms = std::min(kLastRetryMs, kFirstRetryMs << std::min(next.attempts, 10U));
   next.attempts += 1;
+  next.definite = is_definite(error, next.attempts, tries);
   next.not_before_ms = now.monotonic_ms + delay_ms;
   trouble = std::move(next);
 }

@@ -25,14 +25,19 @@ struct Trouble {
 using MaybeTrouble = std::optional<Trouble>;
 
 // May work when tried again, without anybody changing anything.
-bool is_transient(ErrorCode code);
+bool is_transient(const Error& error);
+
+// How often a failure that may heal by itself is tried again before it is definite.
+enum class Tries { none, some, endless };
 
 v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step, Now now);
 v1::Problem to_problem(const Error& error, Now now);
 
 // Records a failure: the next attempt waits 1 s, then twice as long each time, up to 30 s. The time of the first
-// failure of a row stays in `problem.since`.
-void note_failure(MaybeTrouble& trouble, const Error& error, bool definite, std::string operation_id, Now now);
+// failure of a row stays in `problem.since`. With `some`, what is not transient is definite at once, and anything after
+// eight failures in a row (one minute and a half), so that every task ends.
+void note_failure(MaybeTrouble& trouble, const Error& error, std::string operation_id, Now now,
+                  Tries tries = Tries::some);
 
 // When `trouble` asks to wait longer: until then.
 std::optional<Milliseconds> waits_until(const MaybeTrouble& trouble, Now now);

@@ -43,6 +43,8 @@ struct VmMemory {
   std::string stopping_boot_id;
   Milliseconds stopping_since_ms = 0;
   std::optional<Milliseconds> asked_at_ms;
+  // When to let a guest go on that QEMU holds (see is_held); nothing: it holds none.
+  std::optional<Milliseconds> held_resume_at_ms;
   // The boot first seen in `starting` without a call of ours, and since when.
   std::string found_starting_boot_id;
   Milliseconds found_starting_since_ms = 0;
@@ -90,6 +92,10 @@ const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation
 
 // A process of that guest is there.
 bool is_live(const port::GuestObservation& guest);
+
+// QEMU itself holds the guest's processors, as after a write to a full disk: letting it go on may work later.
+bool is_held(const port::GuestObservation& guest);
+inline constexpr Milliseconds kResumeHeldMs = 15'000;
 
 // Forgets what belongs to operations no longer wanted, and notes since when things are as they are.
 void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,

@@ -37,15 +37,17 @@ VmPlan stop_guest(const VmInput& input) {
   if (!input.wanted.spec().force_stop_id().empty() || input.guest.state == State::starting) {
     return just(VmStep::kill);
   }
-  // A guest whose processors are held does not see the button.
-  if (input.guest.state == State::paused) return just(VmStep::resume);
   const Now now = input.now;
+  // A guest whose processors are held does not see the button. When QEMU holds them they may not go on, and time runs.
+  const auto resume_at_ms = memory.held_resume_at_ms;
+  const bool resumes = resume_at_ms ? *resume_at_ms <= now.monotonic_ms : input.guest.state == State::paused;
+  if (resumes) return just(VmStep::resume);
   if (memory.stopping_boot_id != input.guest.boot_id || !memory.asked_at_ms) return just(VmStep::power_down);
   const Milliseconds kill_at_ms = memory.stopping_since_ms + stop_timeout_ms(input);
   if (now.monotonic_ms >= kill_at_ms) return just(VmStep::kill);
   const Milliseconds ask_at_ms = *memory.asked_at_ms + kAskAgainMs;
   if (now.monotonic_ms >= ask_at_ms) return just(VmStep::power_down);
-  return wait_for("the guest to power off", std::min(kill_at_ms, ask_at_ms));
+  return wait_for("the guest to power off", earlier(std::min(kill_at_ms, ask_at_ms), resume_at_ms));
 }
 
 VmPlan delete_guest(const VmInput& input) {
@@ -75,8 +77,11 @@ VmPlan tend_running(const VmInput& input) {
     return just(VmStep::reset);
   }
   if (spec.power() == v1::VmSpec::PAUSED && input.guest.state == State::running) return just(VmStep::pause);
-  if (spec.power() == v1::VmSpec::RUNNING && input.guest.state == State::paused) return just(VmStep::resume);
-  return {};
+  if (spec.power() != v1::VmSpec::RUNNING || input.guest.state != State::paused) return {};
+  const auto resume_at_ms = input.memory.held_resume_at_ms;
+  // Waits for nothing that is under way: see judge_held() in control.
+  if (resume_at_ms && *resume_at_ms > input.now.monotonic_ms) return wait_for("", resume_at_ms);
+  return just(VmStep::resume);
 }
 
 // That boot is over: it ran and ended, or could not be done and was told so.
@@ -142,6 +147,10 @@ bool is_live(const port::GuestObservation& guest) {
   return guest.state == State::starting || guest.state == State::running || guest.state == State::paused;
 }
 
+bool is_held(const port::GuestObservation& guest) {
+  return guest.state == State::paused && !guest.problem.code().empty();
+}
+
 void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,
                     Now now) {
   const v1::VmSpec& spec = wanted.spec();
@@ -163,6 +172,11 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
   if (keeps_running || !is_live(guest)) {
     memory.stopping_boot_id.clear();
     memory.asked_at_ms.reset();
+  }
+  if (!is_held(guest)) {
+    memory.held_resume_at_ms.reset();
+  } else if (!memory.held_resume_at_ms) {
+    memory.held_resume_at_ms = now.monotonic_ms + kResumeHeldMs;
   }
   if (guest.state != State::starting || under_way != VmStep::none) {
     memory.found_starting_boot_id.clear();

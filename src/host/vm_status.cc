@@ -77,6 +77,7 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   status.set_waiting_for(plan.waiting_for);
   if (guest.exit.reason() != v1::VmExit::NONE) *status.mutable_exit() = guest.exit;
   set_problem(input, status);
+  if (is_held(guest)) *status.mutable_problem() = guest.problem;
   if (is_live(guest)) {
     if (guest.state != State::starting) *status.mutable_guest() = guest.guest;
     status.set_accelerator(guest.accelerator);

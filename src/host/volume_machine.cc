@@ -24,14 +24,21 @@ VolumePlan missing(const VolumeInput& input) {
 }
 
 VolumePlan plan_present(const VolumeInput& input) {
-  const bool grows = input.wanted.spec().capacity_bytes() > input.memory.facts.capacity_bytes;
+  const bool is_to_grow = grows(input.wanted, input.memory);
   const bool changes_owner = input.uid != input.memory.uid;
-  if (!grows && !changes_owner) return {};
-  if (!input.in_use_by.empty()) return grows ? wait_for(input.in_use_by + " to stop") : VolumePlan{};
-  return just(grows ? VolumeStep::resize : VolumeStep::inspect);
+  if (!is_to_grow && !changes_owner) return {};
+  if (!input.in_use_by.empty()) return is_to_grow ? wait_for(input.in_use_by + " to stop") : VolumePlan{};
+  if (!is_to_grow) return just(VolumeStep::inspect);
+  if (const auto until = waits_until(input.memory.growth_trouble, input.now)) return wait_for("another try", until);
+  return just(VolumeStep::resize);
 }
 
 }  // namespace
+
+bool grows(const v1::Volume& wanted, const VolumeMemory& memory) {
+  const bool gave_up = memory.growth_trouble && memory.growth_trouble->definite;
+  return !gave_up && wanted.spec().capacity_bytes() > memory.facts.capacity_bytes;
+}
 
 VolumePlan plan_volume(const VolumeInput& input) {
   if (input.under_way != VolumeStep::none) return {};
@@ -65,6 +72,7 @@ std::optional<v1::VolumeStatus> volume_status(const VolumeInput& input, const Vo
     // Kept, so that it is never taken for a volume that was not made yet (see was_ready).
     status.set_path(memory.was_present ? memory.facts.path : input.wanted.status().path());
   }
+  if (memory.growth_trouble && !deletes) *status.mutable_problem() = memory.growth_trouble->problem;
   if (memory.trouble) *status.mutable_problem() = memory.trouble->problem;
   if (memory.trouble && memory.trouble->definite) {
     status.set_state(v1::VolumeStatus::FAILED);
@@ -74,8 +82,7 @@ std::optional<v1::VolumeStatus> volume_status(const VolumeInput& input, const Vo
   if (deletes) {
     status.set_state(v1::VolumeStatus::DELETING);
   } else if (memory.presence == Presence::present) {
-    const bool grows = input.wanted.spec().capacity_bytes() > memory.facts.capacity_bytes;
-    status.set_state(grows ? v1::VolumeStatus::RESIZING : v1::VolumeStatus::READY);
+    status.set_state(grows(input.wanted, memory) ? v1::VolumeStatus::RESIZING : v1::VolumeStatus::READY);
   } else if (input.needs_problem) {
     status.set_state(v1::VolumeStatus::FAILED);
     *status.mutable_problem() = *input.needs_problem;

@@ -24,6 +24,8 @@ struct VolumeMemory {
   std::uint32_t uid = 0;
   v1::Progress progress;
   MaybeTrouble trouble;
+  // Of making it larger: it is as good as before.
+  MaybeTrouble growth_trouble;
 };
 
 struct VolumeInput {
@@ -48,6 +50,9 @@ struct VolumePlan {
   // Of `fail`.
   v1::Problem problem = {};
 };
+
+// It is smaller than wanted, and that can still change.
+bool grows(const v1::Volume& wanted, const VolumeMemory& memory);
 
 VolumePlan plan_volume(const VolumeInput& input);
 

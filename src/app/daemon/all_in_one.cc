@@ -11,6 +11,7 @@
 #include "host/host_core.h"
 #include "link/local_link.h"
 #include "network/host_network.h"
+#include "network/occupied.h"
 #include "qemu/accelerator.h"
 #include "qemu/cgroup.h"
 #include "qemu/console_hub.h"
@@ -67,6 +68,7 @@ control::ManagerOptions manager_options(const DaemonOptions& options, const Daem
   control::ManagerOptions manager;
   manager.seed = state.seed;
   manager.default_pool_path = options.state_directory + "/pools/default";
+  manager.taken_subnets = network::host_subnets();
   return manager;
 }
 
@@ -81,6 +83,10 @@ qemu::EngineOptions engine_options(const DaemonOptions& options, const qemu::Acc
 
 std::string certificate_path(const DaemonOptions& options) {
   return options.tls_certificate.empty() ? options.state_directory + "/tls/server.crt" : options.tls_certificate;
+}
+
+std::string key_path(const DaemonOptions& options) {
+  return options.tls_key.empty() ? options.state_directory + "/tls/server.key" : options.tls_key;
 }
 
 // In the order of making; destroyed the other way round.
@@ -161,8 +167,7 @@ Result<AllInOneStarted> AllInOne::start(const std::string& local_token) {
   options.addresses = {parts.options.listen_address};
   options.port = parts.options.listen_port;
   options.certificate_path = certificate_path(parts.options);
-  options.key_path =
-      parts.options.tls_key.empty() ? parts.options.state_directory + "/tls/server.key" : parts.options.tls_key;
+  options.key_path = key_path(parts.options);
   options.local_token = local_token;
   options.version = GANTRY_VERSION;
   options.upload_path = [&manager = parts.manager](const v1::Image& image) { return find_upload_path(manager, image); };

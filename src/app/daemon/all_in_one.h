@@ -38,7 +38,8 @@ class AllInOne {
   std::unique_ptr<Parts> parts_;
 };
 
-// Where the certificate that clients see lies.
+// Where the certificate that clients see lies, and its key.
 std::string certificate_path(const DaemonOptions& options);
+std::string key_path(const DaemonOptions& options);
 
 }  // namespace gantry::app

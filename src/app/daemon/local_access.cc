@@ -44,6 +44,22 @@ Result<std::string> certificate_fingerprint(const std::string& path) {
   return fingerprint;
 }
 
+bool is_certificate_of_key(const std::string& certificate_path, const std::string& key_path) {
+  const auto certificate_text = runtime::read_file(certificate_path, 1U << 20U);
+  const auto key_text = runtime::read_file(key_path, 1U << 20U);
+  if (!certificate_text || !key_text) return false;
+  const std::unique_ptr<BIO, decltype(&BIO_free)> certificate_memory(
+      BIO_new_mem_buf(certificate_text->data(), static_cast<int>(certificate_text->size())), &BIO_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free)> key_memory(
+      BIO_new_mem_buf(key_text->data(), static_cast<int>(key_text->size())), &BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      PEM_read_bio_X509(certificate_memory.get(), nullptr, nullptr, nullptr), &X509_free);
+  std::string no_password;  // instead of asking at the terminal
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+      PEM_read_bio_PrivateKey(key_memory.get(), nullptr, nullptr, no_password.data()), &EVP_PKEY_free);
+  return certificate && key && X509_check_private_key(certificate.get(), key.get()) == 1;
+}
+
 Result<void> offer_local_access(const DaemonOptions& options, std::uint16_t port, const std::string& token) {
   const auto fingerprint = certificate_fingerprint(certificate_path(options));
   if (!fingerprint) return fail(fingerprint.error());

@@ -12,6 +12,8 @@ namespace gantry::app {
 
 // Lower-case hexadecimal SHA-256 of the first certificate in a PEM file.
 Result<std::string> certificate_fingerprint(const std::string& path);
+// Both are PEM files that can be read, and belong together.
+bool is_certificate_of_key(const std::string& certificate_path, const std::string& key_path);
 
 // Writes local.json and gantryd.pid to the run directory.
 Result<void> offer_local_access(const DaemonOptions& options, std::uint16_t port, const std::string& token);

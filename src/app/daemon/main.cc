@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <functional>
 
 #include "app/daemon/all_in_one.h"
 #include "app/daemon/local_access.h"
@@ -53,12 +54,21 @@ int show_fingerprint(const DaemonOptions& options) {
   return 0;
 }
 
-void wait_for_end(const sigset_t& signals) {
+// Waits for a signal to end. The server takes a replaced certificate by itself, and this machine's clients are told of
+// it here: until then they would not trust it.
+void wait_for_end(const sigset_t& signals, const DaemonOptions& options, const std::function<Result<void>()>& offer) {
+  constexpr timespec kLookAgain{.tv_sec = 1, .tv_nsec = 0};
+  auto offered = certificate_fingerprint(certificate_path(options));
   int signal = 0;
-  // The server notices a new certificate by itself; a reload has nothing more to do.
-  do {
-    sigwait(&signals, &signal);
-  } while (signal == SIGHUP);
+  while (signal <= 0 || signal == SIGHUP) {
+    signal = ::sigtimedwait(&signals, nullptr, &kLookAgain);
+    auto now = certificate_fingerprint(certificate_path(options));
+    if (!now || (offered && *now == *offered)) continue;
+    // In the middle of a replacement, or never to be used.
+    if (!is_certificate_of_key(certificate_path(options), key_path(options))) continue;
+    if (auto done = offer(); !done) spdlog::warn("{}", done.error().to_text());
+    offered = std::move(now);
+  }
   spdlog::info("ending on signal {}; guests go on running", signal);
 }
 
@@ -78,10 +88,11 @@ int serve(const DaemonOptions& options, const sigset_t& signals) {
         started->first_password.c_str());
     std::fflush(stdout);
   }
-  if (auto offered = offer_local_access(options, started->port, *token); !offered) return complain(offered.error());
+  const auto offer = [&] { return offer_local_access(options, started->port, *token); };
+  if (auto offered = offer(); !offered) return complain(offered.error());
   spdlog::info("gantryd {} serves https://{}:{}", GANTRY_VERSION, options.listen_address, started->port);
   sd_notify(0, "READY=1");
-  wait_for_end(signals);
+  wait_for_end(signals, options, offer);
   sd_notify(0, "STOPPING=1");
   withdraw_local_access(options);
   return 0;
