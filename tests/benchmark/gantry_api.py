@@ -25,6 +25,7 @@ class Api:
     """`access`: what gantryd writes into local.json. Must be made in the network namespace gantryd is in."""
 
     def __init__(self, access):
+        self._access = access
         self._headers = {"Authorization": "Bearer " + access["token"], "Content-Type": "application/json"}
         self._calls = _connect(access)
         self._events = _connect(access)
@@ -37,7 +38,7 @@ class Api:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def call(self, method, path, body=None):
-        self._calls.request(method, path, body=json.dumps(body or {}), headers=self._headers)
+        self._calls.request(method, path, body=None if method == "GET" else json.dumps(body or {}), headers=self._headers)
         answer = self._calls.getresponse()
         text = answer.read()
         if answer.status >= 300:
@@ -46,6 +47,7 @@ class Api:
 
     def change_vm(self, vm_id, verb, state, body=None, seconds=120):
         """POSTs `verb` and answers when it was sent and when `state` was seen, in seconds of the monotonic clock."""
+        self._keep_connected()
         with self._changed:
             seen = len(self._states)
         sent = time.monotonic()
@@ -56,6 +58,15 @@ class Api:
             if not self._changed.wait_for(reached, seconds):
                 raise AssertionError(f"VM {vm_id} is not {state} {seconds} s after {verb}")
             return sent, reached()
+
+    def _keep_connected(self):
+        """The server ends a connection that is silent for long."""
+        try:
+            self.call("GET", "/api/v1/version")
+        except (OSError, http.client.HTTPException):
+            self._calls.close()
+            self._calls = _connect(self._access)
+            self.call("GET", "/api/v1/version")
 
     def _follow(self):
         while line := self._stream.readline():

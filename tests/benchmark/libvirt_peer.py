@@ -1,5 +1,6 @@
 """libvirtd, in the lab's network namespace and directory, with a guest of the same devices as Gantry gives its own."""
 import os
+import pathlib
 import select
 import subprocess
 import time
@@ -7,6 +8,7 @@ import time
 from lab import run, wait_until
 
 BRIDGE = "peer0"
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
 # libvirt has these paths compiled in: each is hidden behind a directory of the lab, in a mount namespace. The process
 # namespace has all of it end with its first process, the shell, which reaps what loses its parent. Its guests' user comes with a package that is not needed here.
 BEGIN = """set -e
@@ -65,6 +67,7 @@ DOMAIN = """<domain type='{type}' xmlns:qemu='http://libvirt.org/schemas/domain/
 class LibvirtPeer:
     def __init__(self, lab):
         self._lab = lab
+        self._weights = {}  # of libvirt's control groups before
         self._directory = lab.directory / "peer"
         (self._directory / "etc/libvirt").mkdir(parents=True)
         (self._directory / "libvirtd.conf").write_text('auth_unix_rw = "none"\nauth_unix_ro = "none"\n')
@@ -110,10 +113,19 @@ class LibvirtPeer:
 
     def start(self, name):
         """Answers when it was asked for and when virsh said it was done."""
+        self._weigh_alike()
         asked = time.monotonic()
         self._shell.stdin.write(f"start {name}\n".encode())
         self._expect("started")
         return asked, time.monotonic()
+
+    def _weigh_alike(self):
+        """libvirt's guests get the processor weight of Gantry's, or a busy machine would hold up one and not the other."""
+        for ours in [*CGROUPS.glob("*/gantry/cpu.shares"), *CGROUPS.glob("gantry/cpu.weight")]:
+            theirs = ours.parents[1] / "machine" / ours.name
+            if theirs.exists():
+                self._weights.setdefault(theirs, theirs.read_text())
+                theirs.write_text(ours.read_text())
 
     def destroy(self, name):
         self._shell.stdin.write(f"destroy {name}\n".encode())
@@ -129,11 +141,6 @@ class LibvirtPeer:
             if not piece or b"error:" in said:
                 raise AssertionError(f"virsh said no {word!r}: {said.decode()}\n{self._lab.log_tail()}")
 
-    def command_line(self):
-        """Of the guest that runs."""
-        (pid,) = self._lab.processes("qemu-system-x86_64 -name guest=peer")
-        return open(f"/proc/{pid}/cmdline", "rb").read().decode().split("\0")
-
     def daemon_pids(self):
         return [pid for word in ("/usr/sbin/libvirtd", "/usr/sbin/virtlogd") for pid in self._lab.processes(word)
                 if os.readlink(f"/proc/{pid}/exe").endswith(word[-8:])]
@@ -142,3 +149,5 @@ class LibvirtPeer:
         for process in (self._shell, self._daemons):
             process.kill()
             process.wait()
+        for file, weight in self._weights.items():
+            file.write_text(weight)
