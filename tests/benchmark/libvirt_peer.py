@@ -150,4 +150,5 @@ class LibvirtPeer:
             process.kill()
             process.wait()
         for file, weight in self._weights.items():
-            file.write_text(weight)
+            if file.exists():
+                file.write_text(weight)
