@@ -150,7 +150,8 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   v1::Volume& volume = **target;
   const bool tries_again = model::growth_failed(volume);
   const std::uint64_t promised_bytes = model::promised_bytes(volume);
-  const std::uint64_t now_bytes = tries_again ? volume.status().capacity_bytes() : promised_bytes;
+  // A growth that failed may still be done late: what was asked for once is never taken back.
+  const std::uint64_t now_bytes = promised_bytes;
   const std::string what = "volume \"" + volume.meta().name() + "\"";
   if (volume.status().state() == v1::VolumeStatus::FAILED) {
     return fail(ErrorCode::conflict, what + " cannot grow", volume.status().problem().summary(),
