@@ -149,9 +149,8 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
   const bool tries_again = model::growth_failed(volume);
-  const std::uint64_t promised_bytes = model::promised_bytes(volume);
-  // A growth that failed may still be done late: what was asked for once is never taken back.
-  const std::uint64_t now_bytes = promised_bytes;
+  // Not what it has: a growth that failed may still be done late, so what was asked for once is never taken back.
+  const std::uint64_t now_bytes = model::promised_bytes(volume);
   const std::string what = "volume \"" + volume.meta().name() + "\"";
   if (volume.status().state() == v1::VolumeStatus::FAILED) {
     return fail(ErrorCode::conflict, what + " cannot grow", volume.status().problem().summary(),
@@ -159,7 +158,8 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   }
   if (request.capacity_bytes() < now_bytes) {
     return fail(ErrorCode::invalid_argument, what + " cannot shrink",
-                "it has " + bytes_text(now_bytes) + ", " + bytes_text(request.capacity_bytes()) + " are asked for",
+                (tries_again ? "a growth failed and may still be done: it is promised " : "it has ") +
+                    bytes_text(now_bytes) + ", " + bytes_text(request.capacity_bytes()) + " are asked for",
                 "make a smaller volume and copy", "cannot_shrink");
   }
   for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(volume.meta().id())) {
@@ -175,8 +175,8 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
     return {};
   }
   const auto* pool = change.view().find<v1::Pool>(volume.spec().pool());
-  if (pool != nullptr && request.capacity_bytes() > promised_bytes) {
-    GANTRY_CHECK(check_promise(change, *pool, request.capacity_bytes() - promised_bytes));
+  if (pool != nullptr && request.capacity_bytes() > now_bytes) {
+    GANTRY_CHECK(check_promise(change, *pool, request.capacity_bytes() - now_bytes));
   }
   volume.mutable_spec()->set_capacity_bytes(request.capacity_bytes());
   volume.mutable_meta()->set_generation(volume.meta().generation() + 1);

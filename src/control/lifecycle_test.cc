@@ -132,10 +132,13 @@ TEST(Lifecycle, AVolumeThatCouldNotGrowMayBeGrownAgain) {
     EXPECT_EQ(task.problem().summary(), "the pool is full");
     EXPECT_EQ(world.find<v1::Volume>("data")->status().state(), v1::VolumeStatus::READY);
   }
-  world.host.volume_bytes_max = 2ULL << 30U;
+  // The host may still be about to do what it could not before: less would then be a shrink.
   grow.set_capacity_bytes(2ULL << 30U);
+  EXPECT_EQ(world.refused("ResizeVolume", grow), "cannot_shrink");
+  world.host.volume_bytes_max = 4ULL << 30U;
+  grow.set_capacity_bytes(3ULL << 30U);
   EXPECT_EQ(world.ended(world.accept("ResizeVolume", grow)).state(), v1::Task::SUCCEEDED);
-  EXPECT_EQ(world.find<v1::Volume>("data")->status().capacity_bytes(), 2ULL << 30U);
+  EXPECT_EQ(world.find<v1::Volume>("data")->status().capacity_bytes(), 3ULL << 30U);
 }
 
 TEST(Lifecycle, AResumeOfAGuestThatItsDiskHoldsFailsWithThatProblem) {
