@@ -20,7 +20,7 @@ Result<void> check_promise(const Change& change, const v1::Pool& pool, std::uint
   const std::uint64_t promised =
       change.view().promised_bytes(pool.meta().id()) + (here == change.promised_bytes.end() ? 0 : here->second);
   if (promised <= limit && more_bytes <= limit - promised) return {};
-  return fail(ErrorCode::out_of_space,
+  return fail(ErrorCode::conflict,
               "pool \"" + pool.meta().name() + "\" cannot promise " + bytes_text(more_bytes) + " more",
               bytes_text(promised) + " of " + bytes_text(limit) + " (" + std::to_string(percent) + " % of its " +
                   bytes_text(capacity) + ") are promised already",

@@ -155,7 +155,7 @@ class CliTest(unittest.TestCase):
     def test_a_command_that_fails_says_what_to_do_next(self):
         with self.assertRaises(CommandFailed) as failed:
             self.lab.gantry("volume", "create", "huge", "--size", "60T", "--pool", "default")
-        self.assertEqual(failed.exception.code, 1)
+        self.assertEqual(failed.exception.code, 4)
         self.assertIn("cannot promise", failed.exception.stderr)
         self.assertIn("next:", failed.exception.stderr)
 
