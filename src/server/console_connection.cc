@@ -15,6 +15,8 @@ namespace websocket = boost::beast::websocket;
 
 constexpr std::size_t kInputBytesMax = 64U << 10U;
 constexpr std::size_t kOutputBytesMax = 32U << 10U;
+// Keystrokes and lines of text: not worth the compressor that each connection would keep.
+constexpr bool kCompressed = false;
 
 // The subprotocol to confirm: browsers want one of those they offered. Rather the one without a secret in it.
 std::string chosen_subprotocol(const std::string& offered) {
@@ -197,7 +199,7 @@ class ConsoleConnection final : public ConnectionBase {
   Admitted admitted_;
   asio::steady_timer recheck_;
   // Has stream_ once the console is open.
-  std::optional<websocket::stream<TlsStream>> socket_;
+  std::optional<websocket::stream<TlsStream, kCompressed>> socket_;
   http::request<http::empty_body> upgrade_;
   std::unique_ptr<port::ConsoleSession> session_;
   beast::flat_buffer input_;

@@ -77,6 +77,9 @@ class ApiFuzzTest(unittest.TestCase):
         for task in lab.json("task", "list", "--open").get("items", []):
             if task["progress"]["phase"].startswith("waiting for its content"):
                 lab.gantry("task", "cancel", task["meta"]["id"])
+        for vm in lab.json("list").get("items", []):
+            if vm["status"]["state"] == "STOPPING":  # politely, for as long as somebody's wish allows: hours, perhaps
+                lab.gantry("stop", vm["meta"]["id"], "--force")
         wait_until("every task ends", lambda: not lab.json("task", "list", "--open").get("items"))
         lab.gantry("host", "uncordon", "lab")
         lab.launch("later", "--network", "none")

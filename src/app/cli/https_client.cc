@@ -339,6 +339,9 @@ bool write_all(int fd, const char* bytes, std::size_t count) {
   return true;
 }
 
+// As the server: a console is not worth a compressor.
+constexpr bool kCompressed = false;
+
 // Moves bytes both ways until one side ends.
 class ConsoleBridge {
  public:
@@ -418,7 +421,7 @@ class ConsoleBridge {
   }
 
   asio::io_context& io_;
-  beast::websocket::stream<Stream&> socket_;
+  beast::websocket::stream<Stream&, kCompressed> socket_;
   int input_flags_;
   asio::posix::stream_descriptor input_;
   asio::steady_timer quiet_;
