@@ -5,7 +5,8 @@
 #include <sys/random.h>
 
 #include <cerrno>
-#include <cstdlib>
+#include <charconv>
+#include <limits>
 #include <vector>
 
 #include "base/id.h"
@@ -49,11 +50,24 @@ Result<std::string> find_host_id(const std::string& directory, std::uint64_t see
   return fresh;
 }
 
+// What was seen in an earlier incarnation is older than anything seen now: to count again from 1 would have the manager
+// take this host's news for stale.
 Result<std::uint64_t> next_incarnation(const std::string& directory) {
   const std::string path = directory + "/incarnation";
   const auto kept = runtime::read_file(path, 256);
   if (!kept && kept.error().code != ErrorCode::not_found) return fail(kept.error());
-  const std::uint64_t next = (kept ? std::strtoull(kept->c_str(), nullptr, 10) : 0) + 1;
+  std::uint64_t last = 0;
+  if (kept) {
+    const char* end = kept->data() + kept->size();
+    while (end != kept->data() && end[-1] == '\n') --end;
+    const auto [parsed, error] = std::from_chars(kept->data(), end, last);
+    const bool whole = error == std::errc() && parsed == end && last != 0;
+    if (!whole || last == std::numeric_limits<std::uint64_t>::max()) {
+      return fail(ErrorCode::corrupt, "cannot understand " + path, "it does not hold the number of starts of this host",
+                  "restore it from a backup, or write a number higher than it ever was into it: date +%s > " + path);
+    }
+  }
+  const std::uint64_t next = last + 1;
   if (auto written = runtime::write_file_durably(path, std::to_string(next) + "\n"); !written)
     return fail(written.error());
   return next;
