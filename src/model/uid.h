@@ -1,6 +1,8 @@
 // The unprivileged user each guest runs as: a number made from the VM's id, without an entry in /etc/passwd. The range
-// lies above what systemd and container managers hand out and is wide enough that two VMs of a host hardly ever meet
-// (a thousand VMs: one chance in a thousand); if they do, they are guarded from each other by QEMU's sandbox alone.
+// lies where "Users, Groups, UIDs and GIDs on systemd Systems" (systemd's UIDS-GIDS document) names no user: above the
+// containers' (524288 to 1879048191), below 2^31 and the "foreign" numbers just under it (2147352576 to 2147418111),
+// which systemd 258 added. It is wide enough that two VMs of a host hardly ever meet (a thousand VMs: one chance in
+// five hundred); if they do, they are guarded from each other by QEMU's sandbox alone.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +10,8 @@
 
 namespace gantry::model {
 
-inline constexpr std::uint32_t kGuestUidFirst = 1'000'000'000;
-inline constexpr std::uint32_t kGuestUidCount = 500'000'000;
+inline constexpr std::uint32_t kGuestUidFirst = 1'880'000'000;
+inline constexpr std::uint32_t kGuestUidCount = 260'000'000;
 
 // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), so that it is the same in every version of Gantry.
 constexpr std::uint32_t guest_uid(std::string_view vm_id) {

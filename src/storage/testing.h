@@ -127,6 +127,6 @@ inline constexpr std::uint64_t kMiB = 1U << 20U;
 inline constexpr char kVolumeId[] = "vol-0123456789ab";
 inline constexpr char kImageId[] = "img-0123456789ab";
 inline constexpr char kVmId[] = "vm-0123456789ab";
-inline constexpr std::uint32_t kUid = 1'000'000'123;
+inline constexpr std::uint32_t kUid = 1'900'000'123;
 
 }  // namespace gantry::storage
