@@ -1,12 +1,12 @@
-// One network, and one pool, on this host: pure functions, as in vm_machine.h.
+// One network on this host: pure functions, as in vm_machine.h.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "base/time.h"
 #include "gantry/v1/network.pb.h"
-#include "gantry/v1/storage.pb.h"
 #include "host/trouble.h"
 #include "port/network.h"
 
@@ -40,17 +40,5 @@ struct NetworkPlan {
 NetworkPlan plan_network(const NetworkInput& input);
 v1::NetworkStatus network_status(const NetworkInput& input, const std::string& host_id);
 bool is_ready(const v1::Network& wanted, const NetworkMemory& memory);
-
-struct PoolMemory {
-  // Nothing yet: never inspected by this run of the agent.
-  std::optional<v1::PoolStatus> told;
-  bool inspect_soon = true;
-  Milliseconds inspected_at_ms = 0;
-};
-
-// When to inspect it again; at once when that is not after `now`.
-Milliseconds next_inspection_ms(const PoolMemory& memory, Now now);
-// Whether people and placement would care for the difference.
-bool differs_noticeably(const v1::PoolStatus& told, const v1::PoolStatus& found);
 
 }  // namespace gantry::host

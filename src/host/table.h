@@ -11,6 +11,7 @@
 #include "gantry/v1/link.pb.h"
 #include "host/image_machine.h"
 #include "host/network_machine.h"
+#include "host/pool_machine.h"
 #include "host/vm_machine.h"
 #include "host/volume_machine.h"
 
@@ -27,8 +28,6 @@ struct Object {
   // The status as it was told last, in wire form.
   std::string told = {};
 };
-
-enum class PoolStep { none, inspect };
 
 using VmObject = Object<v1::Vm, VmMemory, VmStep>;
 using VolumeObject = Object<v1::Volume, VolumeMemory, VolumeStep>;
