@@ -184,6 +184,23 @@ TEST(Admission, ARootDiskAskedInFullIsTheOnlyOne) {
   EXPECT_EQ(world.refused("CreateVm", request), "volume_too_small");
 }
 
+// The image's own disk and the default NIC are among them.
+TEST(Admission, WhatOneMachineHasNoSlotForIsRefused) {
+  World world;
+  world.make_image();
+  v1::CreateVmRequest request = World::vm_request();
+  for (int i = 0; i < 23; ++i) {
+    request.mutable_spec()->add_disks()->mutable_create()->set_capacity_bytes(1ULL << 20U);
+  }
+  const auto answer = world.call("CreateVm", request);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().word(), "invalid_field");
+  EXPECT_THAT(answer.error().cause, HasSubstr("25 disks and NICs together are more than the 24"));
+  request.mutable_spec()->mutable_disks()->RemoveLast();
+  world.accept("CreateVm", request);
+  EXPECT_EQ(world.vm().spec().disks_size() + world.vm().spec().nics_size(), 24);
+}
+
 TEST(Admission, AKernelImageNeedsNoDisk) {
   World world;
   v1::CreateImageRequest image;

@@ -6,6 +6,7 @@
 #include "control/placement.h"
 #include "model/names.h"
 #include "model/state.h"
+#include "model/validate.h"
 
 namespace gantry::control {
 namespace {
@@ -165,6 +166,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   auto disks = plan_disks(change, spec, demand);
   if (!disks) return fail(std::move(disks.error()));
   GANTRY_CHECK(resolve_networks(change, spec, demand));
+  GANTRY_CHECK(model::check_devices(spec));
   GANTRY_CHECK(place_vm(change, demand, vm));
   GANTRY_CHECK(make_disks(change, *disks, vm));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));

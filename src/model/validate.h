@@ -7,21 +7,15 @@
 
 #include "gantry/v1/routes.pb.h"
 #include "model/check.h"
+#include "model/limits.h"
 
 namespace gantry::model {
 
-inline constexpr std::uint32_t kCpusMax = 512;
-inline constexpr std::uint32_t kMemoryMibMin = 16;
-inline constexpr std::uint32_t kMemoryMibMax = 16U << 20U;  // 16 TiB
-inline constexpr std::uint64_t kVolumeBytesMin = 1ULL << 20U;
-inline constexpr std::uint64_t kVolumeBytesMax = 64ULL << 40U;
-inline constexpr std::size_t kUserDataBytesMax = 64U << 10U;
-inline constexpr int kDisksMax = 24;
-inline constexpr int kNicsMax = 8;
-inline constexpr int kPortForwardsMax = 64;
-inline constexpr std::uint32_t kStopTimeoutSecondsMax = 86'400;
-
 Checked check_labels(const google::protobuf::Map<std::string, std::string>& labels);
+
+// Whether one machine has room for the disks and NICs of `spec`. Asked for a request and, with what its image and the
+// defaults add to it, at admission.
+Checked check_devices(const v1::VmSpec& spec);
 
 Checked validate(const v1::CreateVmRequest& request);
 Checked validate(const v1::UpdateVmRequest& request);

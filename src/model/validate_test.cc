@@ -67,6 +67,7 @@ TEST(ValidateVm, NamesTheFieldThatIsWrong) {
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_cpus(513); }), HasSubstr("spec.cpus"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_memory_mib(15); }), HasSubstr("spec.memory_mib"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_boot_id("x"); }), HasSubstr("spec.boot_id"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_stop_once_timeout_seconds(5); }), HasSubstr("spec.boot_id"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_power(static_cast<v1::VmSpec::Power>(9)); }),
               HasSubstr("spec.power"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_disks(); }), HasSubstr("spec.disks[0].volume"));
@@ -93,6 +94,33 @@ TEST(ValidateVm, NamesTheFieldThatIsWrong) {
   EXPECT_EQ(
       with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->set_user_data(std::string(kUserDataBytesMax, 'x')); }),
       "");
+}
+
+TEST(ValidateVm, SaysHowManyDisksAndNicsOneMachineTakes) {
+  const auto with = [](int virtio, int sata, int nics) {
+    v1::CreateVmRequest request = good_vm();
+    for (int i = 0; i < virtio + sata; ++i) {
+      v1::VmDisk& disk = *request.mutable_spec()->add_disks();
+      disk.set_volume("v" + std::to_string(i));
+      if (i >= virtio) disk.set_bus(v1::VmDisk::SATA);
+    }
+    for (int i = 0; i < nics; ++i) request.mutable_spec()->add_nics();
+    const Checked checked = validate(request);
+    return checked ? std::string() : checked.error().summary + ": " + checked.error().cause;
+  };
+  EXPECT_EQ(with(18, 6, 0), "");
+  EXPECT_EQ(with(16, 0, 8), "");
+  EXPECT_EQ(with(25, 0, 0), "the field spec.disks is wrong: 25 disks are more than the 24 that one VM can have");
+  EXPECT_EQ(with(0, 7, 0), "the field spec.disks is wrong: 7 SATA disks are more than the 6 that one VM can have");
+  EXPECT_EQ(with(0, 0, 9), "the field spec.nics is wrong: 9 NICs are more than the 8 that one VM can have");
+  EXPECT_EQ(with(17, 0, 8),
+            "the field spec.disks is wrong: 25 disks and NICs together are more than the 24 that one VM can have");
+  v1::CreateVmRequest request = good_vm();
+  request.mutable_spec()->add_disks()->set_volume("v");
+  request.mutable_spec()->mutable_disks(0)->set_read_only(true);
+  EXPECT_EQ(refused(request), "");
+  request.mutable_spec()->mutable_disks(0)->set_bus(v1::VmDisk::SATA);
+  EXPECT_THAT(refused(request), HasSubstr("spec.disks[0].read_only"));
 }
 
 TEST(ValidateVolume, NeedsASizeUnlessAnImageGivesIt) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "model/ipv4.h"
 #include "model/mac.h"
 #include "model/names.h"
@@ -13,6 +15,9 @@ std::string item(std::string_view list, int index, std::string_view field) {
 Checked check_disk(const v1::VmDisk& disk, int index) {
   GANTRY_CHECK(check_reference(item("disks", index, "volume"), disk.volume()));
   if (!v1::VmDisk::Bus_IsValid(disk.bus())) return bad_field(item("disks", index, "bus"), "no such bus");
+  if (disk.read_only() && disk.bus() == v1::VmDisk::SATA) {
+    return bad_field(item("disks", index, "read_only"), "a SATA disk cannot be read-only", "use bus VIRTIO");
+  }
   if (disk.volume().empty() == !disk.has_create()) {
     return bad_field(item("disks", index, "volume"), "either a volume or what to create is to be given, and not both");
   }
@@ -92,11 +97,12 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
   if (!v1::VmSpec::Firmware_IsValid(spec.firmware())) return bad_field("spec.firmware", "no such firmware");
   if (!v1::VmSpec::Power_IsValid(spec.power())) return bad_field("spec.power", "no such power state");
   GANTRY_CHECK(check_range("spec.stop_timeout_seconds", spec.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
-  if (!spec.boot_id().empty() || !spec.reset_id().empty() || !spec.force_stop_id().empty()) {
-    return bad_field("spec.boot_id", "boot_id, reset_id and force_stop_id are set by Gantry", "leave them out");
+  if (!spec.boot_id().empty() || !spec.reset_id().empty() || !spec.force_stop_id().empty() ||
+      spec.stop_once_timeout_seconds() != 0) {
+    return bad_field("spec.boot_id", "boot_id, reset_id, force_stop_id and stop_once_timeout_seconds are set by Gantry",
+                     "leave them out");
   }
-  if (spec.disks_size() > kDisksMax) return bad_field("spec.disks", "there are more than " + std::to_string(kDisksMax));
-  if (spec.nics_size() > kNicsMax) return bad_field("spec.nics", "there are more than " + std::to_string(kNicsMax));
+  GANTRY_CHECK(check_devices(spec));
   if (spec.image().empty() && spec.disks().empty()) {
     return bad_field("spec.image", "there is neither an image nor a disk to boot from", "see \"gantry image list\"");
   }
@@ -106,6 +112,21 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
 }
 
 }  // namespace
+
+Checked check_devices(const v1::VmSpec& spec) {
+  const auto too_many = [](const char* field, int count, const std::string& what, int max) {
+    return bad_field(field, std::to_string(count) + " " + what + " are more than the " + std::to_string(max) +
+                                " that one VM can have");
+  };
+  if (spec.disks_size() > kDisksMax) return too_many("spec.disks", spec.disks_size(), "disks", kDisksMax);
+  const auto is_sata = [](const v1::VmDisk& disk) { return disk.bus() == v1::VmDisk::SATA; };
+  const auto sata = static_cast<int>(std::count_if(spec.disks().begin(), spec.disks().end(), is_sata));
+  if (sata > kSataDisksMax) return too_many("spec.disks", sata, "SATA disks", kSataDisksMax);
+  if (spec.nics_size() > kNicsMax) return too_many("spec.nics", spec.nics_size(), "NICs", kNicsMax);
+  const int devices = spec.disks_size() + spec.nics_size();
+  if (devices > kDevicesMax) return too_many("spec.disks", devices, "disks and NICs together", kDevicesMax);
+  return {};
+}
 
 Checked validate(const v1::CreateVmRequest& request) {
   GANTRY_CHECK(check_name("name", request.name()));
@@ -119,6 +140,7 @@ Checked validate(const v1::UpdateVmRequest& request) {
   if (request.memory_mib() != 0) {
     GANTRY_CHECK(check_range("memory_mib", request.memory_mib(), kMemoryMibMin, kMemoryMibMax));
   }
+  GANTRY_CHECK(check_range("stop_timeout_seconds", request.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
   return check_labels(request.labels());
 }
 

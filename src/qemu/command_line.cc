@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/id.h"
+#include "model/limits.h"
 
 namespace gantry::qemu {
 namespace {
@@ -15,10 +16,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Arguments = std::vector<std::string>;
 
-// Slots of q35's root bus that are left for disks and NICs.
-constexpr std::size_t kDevicesMax = 24;
-// Ports of q35's own AHCI controller.
-constexpr std::size_t kSataDisksMax = 6;
 // TCG keeps translated code in it; it is touched only as far as it is used.
 constexpr const char* kTcg = "tcg,tb-size=64";
 
@@ -65,8 +62,8 @@ Result<void> check(const CommandLineRequest& request) {
   const auto& guest = request.guest;
   if (!is_id(guest.vm_id, "vm")) return fail(unusable(guest, "its id is malformed"));
   if (guest.cpus == 0 || guest.memory_mib == 0) return fail(unusable(guest, "it has no processor or no memory"));
-  if (guest.disks.size() + guest.nics.size() > kDevicesMax) {
-    return fail(unusable(guest, "it has more than " + std::to_string(kDevicesMax) + " disks and network cards"));
+  if (guest.disks.size() + guest.nics.size() > model::kDevicesMax) {
+    return fail(unusable(guest, "it has more than " + std::to_string(model::kDevicesMax) + " disks and network cards"));
   }
   std::vector<std::string> paths = {request.console_log, request.vnc_socket};
   for (const auto& disk : guest.disks) paths.push_back(disk.path);
@@ -168,7 +165,7 @@ void add_disk_nodes(Arguments& arguments, const std::string& node, const port::G
 }
 
 Result<void> add_disks(Arguments& arguments, const CommandLineRequest& request) {
-  std::size_t sata_disks = 0;
+  int sata_disks = 0;
   for (std::size_t i = 0; i < request.guest.disks.size(); ++i) {
     const auto& disk = request.guest.disks[i];
     const std::string node = "disk" + std::to_string(i);
@@ -181,7 +178,10 @@ Result<void> add_disks(Arguments& arguments, const CommandLineRequest& request) 
     // What the guest finds in /dev/disk/by-id; virtio has room for 20 letters.
     if (!disk.volume_id.empty()) device["serial"] = disk.volume_id.substr(0, 20);
     if (sata) {
-      if (sata_disks == kSataDisksMax) return fail(unusable(request.guest, "it has more than 6 SATA disks"));
+      if (sata_disks == model::kSataDisksMax) {
+        return fail(
+            unusable(request.guest, "it has more than " + std::to_string(model::kSataDisksMax) + " SATA disks"));
+      }
       device["bus"] = "ide." + std::to_string(sata_disks++);
     }
     add_device(arguments, device);

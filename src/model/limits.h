@@ -1,0 +1,26 @@
+// What a virtual machine and its parts may be at most, for admission and for whoever has to make it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gantry::model {
+
+inline constexpr std::uint32_t kCpusMax = 512;
+inline constexpr std::uint32_t kMemoryMibMin = 16;
+inline constexpr std::uint32_t kMemoryMibMax = 16U << 20U;  // 16 TiB
+inline constexpr std::uint64_t kVolumeBytesMin = 1ULL << 20U;
+inline constexpr std::uint64_t kVolumeBytesMax = 64ULL << 40U;
+inline constexpr std::size_t kUserDataBytesMax = 64U << 10U;
+inline constexpr int kDisksMax = 24;
+// Ports of the machine's only SATA controller.
+inline constexpr int kSataDisksMax = 6;
+inline constexpr int kNicsMax = 8;
+// Disks and NICs together: slots of the machine's root bus that are left for them.
+inline constexpr int kDevicesMax = 24;
+inline constexpr int kPortForwardsMax = 64;
+inline constexpr std::uint32_t kStopTimeoutSecondsMax = 86'400;
+// An upload that has not come so long after its image was made does not come.
+inline constexpr std::int64_t kUploadWaitMs = 24LL * 3600 * 1000;
+
+}  // namespace gantry::model
