@@ -122,11 +122,9 @@ Result<Admitted> admit_without_task(const std::string& rpc, const Message& messa
   Change change(view, options, now, rng);
   auto handled = rpc == "CancelTask" ? cancel_task(change, request->id()) : announce_upload(change, request->id());
   if (!handled) return fail(std::move(handled.error()));
-  Admitted admitted{.txn = {}, .answer_id = change.task.target_id()};
-  if (!options.dry_run) {
-    change.draft.guard(change.task_id());
-    admitted.txn = change.draft.build();
-  }
+  if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};
+  change.draft.guard(change.task_id());
+  Admitted admitted{.txn = change.draft.build(), .answer_id = change.task.target_id()};
   if (rpc == "CancelTask") {
     admitted.answer = std::make_unique<v1::Task>(*change.draft.find<v1::Task>(admitted.answer_id));
   } else {

@@ -24,7 +24,7 @@ struct Admitted {
   std::string answer_id = {};
   // The transaction makes that task: whether it is there tells whether it was committed.
   bool makes_task = false;
-  // v1::Accepted, or v1::Task for CancelTask, or v1::Image for UploadImage; as of now.
+  // v1::Accepted, or without dry_run v1::Task for CancelTask and v1::Image for UploadImage; as of now.
   std::unique_ptr<google::protobuf::Message> answer = {};
 };
 

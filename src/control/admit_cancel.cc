@@ -9,7 +9,10 @@ namespace {
 template <class Record>
 Result<void> undo_create(Change& change, const v1::Task& task) {
   const auto* record = change.view().find<Record>(task.target_id());
-  if (record == nullptr || record->meta().has_deletion()) return {};
+  if (record == nullptr || record->meta().has_deletion()) {
+    change.step("nothing: what it made is gone, or is being deleted");
+    return {};
+  }
   for (const std::string& user : change.view().users_of(task.target_id())) {
     const auto* volume = change.view().find<v1::Volume>(user);
     const bool goes_with_it = volume != nullptr && volume->spec().owner_vm_id() == task.target_id();
@@ -17,6 +20,8 @@ Result<void> undo_create(Change& change, const v1::Task& task) {
     return fail(ErrorCode::conflict, Change::quoted<Record>("cannot take back the", record->meta().name()),
                 user + " uses it already", "delete what uses it first", "in_use");
   }
+  change.step("delete the " + std::string(Kind<Record>::noun) + " " + record->meta().name() +
+              " and what was made of it");
   set_deletion(*change.draft.edit<Record>(task.target_id()).mutable_meta(), task.meta().id(), change.now());
   return {};
 }
@@ -34,6 +39,7 @@ void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
     if (spec.boot_id().empty() || !there) return;
     spec.set_power(v1::VmSpec::RUNNING);
     spec.clear_force_stop_id();
+    spec.clear_stop_once_timeout_seconds();
   } else if (task.action() == "vm.reset" && spec.reset_id() == id) {
     // Not the one before: to want an older reset again is to do it again, should this one be done already.
     spec.clear_reset_id();
@@ -67,7 +73,10 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
   auto target = change.target<v1::Task>("task.cancel", task_id);
   if (!target) return fail(std::move(target.error()));
   v1::Task& task = **target;
-  if (task.cancel_requested()) return {};
+  if (task.cancel_requested()) {
+    change.step("nothing: task " + task_id + " is being cancelled");
+    return {};
+  }
   const std::string what = "task " + task_id + " (" + task.action() + " " + task.target_name() + ")";
   if (model::is_ended(task.state())) {
     return fail(ErrorCode::conflict, "cannot cancel " + what, "it has ended", "see \"gantry task show\"", "task_ended");
@@ -82,6 +91,7 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
     return fail(ErrorCode::conflict, "cannot cancel " + what, "it cannot be taken back", "wait until it ends",
                 "cannot_cancel");
   }
+  change.step("take back " + task.action() + " of VM " + task.target_name() + ", as far as it can be");
   task.set_cancel_requested(true);
   const auto* vm = change.view().find<v1::Vm>(task.target_id());
   if (vm != nullptr && !vm->meta().has_deletion()) undo_vm_change(task, change.draft.edit<v1::Vm>(task.target_id()));

@@ -79,6 +79,7 @@ Result<void> announce_upload(Change& change, const std::string& image_name) {
                 image.spec().upload() ? "it has its content already" : "it was not made for an upload",
                 "make a new image with upload set", "not_waiting_for_upload");
   }
+  change.step("take the content of image " + image.meta().name());
   // A new generation makes the host look for the content at once.
   image.mutable_meta()->set_generation(image.meta().generation() + 1);
   return {};

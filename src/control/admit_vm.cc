@@ -37,12 +37,9 @@ Result<void> check_memory(const Change& change, const v1::Vm& vm, std::uint64_t 
 void begin_boot(Change& change, v1::Vm& vm) {
   vm.mutable_spec()->set_boot_id(change.task_id());
   vm.mutable_spec()->clear_force_stop_id();
+  vm.mutable_spec()->clear_stop_once_timeout_seconds();
   vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
   next_generation(vm);
-}
-
-void set_timeout(v1::Vm& vm, std::uint32_t timeout_seconds) {
-  if (timeout_seconds != 0) vm.mutable_spec()->set_stop_timeout_seconds(timeout_seconds);
 }
 
 std::string stop_sentence(const v1::Vm& vm, bool force) {
@@ -85,7 +82,7 @@ Result<void> stop_vm(Change& change, const v1::StopVmRequest& request) {
     vm.mutable_spec()->clear_force_stop_id();
   }
   vm.mutable_spec()->set_power(v1::VmSpec::STOPPED);
-  set_timeout(vm, request.timeout_seconds());
+  vm.mutable_spec()->set_stop_once_timeout_seconds(request.timeout_seconds());
   next_generation(vm);
   change.step(stop_sentence(vm, request.force()));
   return {};
@@ -99,7 +96,7 @@ Result<void> restart_vm(Change& change, const v1::StopVmRequest& request) {
   if (wants_guest(vm)) change.step(stop_sentence(vm, request.force()));
   begin_boot(change, vm);
   if (request.force()) vm.mutable_spec()->set_force_stop_id(change.task_id());
-  set_timeout(vm, request.timeout_seconds());
+  vm.mutable_spec()->set_stop_once_timeout_seconds(request.timeout_seconds());
   change.step("start VM " + vm.meta().name());
   return {};
 }
@@ -164,6 +161,12 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
                 " MiB" + (guest ? " at its next start" : ""));
     spec.set_memory_mib(memory_mib);
     spec.set_cpus(cpus);
+    next_generation(vm);
+  }
+  if (request.stop_timeout_seconds() != 0 && request.stop_timeout_seconds() != spec.stop_timeout_seconds()) {
+    change.step("let stops of VM " + vm.meta().name() + " wait " + std::to_string(request.stop_timeout_seconds()) +
+                " s for its guest");
+    spec.set_stop_timeout_seconds(request.stop_timeout_seconds());
     next_generation(vm);
   }
   if (!request.labels().empty()) {

@@ -384,6 +384,69 @@ TEST(Tasks, OldOnesAreForgotten) {
   EXPECT_EQ(world.core->view().idempotency_keys().size(), 0U);
 }
 
+TEST(Tasks, OldOnesAreForgottenAsFastAsNewOnesCome) {
+  World world;
+  world.core.reset();
+  world.options.ended_tasks_max = 5;
+  world.restart();
+  world.executor.run_for(100);
+  v1::UpdateHostRequest request;
+  request.set_id(kHostId);
+  std::size_t most = 0;
+  const Milliseconds began_ms = world.executor.now().monotonic_ms;
+  for (int i = 0; i < 1'000; ++i) {
+    request.set_cordoned(i % 2 == 0);
+    world.accept("UpdateHost", request, {.actor = "admin", .idempotency_key = "key-" + std::to_string(i)});
+    most = std::max(most, world.core->view().ended_tasks());
+  }
+  // Before it is looked after now and then.
+  ASSERT_LT(world.executor.now().monotonic_ms - began_ms, 55'000);
+  EXPECT_LE(most, 220U);
+  EXPECT_LE(world.core->view().idempotency_keys().size(), 220U);
+}
+
+TEST(Tasks, CancellingCanBePlanned) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.asleep = true;
+  v1::StopVmRequest stop;
+  stop.set_id("web");
+  const v1::Accepted stopped = world.accept("StopVm", stop);
+  const v1::ById task = World::by_id(stopped.task().meta().id());
+  const v1::Accepted plan = world.accept("CancelTask", task, {.actor = "admin", .dry_run = true});
+  EXPECT_FALSE(plan.has_task());
+  EXPECT_EQ(plan.plan().steps_size(), 1);
+  EXPECT_EQ(world.vm().spec().power(), v1::VmSpec::STOPPED);
+  world.host.asleep = false;
+  EXPECT_EQ(world.ended(stopped).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.refused("CancelTask", task, {.actor = "admin", .dry_run = true}), "task_ended");
+}
+
+TEST(Vms, AStopsTimeoutIsOfThatStopAlone) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  v1::UpdateVmRequest own;
+  own.set_id("web");
+  own.set_stop_timeout_seconds(90);
+  world.accept("UpdateVm", own);
+  v1::StopVmRequest stop;
+  stop.set_id("web");
+  stop.set_timeout_seconds(7);
+  world.ended(world.accept("StopVm", stop));
+  EXPECT_EQ(world.vm().spec().stop_once_timeout_seconds(), 7U);
+  EXPECT_EQ(world.vm().spec().stop_timeout_seconds(), 90U);
+  world.ended(world.accept("StartVm", World::by_id("web")));
+  EXPECT_EQ(world.vm().spec().stop_once_timeout_seconds(), 0U);
+  world.ended(world.accept("RestartVm", stop));
+  EXPECT_EQ(world.vm().spec().stop_once_timeout_seconds(), 7U);
+  stop.clear_timeout_seconds();
+  world.ended(world.accept("StopVm", stop));
+  EXPECT_EQ(world.vm().spec().stop_once_timeout_seconds(), 0U);
+  EXPECT_EQ(world.vm().spec().stop_timeout_seconds(), 90U);
+}
+
 TEST(Volumes, GrowWhileTheirVmIsStopped) {
   World world;
   world.make_image();

@@ -6,6 +6,8 @@ namespace gantry::control {
 namespace {
 
 constexpr Milliseconds kFirstDelayMs = 50;
+// So many more than are kept: forgetting them one by one would make each change two.
+constexpr std::size_t kEndedTasksSlack = 100;
 constexpr Milliseconds kLastDelayMs = 2'000;
 
 Milliseconds next_delay(Milliseconds delay_ms) {
@@ -66,6 +68,8 @@ void ManagerCore::Impl::watched(std::uint64_t watch_number, Result<port::ChangeB
 
 void ManagerCore::Impl::view_changed(const View::Ids& touched) {
   next_round_.dirty.insert(touched.begin(), touched.end());
+  // Not only now and then: round after round for as long as there are too many, however fast tasks end.
+  if (view_.ended_tasks() >= options_.ended_tasks_max + kEndedTasksSlack) next_round_.prune = true;
   if (committed_call_ && view_.revision() >= calls_wait_for_) {
     auto answer = fresh_answer(*committed_call_);
     committed_call_.reset();

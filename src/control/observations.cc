@@ -14,6 +14,8 @@ bool moved(std::uint64_t before, std::uint64_t after, std::uint64_t step_bytes) 
 }
 
 constexpr std::uint64_t kMiB = 1ULL << 20U;
+// Hosts tell all they know each half minute; not each of those is worth a write.
+constexpr Milliseconds kSeenEveryMs = 60'000;
 
 // Puts small movements back to what was known.
 void steady(const v1::VolumeStatus& before, v1::VolumeStatus& after) {
@@ -116,7 +118,8 @@ void observe_host(v1::Host& host, const v1::HostStatus& status, const v1::Observ
   if (!moved(before.memory_available_bytes(), next.memory_available_bytes(), before.memory_bytes() / 8 + 1)) {
     next.set_memory_available_bytes(before.memory_available_bytes());
   }
-  if (to_bytes(next) == to_bytes(before)) return;
+  const Milliseconds silent_ms = now.unix_ms - time_of(before.last_seen_at());
+  if (to_bytes(next) == to_bytes(before) && silent_ms >= 0 && silent_ms < kSeenEveryMs) return;
   set_time(*next.mutable_last_seen_at(), now.unix_ms);
   *next.mutable_observed() = mark;
   *host.mutable_status() = std::move(next);

@@ -117,6 +117,19 @@ TEST_F(HostCoreTest, SaysWhatAVmWaitsFor) {
   EXPECT_EQ(world.count("start"), 0);
 }
 
+// What an earlier boot may have left is taken away before a boot; that is not what anybody waits for.
+TEST_F(HostCoreTest, NeverSaysThatItTakesAwayWhatItSetsUp) {
+  world.silent = {"detach"};
+  assign_and_run();
+  EXPECT_EQ(world.count("detach"), 1);
+  EXPECT_EQ(told().state(), v1::VmStatus::PROVISIONING);
+  EXPECT_EQ(told().waiting_for(), "its network interfaces to be set up");
+  vm.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  vm.mutable_meta()->set_generation(2);
+  assign_and_run();
+  EXPECT_EQ(told().waiting_for(), "its network interfaces to be removed");
+}
+
 TEST_F(HostCoreTest, DecidesNothingBeforeTheHypervisorWasSeenWhole) {
   core.reset();
   world.completes = false;
@@ -157,6 +170,19 @@ TEST_F(HostCoreTest, ForcesAGuestThatDoesNotPowerOff) {
   EXPECT_EQ(world.count("kill"), 0);
   executor.run_for(500);
   EXPECT_EQ(told().state(), v1::VmStatus::STOPPED);
+  EXPECT_EQ(told().exit().reason(), v1::VmExit::FORCED);
+}
+
+TEST_F(HostCoreTest, AStopMayHaveATimeoutOfItsOwn) {
+  world.obeys_power_button = false;
+  assign_and_run();
+  change_vm([](v1::VmSpec& spec) {
+    spec.set_power(v1::VmSpec::STOPPED);
+    spec.set_stop_once_timeout_seconds(2);
+  });
+  executor.run_for(1'900);
+  EXPECT_EQ(told().state(), v1::VmStatus::STOPPING);
+  executor.run_for(500);
   EXPECT_EQ(told().exit().reason(), v1::VmExit::FORCED);
 }
 

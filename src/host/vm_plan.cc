@@ -28,8 +28,10 @@ VmPlan clean_up(const VmInput& input) {
 }
 
 Milliseconds stop_timeout_ms(const VmInput& input) {
-  const std::uint32_t seconds = input.wanted.spec().stop_timeout_seconds();
-  return Milliseconds{1'000} * (seconds != 0 ? seconds : input.default_stop_timeout_seconds);
+  const v1::VmSpec& spec = input.wanted.spec();
+  const std::uint32_t own =
+      spec.stop_timeout_seconds() != 0 ? spec.stop_timeout_seconds() : input.default_stop_timeout_seconds;
+  return Milliseconds{1'000} * (spec.stop_once_timeout_seconds() != 0 ? spec.stop_once_timeout_seconds() : own);
 }
 
 VmPlan stop_guest(const VmInput& input) {
@@ -120,9 +122,11 @@ VmPlan plan_when_idle(const VmInput& input) {
   return stop_guest(input);
 }
 
-std::string describe(VmStep step) {
+// What a call under way is for. Before a boot, what an earlier one may have left of its NICs is taken away first.
+std::string describe(VmStep step, const v1::Vm& wanted) {
+  const bool prepares = wanted.spec().power() != v1::VmSpec::STOPPED && !wanted.meta().has_deletion();
   switch (step) {
-    case VmStep::attach: return "its network interfaces";
+    case VmStep::attach: return "its network interfaces to be set up";
     case VmStep::make_seed: return "its cloud-init seed";
     case VmStep::start:
     case VmStep::reset:
@@ -130,7 +134,8 @@ std::string describe(VmStep step) {
     case VmStep::resume: return "the hypervisor";
     case VmStep::power_down: return "the guest to power off";
     case VmStep::kill: return "the guest's process to end";
-    case VmStep::detach: return "its network interfaces to be removed";
+    case VmStep::detach:
+      return prepares ? "its network interfaces to be set up" : "its network interfaces to be removed";
     case VmStep::delete_seed:
     case VmStep::forget: return "its files to be removed";
     default: return "";
@@ -188,7 +193,7 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
 
 VmPlan plan_vm(const VmInput& input) {
   if (input.under_way == VmStep::none) return plan_when_idle(input);
-  VmPlan plan = wait_for(describe(input.under_way));
+  VmPlan plan = wait_for(describe(input.under_way, input.wanted));
   if (input.under_way == VmStep::kill) return plan;
   const v1::VmSpec& spec = input.wanted.spec();
   const bool forced =
