@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
+#include "model/limits.h"
 #include "model/state.h"
 
 namespace gantry::control {
 namespace {
 
-// An upload that has not come after a day does not come.
-constexpr Milliseconds kUploadWaitMs = 24LL * 3600 * 1000;
 // So long a guest's processors are tried to be held or let go on.
 constexpr Milliseconds kPauseTriesMs = 120'000;
 
@@ -87,7 +86,10 @@ TaskVerdict vm_progress(const Draft& draft, const v1::Vm& vm) {
     if (image != nullptr && image->status().state() == v1::ImageStatus::IMPORTING) {
       verdict = working_on(image->status());
     }
-    if (verdict.progress.phase().empty()) verdict.progress.set_phase("making volume " + volume->meta().name());
+    const bool grows = volume->status().state() == v1::VolumeStatus::RESIZING;
+    if (verdict.progress.phase().empty()) {
+      verdict.progress.set_phase((grows ? "growing volume " : "making volume ") + volume->meta().name());
+    }
     return verdict;
   }
   return working_on(vm);
@@ -193,7 +195,7 @@ TaskVerdict judge_image(const v1::Task& task, const v1::Image& image, Now now) {
   if (status.state() == v1::ImageStatus::READY) return succeeded();
   if (status.state() == v1::ImageStatus::FAILED) return failed(problem_of(task, status.problem()));
   if (status.state() == v1::ImageStatus::WAITING) {
-    if (now.unix_ms - time_of(task.meta().created_at()) > kUploadWaitMs) {
+    if (now.unix_ms - time_of(task.meta().created_at()) > model::kUploadWaitMs) {
       return failed(make_problem("upload_missing", "image \"" + image.meta().name() + "\" has no content",
                                  "nothing was uploaded for a day", "delete the image and make it again"));
     }

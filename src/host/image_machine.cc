@@ -1,5 +1,7 @@
 #include "host/image_machine.h"
 
+#include "model/limits.h"
+
 namespace gantry::host {
 namespace {
 
@@ -24,6 +26,18 @@ bool expects_upload(const ImageInput& input) {
   return input.memory.waits_for_upload || (input.wanted.spec().upload() && input.wanted.meta().generation() <= 1);
 }
 
+bool is_overdue(const ImageInput& input) {
+  const Milliseconds made_ms = input.wanted.meta().created_at().seconds() * 1000;
+  return input.memory.waits_for_upload && made_ms != 0 && input.now.unix_ms - made_ms > model::kUploadWaitMs;
+}
+
+ImagePlan upload_missing(const ImageInput& input) {
+  ImagePlan plan = just(ImageStep::fail);
+  plan.problem = make_problem("upload_missing", "image \"" + input.wanted.meta().name() + "\" has no content",
+                              "nothing was uploaded for a day", "upload it now, or delete the image", input.now);
+  return plan;
+}
+
 }  // namespace
 
 ImagePlan plan_image(const ImageInput& input) {
@@ -33,6 +47,7 @@ ImagePlan plan_image(const ImageInput& input) {
     return deletes && input.under_way == ImageStep::import ? just(ImageStep::remove) : ImagePlan{};
   }
   if (memory.trouble && memory.trouble->definite && !deletes) return {};
+  if (is_overdue(input) && !deletes) return upload_missing(input);
   if (const auto until = waits_until(memory.trouble, input.now)) {
     return wait_for(memory.waits_for_upload ? "its content" : "another try", until);
   }

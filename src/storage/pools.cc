@@ -23,7 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr mode_t kPassableMode = 0711;
-constexpr const char* kPartialSuffix = ".part";
 
 // Calls `use` for each name in a directory; one that is not there has none.
 Result<void> for_each_name(const std::string& directory, const std::function<Result<void>(const std::string&)>& use) {
@@ -45,11 +44,12 @@ bool is_leftover(const std::string& name) {
   return name.find(kFreshSuffix) != std::string::npos || name.find(kFetchSuffix) != std::string::npos;
 }
 
-// Of an upload that a crash of the server ended. One that goes on is written again and again.
+// Of an upload that a crash of the server ended. One that goes on is written again and again, and one that is whole is
+// imported within a minute.
 bool is_stale_upload(const std::string& path) {
   constexpr std::int64_t kDaySeconds = 24 * 60 * 60;
   struct stat facts {};
-  return path.ends_with(kPartialSuffix) && ::lstat(path.c_str(), &facts) == 0 &&
+  return fs::path(path).parent_path().filename() == "uploads" && ::lstat(path.c_str(), &facts) == 0 &&
          facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
 }
 

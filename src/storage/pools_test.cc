@@ -39,13 +39,14 @@ TEST_F(PoolsTest, WhatACrashLeftIsRemoved) {
 
 TEST_F(PoolsTest, AnUploadThatNobodyGoesOnWithIsRemoved) {
   ASSERT_TRUE(inspect_pool().has_value());
-  const std::string partial = partial_upload_path(pool, kImageId);
-  write_text(partial, "beginning");
-  ASSERT_TRUE(inspect_pool().has_value());
-  EXPECT_TRUE(std::filesystem::exists(partial));
-  std::filesystem::last_write_time(partial, std::filesystem::last_write_time(partial) - std::chrono::hours(25));
-  ASSERT_TRUE(inspect_pool().has_value());
-  EXPECT_FALSE(std::filesystem::exists(partial));
+  for (const std::string& path : {partial_upload_path(pool, kImageId), upload_path(pool, kImageId)}) {
+    write_text(path, "beginning");
+    ASSERT_TRUE(inspect_pool().has_value());
+    EXPECT_TRUE(std::filesystem::exists(path));
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - std::chrono::hours(25));
+    ASSERT_TRUE(inspect_pool().has_value());
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
 }
 
 TEST_F(PoolsTest, APlaceThatCannotBeAPoolIsSaidToBeUnusable) {
