@@ -2,11 +2,20 @@
 
 #include <utility>
 
+#include "model/printable_text.h"
+
 namespace gantry::host {
 namespace {
 constexpr Milliseconds kFirstRetryMs = 1'000;
 constexpr Milliseconds kLastRetryMs = 30'000;
 constexpr std::uint32_t kAttempts = 8;
+// A problem is kept in the store and shown to people, and what it quotes may come out of a guest's process or file.
+constexpr std::size_t kSentenceBytesMax = 500;
+constexpr std::size_t kCauseBytesMax = 2'000;
+
+std::string sentence(const std::string& text) {
+  return model::printable_text(text, kSentenceBytesMax, model::Lines::several);
+}
 
 bool is_definite(const Error& error, std::uint32_t attempts, Tries tries) {
   if (tries == Tries::some) return attempts >= kAttempts || !is_transient(error);
@@ -24,12 +33,13 @@ bool is_transient(const Error& error) {
          error.code == ErrorCode::cancelled;
 }
 
-v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step, Now now) {
+v1::Problem make_problem(std::string code, const std::string& summary, const std::string& cause,
+                         const std::string& next_step, Now now) {
   v1::Problem problem;
   problem.set_code(std::move(code));
-  problem.set_summary(std::move(summary));
-  problem.set_cause(std::move(cause));
-  problem.set_next_step(std::move(next_step));
+  problem.set_summary(sentence(summary));
+  problem.set_cause(model::printable_text(cause, kCauseBytesMax, model::Lines::several));
+  problem.set_next_step(sentence(next_step));
   problem.mutable_since()->set_seconds(now.unix_ms / 1000);
   return problem;
 }

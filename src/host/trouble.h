@@ -30,7 +30,9 @@ bool is_transient(const Error& error);
 // How often a failure that may heal by itself is tried again before it is definite.
 enum class Tries { none, some, endless };
 
-v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step, Now now);
+// Its sentences are cut to what people read, and made valid UTF-8.
+v1::Problem make_problem(std::string code, const std::string& summary, const std::string& cause,
+                         const std::string& next_step, Now now);
 v1::Problem to_problem(const Error& error, Now now);
 
 // Records a failure: the next attempt waits 1 s, then twice as long each time, up to 30 s. The time of the first

@@ -1,32 +1,9 @@
-#include "qemu/guest_agent_text.h"
+#include "model/printable_text.h"
 
-#include <array>
-#include <cstdint>
+#include "model/utf8.h"
 
-namespace gantry::qemu {
+namespace gantry::model {
 namespace {
-
-struct Character {
-  char32_t code = 0;
-  std::size_t bytes = 0;  // 0: broken
-};
-
-// The first character of a text that is not empty (RFC 3629).
-Character decode(std::string_view text) {
-  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = at(0);
-  if (first < 0x80) return {first, 1};
-  const std::size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < bytes) return {};
-  char32_t code = first & (0x7fU >> bytes);
-  for (std::size_t i = 1; i < bytes; ++i) {
-    if ((at(i) & 0xc0U) != 0x80) return {};
-    code = (code << 6U) | (at(i) & 0x3fU);
-  }
-  constexpr std::array<char32_t, 5> kFirstOfLength = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < kFirstOfLength[bytes] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return {};
-  return {code, bytes};
-}
 
 bool is_printable(char32_t code) {
   const auto within = [code](char32_t first, char32_t last) { return code >= first && code <= last; };
@@ -37,11 +14,12 @@ bool is_printable(char32_t code) {
 
 }  // namespace
 
-std::string printable_text(std::string_view text, std::size_t bytes_max) {
+std::string printable_text(std::string_view text, std::size_t bytes_max, Lines lines) {
   std::string printable;
   while (!text.empty()) {
-    const Character character = decode(text);
-    const bool good = character.bytes > 0 && is_printable(character.code);
+    const Utf8Character character = first_character(text);
+    const bool kept = lines == Lines::several && character.code == U'\n';
+    const bool good = character.bytes > 0 && (kept || is_printable(character.code));
     const std::string_view shown = good ? text.substr(0, character.bytes) : "?";
     if (printable.size() + shown.size() > bytes_max) break;
     printable += shown;
@@ -50,4 +28,4 @@ std::string printable_text(std::string_view text, std::size_t bytes_max) {
   return printable;
 }
 
-}  // namespace gantry::qemu
+}  // namespace gantry::model

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "qemu/guest_agent_text.h"
+#include "model/printable_text.h"
 
 namespace gantry::qemu {
 namespace {
@@ -98,15 +98,15 @@ bool is_sync_answer(std::string_view line, std::uint32_t sync_id) {
 }
 
 void read_host_name(std::string_view line, v1::GuestFacts& facts) {
-  facts.set_host_name(printable_text(text_of(answer(line), "host-name"), kNameBytesMax));
+  facts.set_host_name(model::printable_text(text_of(answer(line), "host-name"), kNameBytesMax));
 }
 
 void read_operating_system(std::string_view line, v1::GuestFacts& facts) {
   const Json system = answer(line);
   std::string name = text_of(system, "pretty-name");
   if (name.empty()) name = text_of(system, "name");
-  facts.set_operating_system(printable_text(name, kTextBytesMax));
-  facts.set_kernel(printable_text(text_of(system, "kernel-release"), kTextBytesMax));
+  facts.set_operating_system(model::printable_text(name, kTextBytesMax));
+  facts.set_kernel(model::printable_text(text_of(system, "kernel-release"), kTextBytesMax));
 }
 
 void read_interfaces(std::string_view line, v1::GuestFacts& facts) {
@@ -120,7 +120,7 @@ void read_interfaces(std::string_view line, v1::GuestFacts& facts) {
     const std::vector<Address> addresses = addresses_of(interface);
     if (mac.empty() && addresses.empty()) continue;
     v1::GuestInterface& fact = *facts.add_interfaces();
-    fact.set_name(printable_text(text_of(interface, "name"), kInterfaceNameBytesMax));
+    fact.set_name(model::printable_text(text_of(interface, "name"), kInterfaceNameBytesMax));
     fact.set_mac(mac);
     for (const Address& address : addresses) fact.add_addresses(address.text);
   }

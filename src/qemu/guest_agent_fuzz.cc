@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "model/printable_text.h"
 #include "qemu/guest_agent_dialogue.h"
-#include "qemu/guest_agent_text.h"
 
 namespace {
 
@@ -17,7 +17,7 @@ void require(bool condition) {
 
 void check_text(std::string_view text) {
   require(text.size() <= kTextBytesMax);
-  require(gantry::qemu::printable_text(text, kTextBytesMax) == text);
+  require(gantry::model::printable_text(text, kTextBytesMax) == text);
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ void check_text(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view said(reinterpret_cast<const char*>(data) + 1, size - 1);
-  check_text(gantry::qemu::printable_text(said, kTextBytesMax));
+  check_text(gantry::model::printable_text(said, kTextBytesMax));
   gantry::qemu::GuestAgentDialogue dialogue(1);
   const std::size_t piece_bytes = data[0] + std::size_t{1};
   for (std::size_t begin = 0; begin < said.size(); begin += piece_bytes) {

@@ -3,10 +3,15 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "model/printable_text.h"
+
 namespace gantry::qemu {
 namespace {
 
 using Json = nlohmann::json;
+
+// QEMU may say what it likes, and a problem is kept in the store.
+constexpr std::size_t kDiskBytesMax = 300;
 
 std::string text_of(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -32,7 +37,7 @@ std::string full_disk(std::string_view blocks) {
 v1::Problem why_held(const std::string& vm_id, std::string_view run_state, std::string_view blocks) {
   v1::Problem problem;
   if (run_state == "io-error") {
-    const std::string disk = full_disk(blocks);
+    const std::string disk = model::printable_text(full_disk(blocks), kDiskBytesMax);
     // A volume's file has its id as name.
     const std::string name = std::filesystem::path(disk).stem().string();
     problem.set_code("disk_full");

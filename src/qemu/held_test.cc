@@ -31,6 +31,14 @@ TEST(Held, IsToldEvenIfTheDiskIsNotKnown) {
   }
 }
 
+TEST(Held, CutsNamesThatAreNoNames) {
+  const std::string name(1'000'000, 'x');
+  const auto problem =
+      why_held(kVm, "io-error", R"([{"io-status":"nospace","inserted":{"file":"/p/\u001b)" + name + R"("}}])");
+  EXPECT_LT(problem.ByteSizeLong(), 1'500U);
+  EXPECT_THAT(problem.cause(), HasSubstr("(/p/?xxx"));
+}
+
 TEST(Held, TellsWhatQemuDidFromWhatWasAskedFor) {
   EXPECT_EQ(why_held(kVm, "internal-error", "").code(), "guest_stopped");
   for (const char* state : {"running", "paused", "prelaunch", ""}) EXPECT_EQ(why_held(kVm, state, "").code(), "");

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/printable_text.h"
+
 namespace gantry::qemu {
 namespace {
 
@@ -12,6 +14,9 @@ using Json = nlohmann::json;
 
 // QEMU's own parser stops at 1,024; what we read is flat. Bounds the recursion of Json::dump.
 constexpr std::size_t kDepthMax = 128;
+
+// What QEMU says of an error is told to people and kept in the store.
+constexpr std::size_t kWordsMax = 500;
 
 // Leaves room for a million commands in each millisecond of a session.
 constexpr unsigned kIdShift = 20;
@@ -54,7 +59,8 @@ Error protocol_error(std::string cause) {
 }
 
 Error command_error(const std::string& command, const Json& error) {
-  const std::string description = error.is_object() ? text_of(error, "desc") : std::string();
+  const std::string description =
+      error.is_object() ? model::printable_text(text_of(error, "desc"), kWordsMax) : std::string();
   const std::string kind = error.is_object() ? text_of(error, "class") : std::string();
   const auto code = kind == "CommandNotFound" ? ErrorCode::unsupported : ErrorCode::conflict;
   return Error{code, "QEMU refused " + command, description.empty() ? "it gave no reason" : description};
@@ -79,6 +85,11 @@ void QmpCodec::execute(std::string_view command, std::string_view arguments, Mil
                        QmpReply reply) {
   if (closed_) {
     reply(fail(*closed_));
+    return;
+  }
+  if (pending_.size() >= kPendingMax) {
+    reply(fail(ErrorCode::unavailable, "cannot ask QEMU for " + std::string(command),
+               "it answers none of " + std::to_string(kPendingMax) + " commands", "wait, or force the guest to stop"));
     return;
   }
   const std::uint64_t id = next_id_++;

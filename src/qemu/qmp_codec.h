@@ -34,6 +34,9 @@ class QmpCodec {
   // More unread input than `bytes_max` ends the session; there is no other limit to a line's length.
   static constexpr std::size_t kBytesMax = std::size_t{16} << 20U;
 
+  // Commands that wait for their answers; more are refused with unavailable.
+  static constexpr std::size_t kPendingMax = 100;
+
   // The greeting and the capabilities must have been exchanged within `handshake_timeout_ms`.
   QmpCodec(EventHandler on_event, const Now& now, Milliseconds handshake_timeout_ms, std::size_t bytes_max = kBytesMax);
   QmpCodec(const QmpCodec&) = delete;

@@ -95,6 +95,30 @@ TEST_F(QmpCodecTest, LimitsMemoryButNotTheLengthOfLinesInARead) {
   EXPECT_THAT(replies.back(), HasSubstr("1024 bytes"));
 }
 
+// A guest that took over its QEMU sends events without end, and answers none of the questions they lead to.
+TEST_F(QmpCodecTest, LimitsTheCommandsThatNobodyAnswers) {
+  greet();
+  for (std::size_t i = 0; i < QmpCodec::kPendingMax; ++i) codec.execute("query-status", "", 100, now, keep());
+  EXPECT_TRUE(replies.empty());
+  const std::size_t output = codec.take_output().size();
+  for (int i = 0; i < 1000; ++i) codec.execute("query-status", "", 100, now, keep());
+  EXPECT_EQ(replies.size(), 1000U);
+  EXPECT_THAT(replies.back(), HasSubstr("answers none of 100 commands"));
+  EXPECT_EQ(codec.take_output(), "") << output;
+  now.monotonic_ms += 100;
+  codec.expire(now);
+  codec.execute("query-status", "", 100, now, keep());
+  EXPECT_NE(codec.take_output(), "");
+}
+
+TEST_F(QmpCodecTest, CutsWhatQemuSaysOfAnError) {
+  greet();
+  codec.execute("cont", "", 100, now, keep());
+  ASSERT_TRUE(codec.feed("{\"error\":{\"desc\":\"\\u001b" + std::string(900, 'x') + "\"},\"id\":1048578}\n"));
+  EXPECT_THAT(replies.back(), HasSubstr("?xxx"));
+  EXPECT_LT(replies.back().size(), 600U);
+}
+
 TEST_F(QmpCodecTest, EndsTheSessionOnWhatIsNoQmp) {
   for (const std::string& bad : {std::string("nonsense\n"), std::string("[]\n"), std::string("\0\xff\n", 3),
                                  std::string(400, '[') + "\n", "{\"return\":" + std::string(300, '[') + "\n"}) {

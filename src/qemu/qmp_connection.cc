@@ -9,6 +9,8 @@ namespace gantry::qemu {
 namespace {
 
 constexpr Milliseconds kHandshakeTimeoutMs = 30'000;
+// Of commands that QEMU does not read.
+constexpr std::size_t kUnsentMax = 256U << 10U;
 
 }  // namespace
 
@@ -83,6 +85,7 @@ void QmpConnection::flush_soon() {
     if (self->ended_) return;
     const std::string output = self->codec_.take_output();
     if (!output.empty()) self->stream_->send(output);
+    if (self->stream_->unsent() > kUnsentMax) self->take_end({ErrorCode::timed_out, "QEMU does not read its commands"});
   });
 }
 
