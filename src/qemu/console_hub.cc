@@ -162,8 +162,9 @@ Result<std::unique_ptr<port::ConsoleSession>> ConsoleHub::open(const std::string
     const std::lock_guard lock(mutex_);
     const auto found = lines_.find(vm_id);
     if (found == lines_.end()) {
-      return fail(ErrorCode::conflict, "virtual machine " + vm_id + " has no console now", "it does not run",
-                  "start it first", "not_running");
+      return fail(ErrorCode::conflict, "virtual machine " + vm_id + " has no console now",
+                  "it does not run, or its console is still being connected",
+                  "start it first, or try again in a few seconds", "not_running");
     }
     line = found->second;
   }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "qemu/cgroup.h"
@@ -17,9 +18,11 @@ namespace gantry::qemu {
 namespace {
 
 // How long QEMU has to flush and go by itself.
-constexpr Milliseconds kQuitTimeoutMs = 2'000;
+constexpr Milliseconds kQuitTimeoutMs = 3'000;
 // After SIGKILL; longer only when a disk hangs in the kernel.
 constexpr Milliseconds kKillTimeoutMs = 30'000;
+constexpr Milliseconds kConsoleAgainMs = 500;
+constexpr Milliseconds kConsoleAgainMostMs = 30'000;
 
 Error start_error(const std::string& vm_id, std::string cause) {
   return {ErrorCode::unavailable, "QEMU could not start virtual machine " + vm_id, std::move(cause),
@@ -29,7 +32,11 @@ Error start_error(const std::string& vm_id, std::string cause) {
 }  // namespace
 
 Guest::Guest(std::shared_ptr<const Engine> engine, std::string vm_id)
-    : engine_(std::move(engine)), vm_id_(std::move(vm_id)) {}
+    : engine_(std::move(engine)),
+      vm_id_(std::move(vm_id)),
+      end_timer_(engine_->loop),
+      reset_timer_(engine_->loop),
+      console_timer_(engine_->loop) {}
 
 Guest::~Guest() {
   if (qmp_) qmp_->close();
@@ -44,7 +51,11 @@ void Guest::adopt(FoundGuest found, std::function<void()> done) {
     return;
   }
   take_process(std::move(found.pidfd));
-  if (found.serial.valid()) attach_console(std::move(found.serial), std::move(found.console_tail));
+  if (found.serial.valid()) {
+    attach_console(std::move(found.serial), std::move(found.console_tail));
+  } else {
+    find_console(std::move(found.console_tail), kConsoleAgainMs);
+  }
   if (found.qmp.valid()) {
     open_qmp(std::move(found.qmp));
     ask_status([this](const std::string& status) { take_status(status); });
@@ -166,41 +177,44 @@ void Guest::kill(port::Done done) {
 }
 
 void Guest::begin_kill() {
-  if (std::exchange(killing_, true)) return;
+  if (ending_ != Ending::no) return;
+  ending_ = Ending::asked;
   record_->forced = true;
   save_record([this](const Result<void>&) {
-    if (process_ != Process::alive) return;
+    if (process_ != Process::alive || ending_ != Ending::asked) return;
     if (!qmp_) {
       force_end();
       return;
     }
-    qmp_->execute("quit", {}, kQuitTimeoutMs, [weak = weak_from_this()](const Result<std::string>&) {
-      const auto self = weak.lock();
-      if (!self) return;
-      // Accepted or not: what is still there a little later goes the hard way.
-      self->engine_->loop.post_after(kQuitTimeoutMs, [weak] {
-        if (const auto guest = weak.lock(); guest && guest->killing_) guest->force_end();
-      });
-    });
+    // Accepted or not: what is still there then goes the hard way.
+    end_timer_.arm(kQuitTimeoutMs, [this] { force_end(); });
+    qmp_->execute("quit", {}, kQuitTimeoutMs, [](const Result<std::string>&) {});
   });
 }
 
 void Guest::force_end() {
   if (process_ != Process::alive) return;
   send_signal(*pidfd_, SIGKILL);
-  engine_->loop.post_after(kKillTimeoutMs, [weak = weak_from_this(), pidfd = pidfd_] {
-    const auto self = weak.lock();
-    if (!self || self->pidfd_ != pidfd) return;
-    const auto late = fail(ErrorCode::timed_out, "the QEMU process of " + self->vm_id_ + " does not end",
-                           "the kernel waits for one of its disks", "see to the host's storage");
-    self->answer_kills(late);
-    self->answer_operation(late);
-  });
+  // Who asks once more waits no longer than who asked first.
+  if (std::exchange(ending_, Ending::forced) == Ending::forced) return;
+  end_timer_.arm(kKillTimeoutMs, [this] { end_is_late(); });
+}
+
+void Guest::end_is_late() {
+  // An answer may let go of it.
+  const auto self = shared_from_this();
+  // The next to ask has it forced again and gets an answer too.
+  ending_ = Ending::no;
+  const auto late = fail(ErrorCode::timed_out, "the QEMU process of " + vm_id_ + " does not end",
+                         "the kernel waits for one of its disks", "see to the host's storage");
+  answer_kills(late);
+  answer_operation(late);
 }
 
 void Guest::process_ended() {
   process_ = Process::ending;
   exit_watch_.reset();
+  console_timer_.disarm();
   agent_.reset();
   if (qmp_) std::exchange(qmp_, nullptr)->close();
   // One that the agent before us had not let begin yet, and that went with it, may be begun again.
@@ -229,8 +243,11 @@ void Guest::exit_settled(std::optional<GuestRecord> record) {
   record_ = std::move(record);
   process_ = Process::none;
   pidfd_.reset();
-  killing_ = false;
+  ending_ = Ending::no;
+  end_timer_.disarm();
+  reset_timer_.disarm();
   resetting_ = false;
+  reset_event_due_ = false;
   held_.Clear();
   facts_.Clear();
   publish();
@@ -278,6 +295,21 @@ void Guest::trim_logs() {
 void Guest::attach_console(UniqueFd connected, std::string replay) {
   engine_->consoles.attach(vm_id_, std::move(connected), std::move(replay), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->trim_logs();
+  });
+}
+
+void Guest::find_console(std::string replay, Milliseconds again_ms) {
+  console_timer_.arm(again_ms, [this, replay = std::move(replay), again_ms] {
+    const auto path = GuestDirectory(engine_->options.state_directory, vm_id_).serial_socket();
+    on_worker<Result<UniqueFd>>([path] { return connect_unix(path); },
+                                [this, replay, again_ms](Result<UniqueFd> connected) {
+                                  if (process_ != Process::alive) return;
+                                  if (connected) {
+                                    attach_console(std::move(*connected), replay);
+                                  } else {
+                                    find_console(replay, std::min(2 * again_ms, kConsoleAgainMostMs));
+                                  }
+                                });
   });
 }
 

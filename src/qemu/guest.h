@@ -13,6 +13,7 @@
 #include "port/hypervisor.h"
 #include "qemu/engine.h"
 #include "qemu/event_io.h"
+#include "qemu/one_timer.h"
 #include "qemu/qmp_connection.h"
 
 namespace gantry::qemu {
@@ -72,6 +73,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
 
   void begin_kill();
   void force_end();
+  void end_is_late();
   void process_ended();
   // Nothing: it had not begun and may begin anew.
   void exit_settled(std::optional<GuestRecord> record);
@@ -84,6 +86,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void reset_done(const Result<void>& answer);
 
   void attach_console(UniqueFd connected, std::string replay);
+  // Tries to connect until it succeeds or the guest ends, ever less often. `replay` is what the guest said before.
+  void find_console(std::string replay, Milliseconds again_ms);
   void watch_agent();
   void save_record(std::function<void(Result<void>)> then);
   void publish();
@@ -144,7 +148,13 @@ class Guest : public std::enable_shared_from_this<Guest> {
   bool reset_event_due_ = false;
   std::optional<Error> start_error_;
   std::vector<port::Done> kills_;
-  bool killing_ = false;
+  // How it is being ended: `quit` was asked for, or SIGKILL was sent and nothing is left but to wait.
+  enum class Ending { no, asked, forced };
+  Ending ending_ = Ending::no;
+  // Of the step that `ending_` names.
+  OneTimer end_timer_;
+  OneTimer reset_timer_;
+  OneTimer console_timer_;
   std::function<void()> adopted_;
 
   std::deque<std::function<void()>> jobs_;

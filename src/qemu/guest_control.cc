@@ -1,6 +1,7 @@
 // The part of Guest that speaks with a running QEMU.
 #include <utility>
 
+#include "model/printable_text.h"
 #include "qemu/command_line.h"
 #include "qemu/guest.h"
 #include "qemu/guest_directory.h"
@@ -13,6 +14,7 @@ namespace {
 // A command may wait for the guest's disks.
 constexpr Milliseconds kCommandTimeoutMs = 30'000;
 constexpr Milliseconds kReconnectMs = 1'000;
+constexpr std::size_t kStatusBytesMax = 40;
 constexpr Milliseconds kResetTimeoutMs = 10'000;
 
 }  // namespace
@@ -72,7 +74,7 @@ void Guest::ask_status(std::function<void(const std::string& status)> then) {
   });
   command("query-status", [this, then = std::move(then)](const Result<std::string>& reply) {
     if (reply) {
-      then(json_member(*reply, "status").value_or(""));
+      then(model::printable_text(json_member(*reply, "status").value_or(""), kStatusBytesMax));
       return;
     }
     // Where the connection broke, either the process ends or it is reached again: both will tell more. One that lives
@@ -156,7 +158,7 @@ void Guest::take_event(const QmpEvent& event) {
 }
 
 Result<void> Guest::check_runs(const char* wish) const {
-  if (process_ == Process::alive && record_->phase != GuestRecord::Phase::starting && !killing_) return {};
+  if (process_ == Process::alive && record_->phase != GuestRecord::Phase::starting && ending_ == Ending::no) return {};
   return fail(ErrorCode::conflict, std::string("cannot ") + wish + " virtual machine " + vm_id_, "it does not run",
               "start it first", "not_running");
 }
@@ -262,16 +264,16 @@ void Guest::continue_reset(const std::string& status) {
     command("system_reset", [this](const Result<std::string>& reply) {
       if (!reply) reset_done(fail(reply.error()));
     });
-    engine_->loop.post_after(kResetTimeoutMs, [weak = weak_from_this()] {
-      const auto self = weak.lock();
-      if (!self || !self->reset_event_due_) return;
-      self->reset_done(fail(ErrorCode::timed_out, "QEMU did not reset virtual machine " + self->vm_id_));
+    reset_timer_.arm(kResetTimeoutMs, [this] {
+      const auto self = shared_from_this();
+      reset_done(fail(ErrorCode::timed_out, "QEMU did not reset virtual machine " + vm_id_));
     });
   }
 }
 
 void Guest::reset_happened() {
   if (!std::exchange(reset_event_due_, false)) return;
+  reset_timer_.disarm();
   ask_status([this](const std::string& status) {
     if (status == "prelaunch") {
       continue_reset(status);
@@ -301,6 +303,7 @@ void Guest::end_reset(const std::string& status) {
 void Guest::reset_done(const Result<void>& answer) {
   resetting_ = false;
   reset_event_due_ = false;
+  reset_timer_.disarm();
   watch_agent();
   publish();
   answer_operation(answer);

@@ -17,7 +17,7 @@ struct GuestRecord {
     // Written before QEMU is executed. Not known to have run the guest.
     starting,
     running,
-    // A reset under way: see reset_wanted and GuestReset in guest_reset.h.
+    // A reset under way: see reset_wanted, and Guest::reset() in guest_control.cc.
     resetting,
     ended,
   };

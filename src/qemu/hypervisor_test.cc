@@ -279,6 +279,45 @@ TEST_F(HypervisorTest, AdoptsARunningGuest) {
   EXPECT_EQ(boots(), 1U);
 }
 
+TEST_F(HypervisorTest, FindsTheConsoleOfAGuestItCouldNotReachAtFirst) {
+  ASSERT_TRUE(agent_->start(guest("task-1")));
+  ASSERT_TRUE(boots_reach(1));
+  agent_.reset();
+  const std::string socket = directory().serial_socket();
+  std::filesystem::rename(socket, socket + ".away");
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+  const auto opens = [this] {
+    return agent_->consoles().open(
+        vm_, [](std::string_view) {}, [] {});
+  };
+  EXPECT_FALSE(opens());
+  std::filesystem::rename(socket + ".away", socket);
+  const auto end = std::chrono::steady_clock::now() + kGenerous;
+  while (!opens() && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  Screen screen(agent_->consoles(), vm_);
+  EXPECT_TRUE(screen.shows("B"));
+  screen.type("x");
+  EXPECT_TRUE(screen.shows("x"));
+}
+
+TEST_F(HypervisorTest, AnswersEveryKillOfAGuestThatDoesNotListen) {
+  for (const char* boot : {"task-1", "task-2"}) {
+    ASSERT_TRUE(agent_->start(guest(boot)));
+    ::kill(pid(), SIGSTOP);
+    auto second = std::make_shared<std::promise<Result<void>>>();
+    EXPECT_TRUE(agent_->call([this, second](port::Hypervisor& hypervisor, const port::Done& done) {
+      hypervisor.kill(vm_, [second](Result<void> answer) { second->set_value(answer); });
+      hypervisor.kill(vm_, done);
+    }));
+    EXPECT_TRUE(second->get_future().get());
+    EXPECT_EQ(agent_->last(vm_).exit.reason(), v1::VmExit::FORCED);
+    EXPECT_FALSE(locked());
+  }
+}
+
 TEST_F(HypervisorTest, TellsShutdownFromCrashThoughNobodyWatched) {
   ASSERT_TRUE(agent_->start(guest("task-1")));
   ASSERT_TRUE(boots_reach(1));
