@@ -39,33 +39,41 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
   void run(const std::string& object, Speed speed, port::ProgressCallback progress,
            std::function<Result<Value>(const Job&)> work, std::function<void(Result<Value>)> done) {
     auto cancel = std::make_shared<std::atomic<bool>>(false);
-    auto start = [self = shared_from_this(), object, speed, cancel, job = make_job(cancel, std::move(progress)),
-                  work = std::move(work), done = std::move(done)] {
+    // On the executor's thread, once.
+    auto answer = [self = shared_from_this(), object, done = std::move(done)](Result<Value> result) {
+      self->executor_.post([self, object, done, result = std::move(result)] {
+        if (self->closed_) return;
+        self->next(object);
+        done(result);
+      });
+    };
+    Entry entry{cancel, std::make_shared<std::atomic<bool>>(false), {}, {}};
+    entry.give_up = [object, answer] { answer(cancelled_work<Value>(object)); };
+    entry.start = [self = shared_from_this(), object, speed, cancel, taken = entry.taken, answer,
+                   job = make_job(cancel, std::move(progress)), work = std::move(work)] {
       self->active_->add(object);
-      (speed == Speed::slow ? self->slow_ : self->quick_).submit([self, object, cancel, job, work, done] {
-        auto result = guarded([&]() -> Result<Value> {
-          if (cancel->load()) return fail(ErrorCode::cancelled, "the work on " + object + " was cancelled");
-          return work(job);
-        });
+      (speed == Speed::slow ? self->slow_ : self->quick_).submit([self, object, cancel, taken, job, work, answer] {
+        if (taken->exchange(true)) return;
+        auto result =
+            guarded([&]() -> Result<Value> { return cancel->load() ? cancelled_work<Value>(object) : work(job); });
         self->active_->remove(object);
-        self->executor_.post([self, object, done, result = std::move(result)] {
-          if (self->closed_) return;
-          self->next(object);
-          done(result);
-        });
+        answer(std::move(result));
       });
     };
     auto& waiting = objects_[object];
-    waiting.push_back({cancel, std::move(start)});
-    // Copied: running it may end it, and with it its place in the queue.
-    if (waiting.size() == 1) std::function<void()>(waiting.front().start)();
+    waiting.push_back(std::move(entry));
+    if (waiting.size() == 1) begin(waiting.front());
   }
 
-  // Ends soon what was begun or asked for that object before.
+  // Ends soon what was begun or asked for that object before; what no worker took up yet waits for none.
   void cancel(const std::string& object) {
     const auto found = objects_.find(object);
     if (found == objects_.end()) return;
     for (const Entry& entry : found->second) entry.cancel->store(true);
+    const Entry& first = found->second.front();
+    if (first.taken->exchange(true)) return;
+    active_->remove(object);
+    first.give_up();
   }
 
   void close() {
@@ -82,8 +90,25 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
  private:
   struct Entry {
     runtime::CancelFlag cancel;
+    // By a worker, or by who gives it up before one came to it.
+    std::shared_ptr<std::atomic<bool>> taken;
     std::function<void()> start;
+    std::function<void()> give_up;
   };
+
+  template <class Value>
+  static Result<Value> cancelled_work(const std::string& object) {
+    return fail(ErrorCode::cancelled, "the work on " + object + " was cancelled");
+  }
+
+  // The work is copied: running it may end it, and with it its place in the queue.
+  static void begin(const Entry& entry) {
+    if (!entry.cancel->load()) {
+      std::function<void()>(entry.start)();
+    } else if (!entry.taken->exchange(true)) {
+      entry.give_up();
+    }
+  }
 
   // Passes progress on when what people see of it changes.
   Job make_job(const runtime::CancelFlag& cancel, port::ProgressCallback progress) {
@@ -111,7 +136,7 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
       objects_.erase(found);
       return;
     }
-    std::function<void()>(found->second.front().start)();
+    begin(found->second.front());
   }
 
   port::Executor& executor_;

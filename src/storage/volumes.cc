@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "model/limits.h"
 #include "runtime/files.h"
 #include "storage/file_ops.h"
 #include "storage/image_header.h"
@@ -30,7 +31,7 @@ std::string path_of(const port::VolumeRequest& request) {
 Result<void> check_request(const port::VolumeRequest& request) {
   if (auto id = check_id(request.volume_id, "vol"); !id) return id;
   if (auto pool = check_pool_path(request.pool_path); !pool) return pool;
-  if (request.capacity_bytes > kVolumeBytesMax) {
+  if (request.capacity_bytes > model::kVolumeBytesMax) {
     return fail(ErrorCode::invalid_argument, "volume " + request.volume_id + " cannot be that large",
                 "the most is 64 TiB", "ask for less", "capacity_out_of_range");
   }
@@ -132,6 +133,23 @@ bool may_be_made_on(const port::VolumeRequest& request, const std::string& backi
          path.parent_path().filename() == "images" && path.lexically_normal() == path;
 }
 
+// The image under a volume, whose name was checked.
+Result<void> check_backing(const port::VolumeRequest& request, const std::string& path, std::uint32_t uid) {
+  const std::string summary = "volume " + request.volume_id + " cannot be read";
+  if (!file_exists(path)) {
+    return fail(ErrorCode::corrupt, summary, "the image it is made on, " + path + ", is missing",
+                "bring that file back", "image_missing");
+  }
+  const auto info = image_info({path, "qcow2"}, uid);
+  if (info && !info->corrupt) return {};
+  if (!info && info.error().code == ErrorCode::unsupported) return fail(info.error());
+  const std::string why = info                         ? "QEMU found it damaged and marked it so"
+                          : info.error().cause.empty() ? info.error().summary
+                                                       : info.error().cause;
+  return fail(ErrorCode::corrupt, summary, "the image it is made on, " + path + ", is damaged: " + why,
+              "bring that file back as it was, from a backup", "image_corrupt");
+}
+
 }  // namespace
 
 Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, const Job& job) {
@@ -175,10 +193,8 @@ Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) {
     return fail(
         volume_corrupt(request, Error{ErrorCode::corrupt, "it refers to another file than its image: " + other}));
   }
-  if (!info->backing_file.empty() && !file_exists(info->backing_file)) {
-    return fail(ErrorCode::corrupt, "volume " + request.volume_id + " cannot be read",
-                "the image it is made on, " + info->backing_file + ", is missing", "bring that file back",
-                "image_missing");
+  if (!info->backing_file.empty()) {
+    if (auto sound = check_backing(request, info->backing_file, reader_of(*file)); !sound) return fail(sound.error());
   }
   return port::VolumeFacts{path, info->virtual_size_bytes, info->allocation_bytes};
 }

@@ -1,6 +1,10 @@
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "runtime/process.h"
@@ -164,6 +168,23 @@ TEST_F(VolumesTest, AVolumeQemuMarkedAsDamagedIsCorrupt) {
   EXPECT_EQ(word_of(inspect(volume(0))), "image_corrupt");
 }
 
+TEST_F(VolumesTest, ADamagedImageIsNamedByTheVolumesOnIt) {
+  auto request = volume(0);
+  request.image_path = make_image(2 * kMiB);
+  const auto facts = create(request);
+  ASSERT_TRUE(facts.has_value());
+  // Its first bytes, and then the place of its table (docs/interop/qcow2.txt).
+  for (const std::uint64_t offset : {0U, 40U}) {
+    const std::string sound = read_text(request.image_path).substr(offset, 8);
+    damage(request.image_path, offset, std::string(8, '\xff'));
+    const auto broken = inspect(request);
+    EXPECT_EQ(word_of(broken), "image_corrupt");
+    EXPECT_NE(broken.error().cause.find(request.image_path), std::string::npos) << broken.error().to_text();
+    damage(request.image_path, offset, sound);
+    EXPECT_TRUE(inspect(request).has_value());
+  }
+}
+
 TEST_F(VolumesTest, VolumesGrowOnly) {
   for (const auto format : {v1::VolumeSpec::QCOW2, v1::VolumeSpec::RAW}) {
     ASSERT_TRUE(create(volume(kMiB, format)).has_value());
@@ -220,6 +241,76 @@ TEST_F(VolumesTest, ACopyThatFillsThePoolIsRemoved) {
   mounts.mount(pool, "128k");
   EXPECT_EQ(word_of(create(request)), "pool_full");
   EXPECT_TRUE(files_of_pool().empty());
+}
+
+// A qemu-img whose copies never end.
+class StuckQemuImg {
+ public:
+  explicit StuckQemuImg(const std::string& directory) : pid_file_(directory + "/stuck.pid") {
+    write_text(directory + "/qemu-img", "#!/bin/sh\n[ \"$1\" = convert ] || exec /usr/bin/qemu-img \"$@\"\necho $$ > " +
+                                            pid_file_ + "\nsleep 3600\n");
+    std::filesystem::permissions(directory + "/qemu-img", std::filesystem::perms(0755));
+    write_text(pid_file_, "");
+    std::filesystem::permissions(pid_file_, std::filesystem::perms(0666));
+    ::setenv("PATH", (directory + ":" + path_).c_str(), 1);
+  }
+  StuckQemuImg(const StuckQemuImg&) = delete;
+  StuckQemuImg& operator=(const StuckQemuImg&) = delete;
+  ~StuckQemuImg() { ::setenv("PATH", path_.c_str(), 1); }
+
+  // 0 before it copies.
+  [[nodiscard]] pid_t pid() const { return std::atoi(read_text(pid_file_).c_str()); }
+  [[nodiscard]] bool lives() const { return pid() != 0 && ::kill(pid(), 0) == 0; }
+
+ private:
+  std::string path_ = std::getenv("PATH");
+  std::string pid_file_;
+};
+
+TEST_F(VolumesTest, DeletingEndsTheProcessOfALongCopy) {
+  auto request = volume(0, v1::VolumeSpec::RAW);
+  request.image_path = make_image(2 * kMiB);
+  const StuckQemuImg stuck(directory.path());
+  std::optional<Result<port::VolumeFacts>> created;
+  storage->create_volume(request, {}, [&](Result<port::VolumeFacts> result) { created = std::move(result); });
+  ASSERT_TRUE(executor.pump_until([&] { return stuck.lives(); }));
+  EXPECT_TRUE(remove(request).has_value());
+  EXPECT_FALSE(stuck.lives());
+  ASSERT_TRUE(created.has_value());
+  EXPECT_EQ(code_of(*created), ErrorCode::cancelled);
+  EXPECT_EQ(files_of_pool(), std::vector<std::string>{"images/img-0123456789ab.qcow2"});
+}
+
+TEST_F(VolumesTest, DeletingAnImageEndsTheProcessOfItsConversion) {
+  ASSERT_TRUE(inspect_pool().has_value());
+  write_text(upload_path(pool, kImageId), std::string(2 * kMiB, 'x'));
+  const StuckQemuImg stuck(directory.path());
+  std::optional<Result<port::ImageFacts>> imported;
+  storage->import_image(upload(), {}, [&](Result<port::ImageFacts> result) { imported = std::move(result); });
+  ASSERT_TRUE(executor.pump_until([&] { return stuck.lives(); }));
+  EXPECT_TRUE(remove(upload()).has_value());
+  EXPECT_FALSE(stuck.lives());
+  ASSERT_TRUE(imported.has_value());
+  EXPECT_EQ(code_of(*imported), ErrorCode::cancelled);
+  EXPECT_TRUE(files_of_pool().empty());
+}
+
+TEST_F(VolumesTest, DeletingDoesNotWaitForTheCopiesOfOthers) {
+  auto request = volume(0, v1::VolumeSpec::RAW);
+  request.image_path = make_image(2 * kMiB);
+  std::promise<void> others_end;
+  const auto end = others_end.get_future().share();
+  for (int i = 0; i < 2; ++i) slow.submit([end] { end.wait(); });
+  std::optional<Result<port::VolumeFacts>> created;
+  storage->create_volume(request, {}, [&](Result<port::VolumeFacts> result) { created = std::move(result); });
+  EXPECT_TRUE(remove(request).has_value());
+  ASSERT_TRUE(created.has_value());
+  EXPECT_EQ(code_of(*created), ErrorCode::cancelled);
+  others_end.set_value();
+  // What was given up is not begun afterwards.
+  EXPECT_TRUE(create(volume(kMiB)).has_value());
+  EXPECT_TRUE(remove(volume(kMiB)).has_value());
+  EXPECT_EQ(files_of_pool(), std::vector<std::string>{"images/img-0123456789ab.qcow2"});
 }
 
 TEST_F(VolumesTest, DeletingEndsACopyUnderWay) {
