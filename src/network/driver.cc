@@ -19,6 +19,7 @@ namespace gantry::network {
 namespace {
 
 constexpr Milliseconds kNftMs = 30'000;
+constexpr char kMayNotChangeHost[] = "gantryd was told to leave this host's network as it is";
 
 // One transaction.
 Result<void> apply(const std::string& rules) {
@@ -67,7 +68,7 @@ Driver::Driver(std::string state_directory, DriverOptions options)
 // What was possible once is not asked again: each question runs a program.
 std::string Driver::reason_against(v1::NetworkSpec::Kind kind) {
   if (kind == v1::NetworkSpec::USER || allowed_[kind]) return {};
-  if (!options_.may_change_host) return "gantryd was started with leave not to change this host's network";
+  if (!options_.may_change_host) return kMayNotChangeHost;
   std::string reason = why_not(kind);
   allowed_[kind] = reason.empty();
   return reason;
@@ -84,9 +85,8 @@ Dnsmasq Driver::dnsmasq_of(const NatPlan& plan) const {
 Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
   if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
   const auto kind = network.spec().kind();
-  if (std::string reason = reason_against(kind); !reason.empty()) {
-    return port::NetworkFacts{v1::NetworkSpec::USER, std::move(reason)};
-  }
+  std::string reason = reason_against(kind);
+  if (kind == v1::NetworkSpec::USER || !reason.empty()) return ensure_user(network.meta().id(), std::move(reason));
   if (kind == v1::NetworkSpec::BRIDGE) {
     if (auto there = check_bridge(network.spec().bridge(), network); !there) return fail(there.error());
   }
@@ -96,6 +96,33 @@ Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
     if (auto ensured = ensure_nat(*plan); !ensured) return fail(ensured.error());
   }
   return port::NetworkFacts{kind, {}};
+}
+
+port::NetworkFacts Driver::ensure_user(const std::string& network_id, std::string reason) {
+  const std::string why = guard_loopback(network_id);
+  if (why.empty()) return {v1::NetworkSpec::USER, std::move(reason)};
+  const std::string before = reason.empty() || reason == why ? "" : reason + "; ";
+  return {v1::NetworkSpec::USER,
+          before + why + ", so guests reach services that listen on this host's loopback (at 10.0.2.2)"};
+}
+
+std::string Driver::guard_loopback(const std::string& network_id) {
+  if (guarded_.empty()) {
+    if (!options_.may_change_host) return kMayNotChangeHost;
+    if (auto why = why_no_loopback_guard(); !why.empty()) return why;
+    if (auto applied = change_rules(loopback_guard()); !applied) return applied.error().to_text();
+  }
+  guarded_.insert(network_id);
+  return {};
+}
+
+// Guests of other networks may still need the guard, also those of networks that this driver was not told of yet.
+Result<void> Driver::leave_loopback(const std::string& network_id) {
+  guarded_.erase(network_id);
+  const bool needed = std::any_of(nics_.all().begin(), nics_.all().end(),
+                                  [](const auto& entry) { return entry.second.kind == v1::NetworkSpec::USER; });
+  if (!guarded_.empty() || needed || !options_.may_change_host || !why_no_loopback_guard().empty()) return {};
+  return change_rules(loopback_guard_removal());
 }
 
 Result<void> Driver::ensure_nat(const NatPlan& plan) {
@@ -143,6 +170,9 @@ Result<void> Driver::remove_network(const v1::Network& network) {
   const std::string& id = network.meta().id();
   if (!is_id(id, "net")) return fail(ErrorCode::invalid_argument, "\"" + id + "\" is not the id of a network");
   if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (guarded_.contains(id) || network.spec().kind() == v1::NetworkSpec::USER) {
+    if (auto left = leave_loopback(id); !left) return left;
+  }
   if (network.spec().kind() != v1::NetworkSpec::NAT) return {};
   for (const auto& nic : nics_.of_network(id)) {
     if (nic.tap.empty() || !link_exists(nic.tap)) continue;
@@ -243,6 +273,10 @@ Result<void> Driver::detach(const std::string& vm_id) {
 // Each table anew, in place of the one that may be there.
 Driver::Rules Driver::wanted_rules() const {
   Rules wanted;
+  if (!guarded_.empty()) {
+    wanted.tables.insert("table " + std::string(kLoopbackGuard));
+    wanted.text += loopback_guard_removal() + loopback_guard();
+  }
   for (const auto& [id, plan] : ensured_) {
     wanted.tables.insert("table inet " + plan.bridge);
     wanted.text += network_removal(plan) + network_rules(plan);

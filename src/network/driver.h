@@ -3,7 +3,8 @@
 // What runs: for a NAT network a bridge with the first address of its subnet, its nft table and its dnsmasq; for each
 // NIC a tap, its nft chain, its lines for dnsmasq and a record (nic_store.h). Guests of a NAT network reach each other,
 // the outside by address translation, and of the host itself only DHCP, DNS and ping; nobody reaches them but the host
-// and by port forwards. `ip_forward` is switched on and stays on.
+// and by port forwards. `ip_forward` is switched on and stays on. While there is a network in user mode, an nft
+// table keeps guests' processes from the host's loopback.
 //
 // For one thread at a time.
 #pragma once
@@ -46,6 +47,10 @@ class Driver {
  private:
   // Empty when that kind can be had.
   std::string reason_against(v1::NetworkSpec::Kind kind);
+  port::NetworkFacts ensure_user(const std::string& network_id, std::string reason);
+  // Why guests in user mode cannot be kept from the host's loopback; empty: they are.
+  std::string guard_loopback(const std::string& network_id);
+  Result<void> leave_loopback(const std::string& network_id);
   [[nodiscard]] std::string directory_of(const std::string& network_id) const;
   [[nodiscard]] Dnsmasq dnsmasq_of(const NatPlan& plan) const;
   Result<void> ensure_nat(const NatPlan& plan);
@@ -69,6 +74,8 @@ class Driver {
   DriverOptions options_;
   NicStore nics_;
   std::map<std::string, NatPlan> ensured_;
+  // Networks in user mode whose guests are kept from the host's loopback.
+  std::set<std::string> guarded_;
   std::map<v1::NetworkSpec::Kind, bool> allowed_;
   // The number of the firewall's ruleset when ours was last known to be in it.
   std::optional<std::uint32_t> generation_;

@@ -11,6 +11,7 @@
 #include "network/generation.h"
 #include "network/links.h"
 #include "network/occupied.h"
+#include "network/rules.h"
 #include "network/test_host.h"
 #include "runtime/files.h"
 
@@ -256,7 +257,42 @@ TEST_F(DriverTest, NeedsNoTapInUserMode) {
   EXPECT_EQ(driver->attach(request).error().word(), "port_in_use");
   EXPECT_TRUE(driver->detach(kWeb));
   EXPECT_TRUE(driver->attach(request));
+  EXPECT_EQ(link_names(), std::vector<std::string>{"lo"});
+  EXPECT_TRUE(driver->detach(kDatabase));
+  EXPECT_TRUE(driver->remove_network(network));
   EXPECT_EQ(ruleset(), "");
+}
+
+TEST_F(DriverTest, TheLoopbackGuardStaysWhileAnybodyNeedsIt) {
+  v1::Network network = nat_network();
+  network.mutable_spec()->set_kind(v1::NetworkSpec::USER);
+  v1::Network other = network;
+  other.mutable_meta()->set_id("net-000000000002");
+  must_ensure(network);
+  must_ensure(other);
+  const auto guarded = [this] { return ruleset().find(kLoopbackGuard) != std::string::npos; };
+  EXPECT_TRUE(guarded());
+  EXPECT_TRUE(driver->remove_network(network));
+  EXPECT_TRUE(guarded());
+  must_run({"nft", "flush", "ruleset"});
+  driver->revive();
+  EXPECT_TRUE(guarded());
+  // Another daemon, which was not told of the other network yet, but knows its guest.
+  must_attach(nic_request(kWeb, "web", "10.66.0.5", other));
+  restart();
+  EXPECT_TRUE(driver->remove_network(network));
+  EXPECT_TRUE(guarded());
+  EXPECT_TRUE(driver->detach(kWeb));
+  EXPECT_TRUE(driver->remove_network(other));
+  EXPECT_FALSE(guarded());
+}
+
+TEST_F(DriverTest, SaysWhatGuestsInUserModeAreNotKeptFrom) {
+  v1::Network network = nat_network();
+  network.mutable_spec()->set_kind(v1::NetworkSpec::USER);
+  driver = std::make_unique<Driver>(directory + "/state", DriverOptions{false, resolv_file});
+  EXPECT_NE(must_ensure(network).reason.find("10.0.2.2"), std::string::npos);
+  EXPECT_TRUE(driver->remove_network(network));
 }
 
 // Without the right to change networks, as in a container. Capabilities are a thread's own.
@@ -268,6 +304,7 @@ TEST_F(DriverTest, FallsBackToUserModeAndSaysWhy) {
     const auto facts = must_ensure(nat_network());
     EXPECT_EQ(facts.effective_kind, v1::NetworkSpec::USER);
     EXPECT_NE(facts.reason.find("CAP_NET_ADMIN"), std::string::npos);
+    EXPECT_NE(facts.reason.find("10.0.2.2"), std::string::npos);
     EXPECT_EQ(must_attach(nic_request(kWeb, "web", "10.66.0.5", nat_network())).tap, "");
     EXPECT_TRUE(driver->detach(kWeb));
     EXPECT_TRUE(driver->remove_network(nat_network()));

@@ -166,6 +166,19 @@ Result<void> add_bridge_port(const std::string& bridge, const std::string& port)
   return {};
 }
 
+Result<void> try_to_make_bridge() {
+  // No network's: theirs have the letters of an id.
+  const std::string name = "gn-probe";
+  if (auto made = make_bridge(name, "02:67:00:00:00:00"); !made) return made;
+  return delete_bridge(name);
+}
+
+Result<void> try_to_make_tap() {
+  // The kernel puts a number in; it goes with its descriptor.
+  const auto tap = open_tap("gtprobe%d");
+  return tap ? Result<void>() : fail(tap.error());
+}
+
 Result<void> make_tap(const std::string& name, std::uint32_t uid) {
   const auto tap = open_tap(name);
   if (!tap) {

@@ -28,6 +28,11 @@ Result<void> set_link_address(const std::string& name, model::Ipv4Address addres
 // Fine when it is that bridge's port already.
 Result<void> add_bridge_port(const std::string& bridge, const std::string& port);
 
+// Make such a device and take it away at once: whether the kernel lets us. A bridge that a crash left in between goes
+// with the next try.
+Result<void> try_to_make_bridge();
+Result<void> try_to_make_tap();
+
 // A tap that stays until deleted, that only `uid` may open beside root, with virtio headers. Fine when it exists, in
 // use or not.
 Result<void> make_tap(const std::string& name, std::uint32_t uid);

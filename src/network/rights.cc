@@ -1,12 +1,11 @@
 #include "network/rights.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <cstdint>
 
-#include "base/unique_fd.h"
+#include "network/links.h"
 #include "network/names.h"
 #include "network/rules.h"
 #include "runtime/files.h"
@@ -34,7 +33,22 @@ std::string sample_rules(v1::NetworkSpec::Kind kind) {
   return (kind == v1::NetworkSpec::NAT ? network_rules(network) : "") + nic_rules(nic);
 }
 
-bool can_make_taps() { return UniqueFd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC)).valid(); }
+std::string why_no_rules(const std::string& rules) {
+  const auto status = runtime::read_file("/proc/thread-self/status");
+  if (!status || !has_net_admin(*status)) return "gantryd has no right to change this host's network (CAP_NET_ADMIN)";
+  const runtime::ProcessRequest check{.argv = {"nft", "-c", "-f", "-"}, .input = rules, .timeout_ms = 10'000};
+  const auto ran = runtime::run_process(check);
+  return ran ? "" : cannot_run("nft", "nftables", ran.error());
+}
+
+// The capability alone tells little: in a container it may be that of another network namespace's owner.
+std::string why_no_devices(v1::NetworkSpec::Kind kind) {
+  if (kind == v1::NetworkSpec::NAT) {
+    if (auto tried = try_to_make_bridge(); !tried) return "no bridge can be made here: " + tried.error().to_text();
+  }
+  if (auto tried = try_to_make_tap(); !tried) return "no tap can be made here: " + tried.error().to_text();
+  return {};
+}
 
 }  // namespace
 
@@ -50,14 +64,8 @@ bool has_net_admin(std::string_view status) {
 
 std::string why_not(v1::NetworkSpec::Kind kind) {
   if (kind == v1::NetworkSpec::USER) return {};
-  const auto status = runtime::read_file("/proc/thread-self/status");
-  if (!status || !has_net_admin(*status)) return "gantryd has no right to change this host's network (CAP_NET_ADMIN)";
-  if (!can_make_taps()) return "this host has no usable /dev/net/tun";
-  const runtime::ProcessRequest check{
-      .argv = {"nft", "-c", "-f", "-"}, .input = sample_rules(kind), .timeout_ms = 10'000};
-  if (auto ran = runtime::run_process(check); !ran) {
-    return cannot_run("nft", "nftables", ran.error());
-  }
+  if (auto why = why_no_rules(sample_rules(kind)); !why.empty()) return why;
+  if (auto why = why_no_devices(kind); !why.empty()) return why;
   if (kind != v1::NetworkSpec::NAT) return {};
   if (::access("/proc/sys/net/ipv4/ip_forward", W_OK) != 0)
     return "gantryd may not change /proc/sys/net/ipv4/ip_forward";
@@ -66,5 +74,7 @@ std::string why_not(v1::NetworkSpec::Kind kind) {
   }
   return {};
 }
+
+std::string why_no_loopback_guard() { return why_no_rules(loopback_guard()); }
 
 }  // namespace gantry::network

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "model/uid.h"
+
 namespace gantry::network {
 namespace {
 
@@ -180,6 +182,27 @@ std::string nic_removal(const NicPlan& nic) {
     script.line("delete element", forward_map(forward) + " { " + forward_key(forward) + " }");
   }
   return guard.text() + script.text();
+}
+
+std::string loopback_guard() {
+  const std::string users =
+      std::to_string(model::kGuestUidFirst) + "-" + std::to_string(model::kGuestUidFirst + model::kGuestUidCount - 1);
+  Script script(kLoopbackGuard);
+  script.chain("guests");
+  // Forwarded ports: those who connected from the loopback get their answers.
+  script.rule("guests", "ct state established,related return");
+  // The host's resolver may be there, and QEMU asks it for its guest.
+  script.rule("guests", "meta l4proto { tcp, udp } th dport 53 return");
+  script.rule("guests", "ip daddr 127.0.0.0/8 reject with icmpx admin-prohibited");
+  script.rule("guests", "ip6 daddr ::1 reject with icmpx admin-prohibited");
+  script.chain("output", "filter hook output priority 0");
+  script.rule("output", "meta skuid " + users + " jump guests");
+  return script.text();
+}
+
+std::string loopback_guard_removal() {
+  const std::string table = kLoopbackGuard;
+  return "add table " + table + "\ndelete table " + table + "\n";
 }
 
 std::string guard_removal() { return "add table bridge gantry\ndelete table bridge gantry\n"; }

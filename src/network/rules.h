@@ -21,6 +21,12 @@ std::string nic_removal(const NicPlan& nic);
 // The table of all guests' ports.
 std::string guard_removal();
 
+// What guests in user mode, whose packets are their QEMU's own, may not reach: what listens on the host's loopback, but
+// DNS. The table is named kLoopbackGuard.
+std::string loopback_guard();
+std::string loopback_guard_removal();
+inline constexpr char kLoopbackGuard[] = "inet gantry_user";
+
 // The link-local address a card with that MAC gives itself, in the form fe80…: 32 hexadecimal digits (RFC 4291,
 // EUI-64).
 std::string link_local_digits(const std::string& mac);

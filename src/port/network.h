@@ -17,7 +17,7 @@ namespace gantry::port {
 
 struct NetworkFacts {
   v1::NetworkSpec::Kind effective_kind = v1::NetworkSpec::NAT;
-  // Why another kind than the asked one is used; empty when it is the same.
+  // Why another kind than the asked one is used, or what its guests are not kept from; empty when all is as asked.
   std::string reason;
 };
 

@@ -41,6 +41,28 @@ class UserNetworkTest(unittest.TestCase):
         self.assertIsNone(self.fetch(f"127.0.0.1:{port}"))
         lab.gantry("network", "delete", "plain")
 
+    def test_a_guest_in_user_mode_is_kept_from_the_loopback_of_its_host(self):
+        lab = self.lab
+        lab.gantry("network", "create", "kept", "--kind", "user")
+        self.assertFalse(lab.json("network", "show", "kept")["status"].get("effectiveKindReason"))
+        service = subprocess.Popen([*lab.enter, "python3", "-m", "http.server", "8099", "--bind", "127.0.0.1"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=lab.directory / "guest")
+        self.addCleanup(service.wait)
+        self.addCleanup(service.kill)
+        wait_until("the service answers on the loopback", lambda: self.fetch("127.0.0.1:8099"))
+        lab.launch("curious", "--network", "kept")
+        lab.wait_for_console("curious", "gantry-test-guest ready")
+        # The gateway is there, and its loopback is not.
+        lab.type_at_console("curious", "ping -c 1 10.0.2.2 && echo gateway-$((40+2))\n")
+        lab.wait_for_console("curious", "gateway-42")
+        lab.type_at_console("curious", "wget -T 5 -q -O - http://10.0.2.2:8099/ && echo reached-$((40+2)) || echo "
+                                       "refused-$((40+2))\n")
+        lab.wait_for_console("curious", "ed-42")
+        self.assertIn("refused-42", lab.console_log("curious"))
+        lab.gantry("delete", "curious", "--yes")
+        lab.gantry("network", "delete", "kept")
+        self.assertNotIn("gantry_user", self.in_lab("nft", "list", "tables").stdout)
+
     def test_guests_on_an_existing_bridge_are_its_neighbours(self):
         lab = self.lab
         self.in_lab("ip", "link", "add", "br-office", "type", "bridge")
