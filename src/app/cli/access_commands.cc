@@ -79,6 +79,10 @@ void add_login(const Commands& commands) {
   login->add_option("server", options->url, "Its address")->capture_default_str();
   login->add_option("-u,--user", options->user, "User")->capture_default_str();
   commands.run(login, [&session = commands.session, options] {
+    if (session.options.dry_run) {
+      return report(Error{ErrorCode::invalid_argument, "signing in cannot be planned",
+                          "it changes nothing but who you are", "leave --dry-run out"});
+    }
     return sign_in(options->url, options->user, session.options.settings.fingerprint);
   });
 
@@ -86,25 +90,36 @@ void add_login(const Commands& commands) {
   commands.run(logout, [&session = commands.session] {
     auto client = session.api();
     if (!client) return report(client.error());
+    if (session.options.dry_run) return session.run_direct<v1::Empty>("Logout", v1::Empty(), {});
     const auto closed = (*client)->call<v1::Empty>("Logout", v1::Empty());
     const auto forgotten = forget_login();
     if (!closed) return report(closed.error());
     return forgotten ? 0 : report(forgotten.error());
   });
+}
 
-  auto* password = commands.add(commands.app, "password", "Change your password", "gantry password");
-  commands.run(password, [&session = commands.session] {
-    auto client = session.api();
-    if (!client) return report(client.error());
-    v1::ChangePasswordRequest request;
-    request.set_current_password(ask_secret("Current password"));
-    request.set_new_password(ask_secret("New password"));
-    if (::isatty(0) != 0 && ask_secret("New password again") != request.new_password()) {
-      return report(Error{ErrorCode::invalid_argument, "the password was not changed", "the two new ones differ"});
-    }
-    const auto changed = (*client)->call<v1::Empty>("ChangePassword", request);
-    return changed ? 0 : report(changed.error());
-  });
+// Of the one who is signed in, by the current password; or, as root of this machine, of anybody.
+int change_password(Session& session, const std::string& user) {
+  auto settings = user.empty() ? find_settings(session.options.settings) : find_root_settings(session.options.settings);
+  if (!settings) return report(settings.error());
+  ApiClient client(std::move(*settings));
+  v1::ChangePasswordRequest request;
+  request.set_user(user);
+  if (user.empty()) request.set_current_password(ask_secret("Current password"));
+  request.set_new_password(ask_secret("New password" + (user.empty() ? "" : " of " + user)));
+  if (::isatty(0) != 0 && ask_secret("New password again") != request.new_password()) {
+    return report(Error{ErrorCode::invalid_argument, "the password was not changed", "the two new ones differ"});
+  }
+  return session.run_direct_by<v1::Empty>(client, "ChangePassword", request, [](const v1::Empty&) { return 0; });
+}
+
+void add_password(const Commands& commands) {
+  auto* password =
+      commands.add(commands.app, "password", "Change your password, or as root anybody's",
+                   "gantry password\nsudo gantry password --user admin    (a lost one: asks for no old one)");
+  auto user = std::make_shared<std::string>();
+  password->add_option("-u,--user", *user, "Set this user's password; only for root on the server's machine");
+  commands.run(password, [&session = commands.session, user] { return change_password(session, *user); });
 }
 
 void add_tokens(const Commands& commands) {
@@ -127,30 +142,25 @@ void add_tokens(const Commands& commands) {
   create->add_option("name", *name, "What it is for")->required();
   create->add_option("--days", *days, "Days until it ends; without, it never does");
   commands.run(create, [&session = commands.session, name, days] {
-    auto client = session.api();
-    if (!client) return report(client.error());
     v1::CreateTokenRequest request;
     request.set_name(*name);
     request.set_lifetime_days(*days);
-    const auto made = (*client)->call<v1::CreateTokenAnswer>("CreateToken", request);
-    if (!made) return report(made.error());
-    if (session.format() == Format::table) {
-      std::cout << made->token() << "\n";
-    } else {
-      print_record(*made, session.format());
-    }
-    return 0;
+    return session.run_direct<v1::CreateTokenAnswer>("CreateToken", request, [&](const v1::CreateTokenAnswer& made) {
+      if (session.format() == Format::table) {
+        std::cout << made.token() << "\n";
+      } else {
+        print_record(made, session.format());
+      }
+      return 0;
+    });
   });
 
   auto* remove = commands.add(*group, "delete", "Revoke a token", "gantry token delete ci");
   remove->add_option("name", *name, "Name or id")->required();
   commands.run(remove, [&session = commands.session, name] {
-    auto client = session.api();
-    if (!client) return report(client.error());
     v1::ById request;
     request.set_id(*name);
-    const auto gone = (*client)->call<v1::Empty>("DeleteToken", request);
-    return gone ? 0 : report(gone.error());
+    return session.run_direct<v1::Empty>("DeleteToken", request, [](const v1::Empty&) { return 0; });
   });
 }
 
@@ -158,6 +168,7 @@ void add_tokens(const Commands& commands) {
 
 void add_access_commands(const Commands& commands) {
   add_login(commands);
+  add_password(commands);
   add_tokens(commands);
 }
 

@@ -7,6 +7,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "base/hex.h"
+
 namespace gantry::app {
 namespace {
 
@@ -35,13 +37,7 @@ std::string percent_encode(const std::string& text) {
 std::string random_key() {
   std::array<unsigned char, 16> bytes{};
   RAND_bytes(bytes.data(), static_cast<int>(bytes.size()));
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : bytes) {
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
+  return to_hex(bytes.data(), bytes.size());
 }
 
 std::string to_json(const google::protobuf::Message& message) {
@@ -103,11 +99,9 @@ HttpRequest ApiClient::prepare(const v1::Route& route, const google::protobuf::M
     http.body = fields.dump();
     http.headers["Content-Type"] = "application/json";
   }
-  if (route.kind() == v1::Route::CHANGE) {
-    if (flags.dry_run) query += query.empty() ? "?dry_run=true" : "&dry_run=true";
-    // A repeat after a lost answer must not do the change twice.
-    if (!flags.dry_run) http.headers["Idempotency-Key"] = random_key();
-  }
+  if (flags.dry_run) query += query.empty() ? "?dry_run=true" : "&dry_run=true";
+  // A repeat after a lost answer must not do the change twice.
+  if (route.kind() == v1::Route::CHANGE && !flags.dry_run) http.headers["Idempotency-Key"] = random_key();
   http.target += query;
   if (!settings_.token.empty()) http.headers["Authorization"] = "Bearer " + settings_.token;
   return http;

@@ -6,8 +6,10 @@
 #include "app/cli/api_client.h"
 #include "app/cli/https_client.h"
 #include "app/cli/output.h"
+#include "app/cli/session.h"
 #include "app/cli/settings.h"
 #include "gantry/v1/vm.pb.h"
+#include "runtime/files.h"
 
 namespace gantry::app {
 namespace {
@@ -67,6 +69,39 @@ TEST(ErrorOfAnswer, FallsBackToTheStatus) {
   EXPECT_EQ(exit_code_of(error), 4);
 }
 
+// As docs/reference/cli.md says.
+TEST(ExitCodes, FollowTheStatusOfAnAnswer) {
+  const auto code_of = [](unsigned status) {
+    HttpResponse response;
+    response.status = status;
+    response.body = R"({"status":1,"code":"c","summary":"s"})";
+    return exit_code_of(error_of(response));
+  };
+  for (const unsigned status : {400U, 405U, 413U, 415U, 422U, 429U, 431U}) EXPECT_EQ(code_of(status), 2) << status;
+  EXPECT_EQ(code_of(404), 3);
+  for (const unsigned status : {409U, 412U}) EXPECT_EQ(code_of(status), 4) << status;
+  for (const unsigned status : {401U, 403U}) EXPECT_EQ(code_of(status), 5) << status;
+  EXPECT_EQ(code_of(503), 6);
+  for (const unsigned status : {500U, 504U, 507U}) EXPECT_EQ(code_of(status), 1) << status;
+}
+
+TEST(ExitCodes, OfATaskThatDidNotSucceedAreAlwaysOne) {
+  v1::Task task;
+  task.set_action("vm.start");
+  task.set_target_name("web");
+  for (const v1::Task::State state : {v1::Task::FAILED, v1::Task::CANCELLED}) {
+    task.set_state(state);
+    for (const char* code : {"not_found", "conflict", "unavailable", "pool_full", ""}) {
+      task.mutable_problem()->set_code(code);
+      EXPECT_EQ(exit_code_of(error_of_task(task)), 1) << code;
+    }
+  }
+  task.set_state(v1::Task::FAILED);
+  task.mutable_problem()->set_code("start_failed");
+  EXPECT_EQ(error_of_task(task).reason, "start_failed");
+  EXPECT_EQ(error_of_task(task).summary, "vm.start web failed");
+}
+
 class Login : public testing::Test {
  protected:
   void SetUp() override {
@@ -96,6 +131,19 @@ TEST_F(Login, IsKeptForTheUserAloneAndForgotten) {
   ASSERT_TRUE(forget_login());
   EXPECT_EQ(find_settings({.server = "", .token = "", .fingerprint = "", .run_directory = directory_}).error().code,
             ErrorCode::unauthenticated);
+}
+
+// Whoever is signed in, root of the machine can act as root.
+TEST_F(Login, RootOfTheMachineGoesPastIt) {
+  ASSERT_TRUE(keep_login(Settings{{"::1", "9443", "ab"}, "secret"}));
+  const SettingsOptions options{.server = "", .token = "", .fingerprint = "", .run_directory = directory_};
+  const auto absent = find_root_settings(options);
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(exit_code_of(absent.error()), 5);
+  ASSERT_TRUE(runtime::write_file_durably(directory_ + "/local.json",
+                                          R"({"server":"https://127.0.0.1:8443","fingerprint":"cd","token":"root"})"));
+  EXPECT_EQ(find_settings(options)->token, "secret");
+  EXPECT_EQ(find_root_settings(options)->token, "root");
 }
 
 }  // namespace

@@ -24,6 +24,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/hex.h"
+
 namespace gantry::app {
 namespace {
 
@@ -40,13 +42,7 @@ std::string fingerprint_of(X509* certificate) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned length = 0;
   if (certificate == nullptr || X509_digest(certificate, EVP_sha256(), digest.data(), &length) != 1) return {};
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (unsigned i = 0; i < length; ++i) {
-    text += kDigits[digest[i] >> 4U];
-    text += kDigits[digest[i] & 15U];
-  }
-  return text;
+  return to_hex(digest.data(), length);
 }
 
 HttpResponse to_response(http::response<http::string_body>& from) {

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 #include "runtime/files.h"
 
 namespace gantry::app {
@@ -21,41 +22,14 @@ struct LaunchOptions {
   std::vector<std::string> ssh_keys;
   bool no_ssh_key = false;
   std::string user;
+  std::string host_name;
   std::string user_data_path;
   std::string firmware;
   std::string host;
+  std::uint32_t stop_timeout_seconds = 0;
   bool no_start = false;
   std::vector<std::string> labels;
 };
-
-// "8080:80", "127.0.0.1:8080:80", ":22" (Gantry chooses), each with "/udp" for UDP.
-Result<v1::PortForward> parse_forward(std::string text) {
-  const std::string whole = text;
-  v1::PortForward forward;
-  if (const auto slash = text.find('/'); slash != std::string::npos) {
-    const std::string protocol = text.substr(slash + 1);
-    text.resize(slash);
-    if (protocol == "udp") forward.set_protocol(v1::PortForward::UDP);
-    if (protocol != "udp" && protocol != "tcp") text.clear();
-  }
-  const auto last = text.rfind(':');
-  const auto port = [](const std::string& digits) -> std::uint32_t {
-    if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) return 0;
-    return static_cast<std::uint32_t>(std::stoul(digits));
-  };
-  if (last != std::string::npos) {
-    forward.set_guest_port(port(text.substr(last + 1)));
-    const std::string rest = text.substr(0, last);
-    const auto first = rest.rfind(':');
-    if (first != std::string::npos) forward.set_host_address(rest.substr(0, first));
-    forward.set_host_port(port(first == std::string::npos ? rest : rest.substr(first + 1)));
-  }
-  if (forward.guest_port() == 0 || forward.guest_port() > 65535 || forward.host_port() > 65535) {
-    return fail(ErrorCode::invalid_argument, "\"" + whole + "\" is not a port forward", "",
-                "write it as HOST_PORT:GUEST_PORT, such as 8080:80");
-  }
-  return forward;
-}
 
 // The user's own public keys, if there are any: without one nobody could sign in.
 std::vector<std::string> default_ssh_keys() {
@@ -88,30 +62,28 @@ Result<void> fill_keys(const LaunchOptions& options, v1::CloudInit& cloud_init) 
 
 Result<void> fill_disks(const LaunchOptions& options, v1::VmSpec& spec) {
   if (!options.disk.empty() || !options.pool.empty()) {
-    auto* root = spec.add_disks()->mutable_create();
-    root->set_image(options.image);
-    root->set_pool(options.pool);
-    if (!options.disk.empty()) {
-      const auto bytes = parse_bytes(options.disk);
-      if (!bytes) return fail(bytes.error());
-      root->set_capacity_bytes(*bytes);
-    }
+    auto root = parse_disk(options.disk, true);
+    if (!root) return fail(root.error());
+    root->mutable_create()->set_image(options.image);
+    *spec.add_disks() = std::move(*root);
   }
   for (const auto& extra : options.extra_disks) {
-    // A size makes a volume; anything else is a volume's name.
-    if (const auto bytes = parse_bytes(extra); bytes) {
-      auto* created = spec.add_disks()->mutable_create();
-      created->set_capacity_bytes(*bytes);
-      created->set_pool(options.pool);
-    } else {
-      spec.add_disks()->set_volume(extra);
-    }
+    auto disk = parse_disk(extra, false);
+    if (!disk) return fail(disk.error());
+    *spec.add_disks() = std::move(*disk);
+  }
+  for (auto& disk : *spec.mutable_disks()) {
+    if (disk.has_create() && disk.create().pool().empty()) disk.mutable_create()->set_pool(options.pool);
   }
   return {};
 }
 
 Result<void> fill_networks(const LaunchOptions& options, v1::VmSpec& spec) {
-  for (const auto& network : options.networks) spec.add_nics()->set_network(network);
+  for (const auto& network : options.networks) {
+    auto nic = parse_nic(network);
+    if (!nic) return fail(nic.error());
+    *spec.add_nics() = std::move(*nic);
+  }
   if (options.forwards.empty()) return {};
   if (spec.nics().empty()) spec.add_nics();
   for (const auto& text : options.forwards) {
@@ -125,10 +97,7 @@ Result<void> fill_networks(const LaunchOptions& options, v1::VmSpec& spec) {
 Result<v1::CreateVmRequest> make_request(const LaunchOptions& options) {
   v1::CreateVmRequest request;
   request.set_name(options.name);
-  for (const auto& label : options.labels) {
-    const auto equals = label.find('=');
-    (*request.mutable_labels())[label.substr(0, equals)] = equals == std::string::npos ? "" : label.substr(equals + 1);
-  }
+  add_labels(options.labels, *request.mutable_labels());
   auto& spec = *request.mutable_spec();
   spec.set_image(options.image);
   spec.set_cpus(options.cpus);
@@ -136,13 +105,15 @@ Result<v1::CreateVmRequest> make_request(const LaunchOptions& options) {
   if (options.no_start) spec.set_power(v1::VmSpec::STOPPED);
   if (options.firmware == "uefi") spec.set_firmware(v1::VmSpec::UEFI);
   if (options.firmware == "bios") spec.set_firmware(v1::VmSpec::BIOS);
-  const auto memory = parse_bytes(options.memory);
+  const auto memory = parse_mebibytes(options.memory);
   if (!memory) return fail(memory.error());
-  spec.set_memory_mib(static_cast<std::uint32_t>(*memory >> 20U));
+  spec.set_memory_mib(*memory);
+  spec.set_stop_timeout_seconds(options.stop_timeout_seconds);
   if (auto filled = fill_disks(options, spec); !filled) return fail(filled.error());
   if (auto filled = fill_networks(options, spec); !filled) return fail(filled.error());
   auto& cloud_init = *spec.mutable_cloud_init();
   cloud_init.set_user(options.user);
+  cloud_init.set_host_name(options.host_name);
   if (auto filled = fill_keys(options, cloud_init); !filled) return fail(filled.error());
   if (!options.user_data_path.empty()) {
     auto text = runtime::read_file(options.user_data_path, 1U << 16U);
@@ -198,26 +169,35 @@ void add_launch_command(const Commands& commands) {
   auto* command = commands.add(commands.app, "launch", "Make a virtual machine from an image and start it",
                                "gantry launch debian-12 --name web --cpus 2 --memory 1G\n"
                                "gantry launch debian-12 --name db --disk 50G --add-disk 200G --forward 5432:5432\n"
+                               "gantry launch debian-12 --name old --disk bus=sata --network default,model=e1000e\n"
                                "gantry launch debian-12 --name test --dry-run");
   auto options = std::make_shared<LaunchOptions>();
   command->add_option("image", options->image, "Name or id of an image (see: gantry image list)")->required();
   command->add_option("-n,--name", options->name, "Its name: a-z, 0-9 and -")->required();
   command->add_option("-c,--cpus", options->cpus, "Processors")->capture_default_str();
   command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G")->capture_default_str();
-  command->add_option("-d,--disk", options->disk, "Size of its first disk; the image's own if not given");
-  command->add_option("--add-disk", options->extra_disks, "One more disk: a size to make, or a volume's name");
+  command->add_option("-d,--disk", options->disk,
+                      "Its first disk: SIZE[,bus=virtio|sata][,format=qcow2|raw]; the image's own size if not given");
+  command->add_option("--add-disk", options->extra_disks,
+                      "One more disk: a size to make, or a volume's name, each with [,bus=...][,format=...][,pool=...]"
+                      "[,read-only]");
   command->add_option("--pool", options->pool, "Pool for new disks");
-  command->add_option("--network", options->networks, "Network for a NIC; may be given again; \"none\" for no NIC");
+  command->add_option("--network", options->networks,
+                      "A NIC: NETWORK[,model=virtio|e1000e][,mac=MAC][,ip=ADDRESS]; may be given again; \"none\" for "
+                      "no NIC");
   command->add_option("-p,--forward", options->forwards,
                       "Port forward to its first NIC: [ADDRESS:][HOST_PORT]:GUEST_PORT[/udp]");
   command->add_option("--ssh-key", options->ssh_keys, "Public key, or a file with one; yours in ~/.ssh if not given");
   command->add_flag("--no-ssh-key", options->no_ssh_key, "Give it no key");
   command->add_option("--user", options->user, "User to make in the guest");
+  command->add_option("--hostname", options->host_name, "Its host name; the VM's name if not given");
   command->add_option("--user-data", options->user_data_path, "File with cloud-init user-data")
       ->check(CLI::ExistingFile);
   command->add_option("--firmware", options->firmware, "bios or uefi; as the image says if not given")
       ->check(CLI::IsMember({"bios", "uefi"}));
   command->add_option("--host", options->host, "The one host it may run on");
+  command->add_option("--stop-timeout", options->stop_timeout_seconds,
+                      "Seconds that stops wait for the guest before forcing it (60)");
   command->add_flag("--no-start", options->no_start, "Make it, but do not start it");
   command->add_option("-l,--label", options->labels, "key=value; may be given again");
   commands.run(command, [&session = commands.session, options] { return launch(session, *options); });

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace gantry::app {
@@ -133,6 +134,17 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
     return fail(ErrorCode::invalid_argument, "\"" + whole + "\" is not a size", "", "write it as 512M, 10G or 1.5T");
   }
   return static_cast<std::uint64_t>(bytes);
+}
+
+Result<std::uint32_t> parse_mebibytes(std::string_view text) {
+  const auto bytes = parse_bytes(text);
+  if (!bytes) return fail(bytes.error());
+  const std::uint64_t mebibytes = *bytes >> 20U;
+  if (mebibytes >= 1 && mebibytes <= std::numeric_limits<std::uint32_t>::max()) {
+    return static_cast<std::uint32_t>(mebibytes);
+  }
+  return fail(ErrorCode::invalid_argument, "\"" + std::string(text) + "\" is not a size of memory",
+              "it is " + std::string(mebibytes == 0 ? "less than 1 MiB" : "too much"), "write it as 512M or 2G");
 }
 
 std::string printable(std::string_view text) {

@@ -35,6 +35,8 @@ void print_record(const google::protobuf::Message& message, Format format);
 std::string human_bytes(std::uint64_t bytes);
 // "10G", "512M", "1.5T", "1073741824": powers of 1024.
 Result<std::uint64_t> parse_bytes(std::string_view text);
+// The same in whole MiB, for memory: at least one.
+Result<std::uint32_t> parse_mebibytes(std::string_view text);
 
 // Text from servers and guests, without what would steer a terminal.
 std::string printable(std::string_view text);

@@ -13,6 +13,12 @@ constexpr int kFailuresMax = 60;
 
 std::string title_of(const v1::Task& task) { return task.action() + " " + task.target_name(); }
 
+bool ended(const v1::Task& task) {
+  return task.state() == v1::Task::SUCCEEDED || task.state() == v1::Task::FAILED || task.state() == v1::Task::CANCELLED;
+}
+
+}  // namespace
+
 Error error_of_task(const v1::Task& task) {
   const auto& problem = task.problem();
   if (task.state() == v1::Task::CANCELLED) {
@@ -21,12 +27,6 @@ Error error_of_task(const v1::Task& task) {
   return Error{ErrorCode::internal, problem.summary().empty() ? title_of(task) + " failed" : problem.summary(),
                problem.cause(), problem.next_step(), problem.code()};
 }
-
-bool ended(const v1::Task& task) {
-  return task.state() == v1::Task::SUCCEEDED || task.state() == v1::Task::FAILED || task.state() == v1::Task::CANCELLED;
-}
-
-}  // namespace
 
 int report(const Error& error) {
   print_error(error);
@@ -63,15 +63,21 @@ Result<v1::Task> Session::change(const std::string& rpc, const google::protobuf:
   auto accepted = (*client)->call<v1::Accepted>(rpc, request, CallFlags{options.dry_run});
   if (!accepted) return fail(accepted.error());
   if (options.dry_run) {
-    if (format() == Format::table) {
-      print_plan(accepted->plan());
-    } else {
-      print_record(accepted->plan(), format());
-    }
+    show_plan(accepted);
     return v1::Task();
   }
   if (!options.wait) return accepted->task();
   return wait_for_task(accepted->task().meta().id());
+}
+
+int Session::show_plan(const Result<v1::Accepted>& accepted) const {
+  if (!accepted) return report(accepted.error());
+  if (format() == Format::table) {
+    print_plan(accepted->plan());
+  } else {
+    print_record(accepted->plan(), format());
+  }
+  return 0;
 }
 
 Result<v1::Task> Session::wait_for_task(const std::string& task_id) {

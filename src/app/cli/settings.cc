@@ -37,7 +37,28 @@ Result<Settings> read_settings(const std::string& path) {
   return Settings{*server, field("token")};
 }
 
+Error no_server(const Error& why) {
+  const bool may_not = why.code == ErrorCode::permission_denied;
+  return Error{ErrorCode::unauthenticated, "no Gantry server to speak to",
+               may_not ? "only root may use this machine's server without signing in"
+                       : "nobody signed in, and gantryd does not run on this machine",
+               may_not ? "use sudo, or sign in: gantry login https://127.0.0.1:8443"
+                       : "start gantryd, or sign in: gantry login https://HOST:8443"};
+}
+
+std::string local_path(const SettingsOptions& options) { return options.run_directory + "/local.json"; }
+
 }  // namespace
+
+Result<Settings> find_root_settings(const SettingsOptions& options) {
+  if (!options.server.empty() || !options.token.empty()) return find_settings(options);
+  auto found = read_settings(local_path(options));
+  if (found) return found;
+  const bool may_not = found.error().code == ErrorCode::permission_denied;
+  return fail(ErrorCode::unauthenticated, "cannot act as root of this machine's gantryd",
+              may_not ? "only root may read " + local_path(options) : "gantryd does not run on this machine",
+              may_not ? "use sudo" : "start gantryd, or do this on its machine");
+}
 
 Result<Settings> find_settings(const SettingsOptions& options) {
   if (!options.server.empty()) {
@@ -53,16 +74,8 @@ Result<Settings> find_settings(const SettingsOptions& options) {
     return settings;
   }
   auto found = read_settings(login_path());
-  if (!found && found.error().code == ErrorCode::not_found)
-    found = read_settings(options.run_directory + "/local.json");
-  if (!found) {
-    const bool may_not = found.error().code == ErrorCode::permission_denied;
-    return fail(ErrorCode::unauthenticated, "no Gantry server to speak to",
-                may_not ? "only root may use this machine's server without signing in"
-                        : "nobody signed in, and gantryd does not run on this machine",
-                may_not ? "use sudo, or sign in: gantry login https://127.0.0.1:8443"
-                        : "start gantryd, or sign in: gantry login https://HOST:8443");
-  }
+  if (!found && found.error().code == ErrorCode::not_found) found = read_settings(local_path(options));
+  if (!found) return fail(no_server(found.error()));
   if (!options.token.empty()) found->token = options.token;
   return found;
 }

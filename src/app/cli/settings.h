@@ -24,6 +24,8 @@ struct SettingsOptions {
 };
 
 Result<Settings> find_settings(const SettingsOptions& options);
+// This machine's daemon as root, whoever signed in; unless --server or --token says otherwise.
+Result<Settings> find_root_settings(const SettingsOptions& options);
 // ~/.config/gantry/login.json (or under XDG_CONFIG_HOME), readable by the user alone.
 Result<void> keep_login(const Settings& settings);
 Result<void> forget_login();

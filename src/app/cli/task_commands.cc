@@ -48,12 +48,9 @@ void add_task_show_wait_cancel(const Commands& commands, CLI::App& group) {
       commands.add(group, "cancel", "Ask a task to stop and undo what it did", "gantry task cancel task-4f7k2m9qzt3x");
   cancel->add_option("id", *id, "Its id")->required();
   commands.run(cancel, [&session = commands.session, id] {
-    auto client = session.api();
-    if (!client) return report(client.error());
     v1::ById request;
     request.set_id(*id);
-    const auto task = (*client)->call<v1::Task>("CancelTask", request);
-    return task ? 0 : report(task.error());
+    return session.run_direct<v1::Task>("CancelTask", request, [](const v1::Task&) { return 0; });
   });
 }
 

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 
 namespace gantry::app {
 namespace {
@@ -66,7 +67,8 @@ void add_stop_command(const Commands& commands, const std::string& name, const s
   auto options = std::make_shared<Options>();
   command->add_option("name", options->names, "Names or ids")->required();
   command->add_flag("-f,--force", options->force, "Do not ask the guest: like pulling the plug");
-  command->add_option("--timeout", options->timeout_seconds, "Seconds to wait for the guest before forcing it");
+  command->add_option("--timeout", options->timeout_seconds,
+                      "Seconds to wait for the guest before forcing it, this time; its own setting if not given");
   commands.run(command, [&session = commands.session, options, rpc] {
     int code = 0;
     for (const auto& vm : options->names) {
@@ -135,21 +137,29 @@ void add_set_command(const Commands& commands) {
     std::string name;
     std::uint32_t cpus = 0;
     std::string memory;
+    std::uint32_t stop_timeout_seconds = 0;
+    std::vector<std::string> labels;
   };
-  auto* command = commands.add(commands.app, "set", "Change a virtual machine's size, from its next start on",
-                               "gantry set web --cpus 4 --memory 4G");
+  auto* command =
+      commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
+                   "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Name or id")->required();
   command->add_option("-c,--cpus", options->cpus, "Processors");
   command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G");
+  command->add_option("--stop-timeout", options->stop_timeout_seconds,
+                      "Seconds that stops wait for the guest before forcing it");
+  command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again");
   commands.run(command, [&session = commands.session, options] {
     v1::UpdateVmRequest request;
     request.set_id(options->name);
     request.set_cpus(options->cpus);
+    request.set_stop_timeout_seconds(options->stop_timeout_seconds);
+    add_labels(options->labels, *request.mutable_labels());
     if (!options->memory.empty()) {
-      const auto bytes = parse_bytes(options->memory);
-      if (!bytes) return report(bytes.error());
-      request.set_memory_mib(static_cast<std::uint32_t>(*bytes >> 20U));
+      const auto mebibytes = parse_mebibytes(options->memory);
+      if (!mebibytes) return report(mebibytes.error());
+      request.set_memory_mib(*mebibytes);
     }
     return session.run_change("UpdateVm", request);
   });
