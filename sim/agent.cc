@@ -63,6 +63,35 @@ void Agent::run(const std::string& what, Milliseconds usual_ms, std::function<Re
                        });
 }
 
+template <class Value>
+void Agent::run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
+                               std::function<Result<Value>()> effect, std::function<void(Result<Value>)> done) {
+  const auto answered = std::make_shared<bool>(false);
+  const auto once = [answered, done = std::move(done)](const Result<Value>& result) {
+    if (!std::exchange(*answered, true)) done(result);
+  };
+  const auto cut = std::make_shared<bool>(false);
+  making_[object] = [cut, once, this] {
+    *cut = true;
+    executor_.post([once] { once(fail(ErrorCode::cancelled, "it is being deleted")); });
+  };
+  run<Value>(
+      what, usual_ms,
+      [cut, effect = std::move(effect)]() -> Result<Value> {
+        if (*cut) return fail(ErrorCode::cancelled, "it is being deleted");
+        return effect();
+      },
+      [this, once, object](const Result<Value>& result) {
+        making_.erase(object);
+        once(result);
+      });
+}
+
+void Agent::cut_short(const std::string& object) {
+  const auto making = making_.find(object);
+  if (making != making_.end()) making->second();
+}
+
 // ---- hypervisor
 
 void Agent::observe(std::function<void(const port::GuestObservation&)> observer, std::function<void()> complete) {
@@ -92,11 +121,13 @@ void Agent::start(const port::GuestDefinition& guest, port::Done done) {
 }
 
 void Agent::power_down(const std::string& vm_id, port::Done done) {
+  world_.decide_to_power_down(vm_id);
   run<void>(
       "power button", 20, [this, vm_id] { return world_.press_power_button(vm_id); }, std::move(done));
 }
 
 void Agent::kill(const std::string& vm_id, port::Done done) {
+  world_.decide_to_kill(vm_id);
   run<void>(
       "kill", 50,
       [this, vm_id]() -> Result<void> {
@@ -168,8 +199,9 @@ void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCall
     half.set_percent(50);
     progress(half);
   });
-  run<port::VolumeFacts>(
-      "creation of a volume", 100, [this, request] { return world_.create_volume(request); }, std::move(done));
+  run_unless_deleted<port::VolumeFacts>(
+      request.volume_id, "creation of a volume", 100, [this, request] { return world_.create_volume(request); },
+      std::move(done));
 }
 
 void Agent::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
@@ -183,6 +215,7 @@ void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone d
 }
 
 void Agent::delete_volume(const port::VolumeRequest& request, port::Done done) {
+  cut_short(request.volume_id);
   run<void>(
       "deletion of a volume", 50,
       [this, request]() -> Result<void> {
@@ -199,24 +232,9 @@ void Agent::import_image(const port::ImageRequest& request, port::ProgressCallba
     some.set_percent(10);
     progress(some);
   });
-  // Answered once: by the import's end, or by a deletion that cuts it short.
-  const auto answered = std::make_shared<bool>(false);
-  const auto once = [answered, done = std::move(done)](const Result<port::ImageFacts>& result) {
-    if (!std::exchange(*answered, true)) done(result);
-  };
-  imports_[request.image_id] = [answered, once, this] {
-    executor_.post([once] { once(fail(ErrorCode::cancelled, "the image is being deleted")); });
-  };
-  run<port::ImageFacts>(
-      "import of an image", 5'000,
-      [this, request, answered]() -> Result<port::ImageFacts> {
-        if (*answered) return fail(ErrorCode::cancelled, "the image is being deleted");
-        return world_.import_image(request);
-      },
-      [this, once, id = request.image_id](const Result<port::ImageFacts>& result) {
-        imports_.erase(id);
-        once(result);
-      });
+  run_unless_deleted<port::ImageFacts>(
+      request.image_id, "import of an image", 5'000, [this, request] { return world_.import_image(request); },
+      std::move(done));
 }
 
 void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
@@ -225,8 +243,7 @@ void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone don
 }
 
 void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
-  const auto import = imports_.find(request.image_id);
-  if (import != imports_.end()) import->second();
+  cut_short(request.image_id);
   run<void>(
       "deletion of an image", 50,
       [this, request]() -> Result<void> {

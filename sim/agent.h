@@ -59,6 +59,12 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   void run(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
            std::function<void(Result<Value>)> done, std::function<void()> when_crashed = {}, bool may_fail = true);
 
+  // As run(), but answered at once when `object` is being deleted meanwhile, and then without any effect.
+  template <class Value>
+  void run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
+                          std::function<Result<Value>()> effect, std::function<void(Result<Value>)> done);
+  void cut_short(const std::string& object);
+
   Trace& trace_;
   Rng& rng_;
   const Swarm& swarm_;
@@ -66,8 +72,8 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   SimExecutor executor_;
   std::map<std::uint64_t, std::function<void()>> under_way_;
   std::uint64_t calls_ = 0;
-  // Images being imported, and how to answer that import at once.
-  std::map<std::string, std::function<void()>> imports_;
+  // Volumes and images being made, and how to answer that at once.
+  std::map<std::string, std::function<void()>> making_;
   std::function<void(const port::GuestObservation&)> observer_;
   std::unique_ptr<host::HostCore> core_;
 };

@@ -32,8 +32,28 @@ void Client::begin(std::string rpc, Request request) {
   Call call{.rpc = std::move(rpc), .request = std::move(request), .key = "call-" + std::to_string(number)};
   call.dry_run = call.rpc != "CancelTask" && rng_.chance(1, 20);
   trace_.note("client", call.key + " " + call.rpc + " " + call.request->ShortDebugString());
+  note_wish(number, call);
   calls_[number] = std::move(call);
   attempt(number);
+}
+
+void Client::note_wish(std::uint64_t number, const Call& call) {
+  if (call.dry_run) return;
+  if (const auto* stop = dynamic_cast<const v1::StopVmRequest*>(call.request.get())) {
+    const Milliseconds asked_ms = Milliseconds{1'000} * stop->timeout_seconds();
+    wishes_.ask(number, stop->id(), stop->force() ? 0 : asked_ms != 0 ? asked_ms : kStopTimeoutMs);
+  } else if (const auto* remove = dynamic_cast<const v1::DeleteVmRequest*>(call.request.get())) {
+    wishes_.ask(number, remove->id(), 0);
+  } else if (call.rpc == "CancelTask") {
+    // Of a creation or a start: what was begun is ended.
+    const auto task = records_.tasks.find(dynamic_cast<const v1::ById&>(*call.request).id());
+    if (task != records_.tasks.end()) wishes_.ask(number, task->second.target_name(), 0);
+  }
+}
+
+void Client::end(std::uint64_t number) {
+  wishes_.answer(number, scheduler_.now().monotonic_ms);
+  calls_.erase(number);
 }
 
 void Client::attempt(std::uint64_t number) {
@@ -84,7 +104,7 @@ void Client::answered(std::uint64_t number, const Result<std::unique_ptr<google:
     trace_.note("client", call.key + " refused: " + answer.error().to_text());
     if (!call.task_id.empty()) trace_.violation("a repeat of " + call.key + " was refused after it had been accepted");
     if (answer.error().code == ErrorCode::internal) trace_.violation(call.key + ": " + answer.error().to_text());
-    calls_.erase(number);
+    end(number);
     return;
   }
   const auto* accepted = dynamic_cast<const v1::Accepted*>(answer->get());
@@ -96,7 +116,7 @@ void Client::answered(std::uint64_t number, const Result<std::unique_ptr<google:
       return;
     }
   }
-  calls_.erase(number);
+  end(number);
 }
 
 // ---- what they ask for

@@ -16,13 +16,15 @@
 #include "sim/scheduler.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
+#include "sim/wishes.h"
 
 namespace gantry::sim {
 
 class Client {
  public:
-  Client(Scheduler& scheduler, Trace& trace, std::uint64_t seed, const Swarm& swarm, const Records& records)
-      : scheduler_(scheduler), trace_(trace), rng_(seed), swarm_(swarm), records_(records) {}
+  Client(Scheduler& scheduler, Trace& trace, std::uint64_t seed, const Swarm& swarm, const Records& records,
+         Wishes& wishes)
+      : scheduler_(scheduler), trace_(trace), rng_(seed), swarm_(swarm), records_(records), wishes_(wishes) {}
 
   // Null while it is down.
   void set_manager(port::Manager* manager) { manager_ = manager; }
@@ -48,6 +50,8 @@ class Client {
 
   void next_call();
   void begin(std::string rpc, Request request);
+  void note_wish(std::uint64_t number, const Call& call);
+  void end(std::uint64_t number);
   void attempt(std::uint64_t number);
   void answered(std::uint64_t number, const Result<std::unique_ptr<google::protobuf::Message>>& answer);
   void accept(Call& call, const std::string& task_id);
@@ -68,6 +72,7 @@ class Client {
   Rng rng_;
   const Swarm& swarm_;
   const Records& records_;
+  Wishes& wishes_;
   port::Manager* manager_ = nullptr;
   bool stopped_ = false;
   std::uint64_t numbers_ = 0;

@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace gantry::sim {
+namespace {
+
+constexpr Milliseconds kUnheardMs = 10;
+
+}  // namespace
 
 port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const {
   port::GuestObservation observation;
@@ -96,6 +101,7 @@ void HostWorld::run(const std::string& vm_id) {
   ModelGuest& guest = guests[vm_id];
   const std::string& boot_id = guest.definition.boot_id;
   guest.state = GuestState::running;
+  guest.ran_at_ms = scheduler_.now().monotonic_ms;
   trace_.note("guest", vm_id + " runs");
   if (++boots_[vm_id + " " + boot_id] > 1)
     trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
@@ -173,6 +179,30 @@ Result<void> HostWorld::press_power_button(const std::string& vm_id) {
     end_later(vm_id, 500 + static_cast<Milliseconds>(rng_.below(8'000)), v1::VmExit::GUEST_SHUTDOWN);
   }
   return {};
+}
+
+void HostWorld::decide_to_power_down(const std::string& vm_id) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || !lives(found->second) || found->second.asked_at_ms) return;
+  found->second.asked_at_ms = scheduler_.now().monotonic_ms;
+}
+
+// A guest that runs may be ended only by the wish of a user who does not care, or once it had its time.
+void HostWorld::decide_to_kill(const std::string& vm_id) {
+  const auto found = guests.find(vm_id);
+  const auto vm = records_.vms.find(vm_id);
+  if (found == guests.end() || vm == records_.vms.end()) return;
+  const ModelGuest& guest = found->second;
+  if (guest.state != GuestState::running && guest.state != GuestState::paused) return;
+  const Milliseconds now_ms = scheduler_.now().monotonic_ms;
+  // The agent has not heard of it yet: it ends a start.
+  if (now_ms - guest.ran_at_ms <= kUnheardMs) return;
+  const Milliseconds due_ms =
+      wishes_.shortest_stop_ms(vm->second.meta().name(), records_.committed_at_ms(guest.definition.boot_id));
+  const Milliseconds had_ms = guest.asked_at_ms ? now_ms - *guest.asked_at_ms : 0;
+  if (due_ms == 0 || (guest.asked_at_ms && had_ms >= due_ms)) return;
+  trace_.violation("guest " + vm_id + " is killed " + std::to_string(had_ms) + " ms after it was asked to power off; " +
+                   "nobody asked for less than " + std::to_string(due_ms));
 }
 
 void HostWorld::kill(const std::string& vm_id) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "sim/scheduler.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
+#include "sim/wishes.h"
 
 namespace gantry::sim {
 
@@ -28,6 +30,9 @@ struct ModelGuest {
   std::string reset_id;
   v1::VmExit exit;
   bool ignores_acpi = false;
+  // Since when its processors ran, and when the agent asked it first to power off.
+  Milliseconds ran_at_ms = 0;
+  std::optional<Milliseconds> asked_at_ms;
   // A write met a full disk: the emulator holds the processors.
   bool disk_full = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
@@ -43,8 +48,9 @@ struct ModelVolume {
 
 class HostWorld {
  public:
-  HostWorld(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, const Records& records)
-      : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), records_(records) {}
+  HostWorld(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, const Records& records,
+            const Wishes& wishes)
+      : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), records_(records), wishes_(wishes) {}
 
   std::map<std::string, ModelGuest> guests;
   std::map<std::string, ModelVolume> volumes;
@@ -65,6 +71,9 @@ class HostWorld {
   // The agent died between the two: the process ran on, or did not.
   void orphan_start(const std::string& vm_id, std::uint64_t process);
   Result<void> press_power_button(const std::string& vm_id);
+  // The agent decides to: what it does to the guest comes later.
+  void decide_to_power_down(const std::string& vm_id);
+  void decide_to_kill(const std::string& vm_id);
   void kill(const std::string& vm_id);
   Result<void> set_paused(const std::string& vm_id, bool paused);
   Result<void> reset(const std::string& vm_id, const std::string& reset_id);
@@ -108,6 +117,7 @@ class HostWorld {
   Rng& rng_;
   const Swarm& swarm_;
   const Records& records_;
+  const Wishes& wishes_;
   std::uint64_t processes_ = 0;
   // Operations done, ever.
   std::map<std::string, int> boots_;

@@ -31,7 +31,7 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
     trace_.violation("the record at " + change.entry.key + " cannot be read");
     return;
   }
-  committed_.insert(id);
+  committed_.try_emplace(id, trace_.now_ms());
   if (record.meta().has_deletion()) deleting_.insert(id);
   if constexpr (std::is_same_v<Record, v1::Task>) {
     const auto before = records.find(id);
@@ -41,12 +41,12 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
 }
 
 void Records::apply(const port::ChangeBatch& batch) {
-  revision_ = batch.revision;
   std::string line = "revision " + std::to_string(batch.revision) + ":";
   for (const port::Change& one : batch.changes) {
     const bool erased = one.kind == port::Write::Kind::erase;
     line += (erased ? " -" : " ") + one.entry.key;
     const std::string& key = one.entry.key;
+    if (key.rfind(model::prefix_of(model::kHost), 0) != 0) last_news_ = batch.revision;
     const auto id_in = [&key](std::string_view kind) {
       const std::string prefix = model::prefix_of(kind);
       return key.rfind(prefix, 0) == 0 ? key.substr(prefix.size()) : std::string();

@@ -25,9 +25,15 @@ class Records {
   std::map<std::string, v1::Network> networks;
   std::map<std::string, v1::Task> tasks;
 
-  [[nodiscard]] port::Revision revision() const { return revision_; }
+  // The last revision that changed more than a host's own record, whose heartbeats never end.
+  [[nodiscard]] port::Revision last_news() const { return last_news_; }
   // Ever, also if it was removed since.
   [[nodiscard]] bool was_committed(const std::string& id) const { return committed_.contains(id); }
+  // When it came into the store; 0 when it never did.
+  [[nodiscard]] Milliseconds committed_at_ms(const std::string& id) const {
+    const auto found = committed_.find(id);
+    return found == committed_.end() ? 0 : found->second;
+  }
   [[nodiscard]] bool deletion_was_requested(const std::string& id) const { return deleting_.contains(id); }
 
  private:
@@ -37,9 +43,9 @@ class Records {
   void check_task(const v1::Task* before, const v1::Task& after);
 
   Trace& trace_;
-  std::set<std::string> committed_;
+  std::map<std::string, Milliseconds> committed_;
   std::set<std::string> deleting_;
-  port::Revision revision_ = 0;
+  port::Revision last_news_ = 0;
   std::unique_ptr<port::Watch> watch_;
 };
 

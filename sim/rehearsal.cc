@@ -15,7 +15,10 @@ constexpr Milliseconds kQuietMs = 90'000;
 }  // namespace
 
 Rehearsal::Rehearsal(std::uint64_t seed)
-    : seed_(seed), rng_(seed), swarm_(draw_swarm(rng_)), client_(scheduler_, trace_, rng_.next(), swarm_, records_) {}
+    : seed_(seed),
+      rng_(seed),
+      swarm_(draw_swarm(rng_)),
+      client_(scheduler_, trace_, rng_.next(), swarm_, records_, wishes_) {}
 
 Rehearsal::~Rehearsal() {
   agent_.reset();
@@ -112,11 +115,11 @@ void Rehearsal::run_until_settled() {
 
 void Rehearsal::check_quiet() {
   run_until(scheduler_.now().monotonic_ms + kLastRepliesMs, false);
-  const port::Revision before = records_.revision();
+  const port::Revision before = records_.last_news();
   run_until(scheduler_.now().monotonic_ms + kQuietMs, false);
-  if (records_.revision() != before) {
-    trace_.violation(
-        "nothing happens, and still the store is written: " + std::to_string(records_.revision() - before) + " times");
+  if (records_.last_news() != before) {
+    trace_.violation("nothing happens, and still the store is written: at revision " +
+                     std::to_string(records_.last_news()));
   }
   const std::string missing = what_is_missing(records_, world_);
   if (!missing.empty()) trace_.violation("it did not last: " + missing);

@@ -58,7 +58,8 @@ class Rehearsal {
   SimExecutor store_executor_{scheduler_};
   store::MemoryStore store_{store_executor_};
   Records records_{store_, trace_};
-  HostWorld world_{scheduler_, trace_, rng_, swarm_, records_};
+  Wishes wishes_;
+  HostWorld world_{scheduler_, trace_, rng_, swarm_, records_, wishes_};
   SimLink link_{scheduler_, trace_, rng_, kHostId};
   Client client_;
   // The processes; absent while they are down.

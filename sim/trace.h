@@ -14,6 +14,7 @@ class Trace {
  public:
   explicit Trace(const Scheduler& scheduler) : scheduler_(scheduler) {}
 
+  [[nodiscard]] Milliseconds now_ms() const { return scheduler_.now().monotonic_ms; }
   void note(std::string_view who, std::string_view what);
   // Something happened that must never happen. The run goes on to its end; the first one counts.
   void violation(std::string what);

@@ -148,7 +148,10 @@ void Core::tend_volumes() {
 
 port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::uint32_t uid) {
   return alive([id, step, uid](Core& core, const Result<port::VolumeFacts>& result) {
-    VolumeObject& volume = core.table_.volumes.at(id);
+    const auto found = core.table_.volumes.find(id);
+    // A creation cut short by a deletion is answered too; the deletion's own answer counts then.
+    if (found == core.table_.volumes.end() || found->second.under_way != step) return;
+    VolumeObject& volume = found->second;
     VolumeMemory& memory = volume.memory;
     volume.under_way = VolumeStep::none;
     memory.progress.Clear();
@@ -191,6 +194,7 @@ void Core::carry_out(const std::string& id, VolumeObject& volume, const VolumePl
   } else if (plan.step == VolumeStep::resize) {
     ports_.storage.resize_volume(request, done);
   } else {
+    volume.memory.progress.Clear();
     const std::string task_id = volume.wanted.meta().deletion().task_id();
     ports_.storage.delete_volume(request, alive([id, task_id](Core& core, const Result<void>& result) {
                                    VolumeObject& object = core.table_.volumes.at(id);

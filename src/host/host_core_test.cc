@@ -336,6 +336,31 @@ TEST_F(HostCoreTest, ADeletionIsToldToFailAndGoesOnTrying) {
   EXPECT_TRUE(link.told["vol-1"].absent());
 }
 
+TEST_F(HostCoreTest, ADeletionCutsACreationShort) {
+  assign_all();
+  for (int i = 0; i < 1'000 && world.count("create_volume") == 0; ++i) executor.run_one();
+  vm.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  volume.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  assign_all();
+  // Its answer, which comes first, says nothing any more.
+  executor.run_for(1'000);
+  EXPECT_EQ(world.count("create_volume"), 1);
+  EXPECT_EQ(world.count("delete_volume"), 1);
+  EXPECT_TRUE(link.told["vol-1"].absent());
+}
+
+TEST_F(HostCoreTest, ACreationThatTakesForEverDoesNotHoldUpItsDeletion) {
+  world.silent.insert("create_volume");
+  assign_and_run();
+  ASSERT_EQ(world.count("create_volume"), 1);
+  EXPECT_EQ(link.told["vol-1"].volume().state(), v1::VolumeStatus::CREATING);
+  vm.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  volume.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  assign_and_run();
+  EXPECT_TRUE(link.told["vol-1"].absent());
+  EXPECT_TRUE(link.told["vm-1"].absent());
+}
+
 TEST_F(HostCoreTest, AGuestThatAFullDiskHoldsGoesOnOnceThereIsRoom) {
   assign_and_run();
   world.fill_disk("vm-1");
@@ -407,6 +432,16 @@ TEST_F(HostCoreTest, AnImageWaitsForItsUploadWithoutLookingAllTheTime) {
   image.mutable_meta()->set_generation(2);
   assign_and_run(100);
   EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::READY);
+}
+
+TEST_F(HostCoreTest, WhatAProblemQuotesIsBoundedAndCanBeKept) {
+  world.failures.emplace(
+      "create_volume",
+      Error{.code = ErrorCode::corrupt, .summary = "no", .cause = "\xff\x1b[2J" + std::string(1'000'000, 'x')});
+  assign_and_run();
+  const v1::Problem& problem = link.told["vol-1"].volume().problem();
+  EXPECT_EQ(problem.cause().substr(0, 6), "??[2Jx");
+  EXPECT_LE(problem.cause().size(), 2'000U);
 }
 
 TEST_F(HostCoreTest, AFullDiskFailsTheVolumeAndTheBootUntilAnotherOneIsAskedFor) {

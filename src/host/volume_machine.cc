@@ -41,9 +41,12 @@ bool grows(const v1::Volume& wanted, const VolumeMemory& memory) {
 }
 
 VolumePlan plan_volume(const VolumeInput& input) {
-  if (input.under_way != VolumeStep::none) return {};
   const VolumeMemory& memory = input.memory;
   const bool deletes = input.wanted.meta().has_deletion();
+  if (input.under_way != VolumeStep::none) {
+    const bool cuts_short = deletes && input.under_way == VolumeStep::create && input.in_use_by.empty();
+    return cuts_short ? just(VolumeStep::remove) : VolumePlan{};
+  }
   if (memory.trouble && memory.trouble->definite && !deletes) return {};
   if (const auto until = waits_until(memory.trouble, input.now)) return wait_for("another try", until);
   if (!input.pool_known) return wait_for("its pool");

@@ -54,6 +54,7 @@ struct VolumePlan {
 // It is smaller than wanted, and that can still change.
 bool grows(const v1::Volume& wanted, const VolumeMemory& memory);
 
+// While a creation is under way `remove` may be answered, to cut it short.
 VolumePlan plan_volume(const VolumeInput& input);
 
 // Nothing while too little is known to say anything.

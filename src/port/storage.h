@@ -62,6 +62,7 @@ class Storage {
   virtual void inspect_volume(const VolumeRequest& request, VolumeDone done) = 0;
   // While no guest has it open. Growing only.
   virtual void resize_volume(const VolumeRequest& request, VolumeDone done) = 0;
+  // Stops a creation of that volume under way.
   virtual void delete_volume(const VolumeRequest& request, Done done) = 0;
 
   // From a recipe, a URL or what was uploaded (see upload_path). Refuses content that points at another file.
