@@ -3,33 +3,12 @@
 #include <algorithm>
 
 #include "model/names.h"
+#include "model/utf8.h"
 
 namespace gantry::model {
 namespace {
 
 bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
-
-bool is_dns_label(std::string_view label) {
-  if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
-  return std::all_of(label.begin(), label.end(), [](char c) { return is_alnum(c) || c == '-'; });
-}
-
-// The length of the UTF-8 character that begins `text`; 0 when there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  for (std::size_t at = 1; at < length; ++at) {
-    if ((byte(at) & 0xc0U) != 0x80) return 0;
-  }
-  const unsigned second = byte(1);
-  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  const bool surrogate = first == 0xed && second > 0x9f;
-  const bool beyond = first == 0xf4 && second > 0x8f;
-  return overlong || surrogate || beyond ? 0 : length;
-}
 
 }  // namespace
 
@@ -96,25 +75,23 @@ Checked check_directory(std::string_view field, std::string_view path) {
 }
 
 Checked check_dns_name(std::string_view field, std::string_view name) {
-  std::string_view rest = name;
-  bool fine = !name.empty() && name.size() <= 253;
-  while (fine) {
-    const std::size_t dot = rest.find('.');
-    fine = is_dns_label(rest.substr(0, dot));
-    if (dot == std::string_view::npos) break;
-    rest.remove_prefix(dot + 1);
-  }
-  if (fine) return {};
+  if (is_dns_name(name)) return {};
   return bad_field(field, "it is not a DNS name", "use letters, digits and \"-\", in parts joined by \".\"");
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
+bool is_dns_label(std::string_view label) {
+  if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
+  return std::all_of(label.begin(), label.end(), [](char c) { return is_alnum(c) || c == '-'; });
+}
+
+bool is_dns_name(std::string_view name) {
+  if (name.size() > 253) return false;
+  while (true) {
+    const std::size_t dot = name.find('.');
+    if (!is_dns_label(name.substr(0, dot))) return false;
+    if (dot == std::string_view::npos) return true;
+    name.remove_prefix(dot + 1);
   }
-  return true;
 }
 
 bool is_sha256_hex(std::string_view text) {

@@ -23,10 +23,12 @@ Checked check_length(std::string_view field, std::string_view text, std::size_t 
 Checked check_line(std::string_view field, std::string_view text, std::size_t bytes_max);
 // An absolute path without "." and ".." parts, of characters that need no quoting anywhere.
 Checked check_directory(std::string_view field, std::string_view path);
-// A DNS name: labels of letters, digits and "-", joined by ".".
 Checked check_dns_name(std::string_view field, std::string_view name);
 
-bool is_utf8(std::string_view text);
+// One label of a host name (RFC 1123): 1 to 63 letters, digits and "-", neither beginning nor ending with "-".
+bool is_dns_label(std::string_view label);
+// Labels with dots between them, at most 253 bytes.
+bool is_dns_name(std::string_view name);
 bool is_sha256_hex(std::string_view text);
 
 }  // namespace gantry::model

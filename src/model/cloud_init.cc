@@ -5,31 +5,19 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/state.h"
+#include "model/utf8.h"
+
 namespace gantry::model {
 namespace {
 
-constexpr std::string_view kDefaultDomain = "gantry";
 constexpr std::uint32_t kReplacement = 0xfffd;
 
-// The code point at the front of `text`, taken off; kReplacement and one byte where it is not UTF-8 (RFC 3629).
+// The code point at the front of `text`, taken off; kReplacement and one byte where it is not UTF-8.
 std::uint32_t take_code_point(std::string_view& text) {
-  const auto byte = [&](std::size_t i) -> std::uint32_t { return static_cast<unsigned char>(text[i]); };
-  const std::uint32_t lead = byte(0);
-  const std::size_t length = lead < 0x80          ? 1
-                             : lead >> 5U == 0x6  ? 2
-                             : lead >> 4U == 0xe  ? 3
-                             : lead >> 3U == 0x1e ? 4
-                                                  : 0;
-  constexpr std::array<std::uint32_t, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};
-  std::uint32_t value = length <= 1 ? lead : lead & (0x7fU >> length);
-  bool good = length != 0 && length <= text.size();
-  for (std::size_t i = 1; good && i < length; ++i) {
-    good = byte(i) >> 6U == 0x2;
-    value = value << 6U | (byte(i) & 0x3fU);
-  }
-  good = good && value >= kLeast[length] && value <= 0x10ffff && (value < 0xd800 || value > 0xdfff);
-  text.remove_prefix(good ? length : 1);
-  return good ? value : kReplacement;
+  const Utf8Character character = first_character(text);
+  text.remove_prefix(character.bytes == 0 ? 1 : character.bytes);
+  return character.bytes == 0 ? kReplacement : character.code;
 }
 
 std::string hexadecimal(std::uint32_t value, int digits) {

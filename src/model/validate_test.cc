@@ -6,6 +6,7 @@
 #include "model/names.h"
 #include "model/sha256.h"
 #include "model/state.h"
+#include "model/utf8.h"
 
 namespace gantry::model {
 namespace {
@@ -225,6 +226,25 @@ TEST(Utf8, IsTold) {
   for (const char* text : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"}) {
     EXPECT_FALSE(is_utf8(text));
   }
+}
+
+TEST(Utf8, CharactersAreDecoded) {
+  EXPECT_EQ(first_character("a\x80").code, U'a');
+  EXPECT_EQ(first_character("\xc3\xa4x").code, U'\u00e4');
+  EXPECT_EQ(first_character("\xe2\x82\xac").code, U'\u20ac');
+  EXPECT_EQ(first_character("\xf0\x9f\x98\x80").bytes, 4U);
+  EXPECT_EQ(first_character("\xff").bytes, 0U);
+}
+
+TEST(DnsNames, KeepToTheRule) {
+  for (const char* name : {"a", "web-1.example.org", "Lab.Example", "0.1"}) EXPECT_TRUE(is_dns_name(name)) << name;
+  EXPECT_TRUE(is_dns_name(std::string(63, 'a') + "." + std::string(63, 'b')));
+  for (const char* name : {"", ".", "a.", "a..b", "-a", "a-", "a_b", "a b", "\xc3\xa4"}) {
+    EXPECT_FALSE(is_dns_name(name)) << name;
+  }
+  EXPECT_FALSE(is_dns_label(std::string(64, 'a')));
+  EXPECT_FALSE(
+      is_dns_name(std::string(127, 'a').replace(63, 1, ".") + "." + std::string(127, 'a').replace(63, 1, ".")));
 }
 
 }  // namespace

@@ -16,19 +16,11 @@ using google::protobuf::util::TimeUtil;
 constexpr Milliseconds kSessionMs = 12LL * 3'600'000;
 constexpr Milliseconds kRenewAfterMs = 3'600'000;
 constexpr std::size_t kHashingMax = 8;
-constexpr std::size_t kPasswordBytesMin = 10;
-constexpr std::size_t kPasswordBytesMax = 1024;
 
 Error wrong_login() {
   return Error{ErrorCode::unauthenticated, "the login failed", "the user or the password is wrong",
-               "check both; the first password of \"admin\" was printed at the first start", "wrong_login"};
-}
-
-// One subscriber's network under IPv6, so that nobody has 2^64 addresses to guess from.
-std::string throttle_key(const std::string& address) {
-  std::size_t end = 0;
-  for (int groups = 0; groups < 4 && end != std::string::npos; ++groups) end = address.find(':', end + 1);
-  return address.substr(0, end);
+               "check both; root on the server's machine can set a new password: gantry password --user admin",
+               "wrong_login"};
 }
 
 }  // namespace
@@ -47,7 +39,7 @@ Error Accounts::unknown_token() const {
 
 void Accounts::authenticate(const std::string& token, bool renew, Done<Caller> done) {
   const std::string hash = sha256_hex(token);
-  if (!local_hash_.empty() && same_secret(hash, local_hash_)) return done(Caller{kLocalRoot, hash});
+  if (!local_hash_.empty() && same_secret(hash, local_hash_)) return done(Caller{kLocalRoot, hash, true});
   store_.get(model::record_key(model::kSession, hash), [=, this](const Result<std::optional<port::Entry>>& found) {
     if (!found) return done(fail(found.error()));
     if (*found) {
@@ -55,7 +47,7 @@ void Accounts::authenticate(const std::string& token, bool renew, Done<Caller> d
       if (!session.ParseFromString((*found)->value)) return done(fail(unknown_token()));
       if (TimeUtil::TimestampToMilliseconds(session.expires_at()) <= now_().unix_ms) return done(fail(unknown_token()));
       if (renew) renew_session(**found, session);
-      return done(Caller{session.user(), hash});
+      return done(Caller{session.user(), hash, false});
     }
     store_.get(model::record_key(model::kApiToken, hash), [=, this](const Result<std::optional<port::Entry>>& other) {
       if (!other) return done(fail(other.error()));
@@ -64,7 +56,7 @@ void Accounts::authenticate(const std::string& token, bool renew, Done<Caller> d
       if (record.has_expires_at() && TimeUtil::TimestampToMilliseconds(record.expires_at()) <= now_().unix_ms) {
         return done(fail(unknown_token()));
       }
-      done(Caller{record.user(), hash});
+      done(Caller{record.user(), hash, false});
     });
   });
 }
@@ -100,10 +92,11 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
   if (request.user().empty() || request.user().size() > 63 || request.password().size() > kPasswordBytesMax) {
     return done(fail(wrong_login()));
   }
-  const std::string network = throttle_key(address);
+  const std::string network = network_of(address);
   const Milliseconds wait_ms = throttle_.begin(request.user(), network, now_().monotonic_ms);
   if (wait_ms > 0) {
-    return done(fail(ErrorCode::unavailable, "too many failed logins", "this user or address has to wait",
+    return done(fail(ErrorCode::unavailable, "too many failed logins",
+                     "this user has to wait at your address, or all of your network",
                      "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
   }
   const std::string key = model::record_key(model::kUser, request.user());
@@ -169,82 +162,35 @@ void Accounts::sweep_sessions() {
   });
 }
 
-void Accounts::logout(const Caller& caller, Done<v1::Empty> done) {
+void Accounts::logout(const Caller& caller, bool dry_run, Done<MessagePtr> done) {
   const std::string key = model::record_key(model::kSession, caller.token_hash);
-  store_.get(key, [this, key, done = std::move(done)](const Result<std::optional<port::Entry>>& found) {
+  store_.get(key, [=, this](const Result<std::optional<port::Entry>>& found) {
     if (!found) return done(fail(found.error()));
     if (!*found) {
       return done(fail(ErrorCode::conflict, "there is no session to close",
                        "this call was not made with a session's token",
                        "API tokens are revoked by DELETE /api/v1/tokens/{id}"));
     }
+    if (dry_run)
+      return done(plan_answer({"close the session of user " + caller.user + " that this call is made with"}));
     port::Txn txn;
     txn.writes.push_back({.kind = port::Write::Kind::erase, .key = key, .value = {}});
-    store_.commit(std::move(txn), [done](const Result<bool>& committed) {
-      if (!committed) return done(fail(committed.error()));
-      done(v1::Empty());
-    });
+    commit_and_answer(std::move(txn), {}, done);
   });
 }
 
-void Accounts::change_password(const Caller& caller, const v1::ChangePasswordRequest& request, Done<v1::Empty> done) {
-  if (request.new_password().size() < kPasswordBytesMin || request.new_password().size() > kPasswordBytesMax) {
-    return done(fail(ErrorCode::invalid_argument, "the new password cannot be used",
-                     "newPassword must have 10 to 1024 bytes", "choose another", "weak_password"));
-  }
-  if (caller.user == kLocalRoot) {
-    return done(fail(ErrorCode::conflict, "there is no password to change",
-                     "local-root signs in by its token file only", "log in as the user whose password is to change"));
-  }
-  const Milliseconds wait_ms = throttle_.begin(caller.user, "change " + caller.user, now_().monotonic_ms);
-  if (wait_ms > 0) {
-    return done(fail(ErrorCode::unavailable, "too many wrong passwords", "this user has to wait",
-                     "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
-  }
-  store_.get(model::record_key(model::kUser, caller.user), [=, this](const Result<std::optional<port::Entry>>& found) {
-    if (!found) return done(fail(found.error()));
-    v1::User user;
-    if (!*found || !user.ParseFromString((*found)->value)) return done(fail(unknown_token()));
-    auto work = [hash = user.password_hash(), request]() -> Result<std::string> {
-      if (!verify_password(hash, request.current_password())) {
-        return fail(ErrorCode::permission_denied, "the password was not changed", "currentPassword is wrong",
-                    "give the password you logged in with", "wrong_password");
-      }
-      return hash_password(request.new_password());
-    };
-    hash_on_worker(std::move(work), [=, this, entry = **found](const Result<std::string>& hash) {
-      if (!hash) return done(fail(hash.error()));
-      throttle_.succeeded(caller.user, "change " + caller.user);
-      replace_password(caller, entry, *hash, done);
-    });
+void Accounts::commit_and_answer(port::Txn txn, Error conflict, const Done<MessagePtr>& done) {
+  store_.commit(std::move(txn), [conflict = std::move(conflict), done](const Result<bool>& committed) {
+    if (!committed) return done(fail(committed.error()));
+    if (!*committed) return done(fail(conflict));
+    done(std::make_shared<v1::Empty>());
   });
 }
 
-void Accounts::replace_password(const Caller& caller, const port::Entry& entry, const std::string& hash,
-                                const Done<v1::Empty>& done) {
-  store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
-    if (!sessions) return done(fail(sessions.error()));
-    v1::User user;
-    user.ParseFromString(entry.value);
-    user.set_password_hash(hash);
-    port::Txn txn;
-    txn.compares.push_back({entry.key, entry.modified});
-    txn.writes.push_back({.key = entry.key, .value = user.SerializeAsString()});
-    for (const port::Entry& other : sessions->entries) {
-      v1::Session session;
-      if (!session.ParseFromString(other.value) || session.user() != caller.user) continue;
-      if (session.token_hash() == caller.token_hash) continue;
-      txn.writes.push_back({.kind = port::Write::Kind::erase, .key = other.key, .value = {}});
-    }
-    store_.commit(std::move(txn), [done](const Result<bool>& committed) {
-      if (!committed) return done(fail(committed.error()));
-      if (!*committed) {
-        return done(fail(ErrorCode::conflict, "the password was not changed", "it was changed by another call just now",
-                         "log in with the password that is right now"));
-      }
-      done(v1::Empty());
-    });
-  });
+Accounts::MessagePtr plan_answer(const std::vector<std::string>& steps) {
+  auto answer = std::make_shared<v1::Accepted>();
+  for (const std::string& step : steps) answer->mutable_plan()->add_steps(step);
+  return answer;
 }
 
 }  // namespace gantry::server

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/rng.h"
 #include "base/time.h"
@@ -28,7 +29,12 @@ struct Caller {
   std::string user;
   // SHA-256 of the bearer token.
   std::string token_hash;
+  // It holds the local token itself, which only root on this machine can read; not a token made with it.
+  bool is_local = false;
 };
+
+inline constexpr std::size_t kPasswordBytesMin = 10;
+inline constexpr std::size_t kPasswordBytesMax = 1024;
 
 // The user that the local token stands for; it has no password and no record.
 inline constexpr const char* kLocalRoot = "local-root";
@@ -37,6 +43,8 @@ class Accounts {
  public:
   template <class T>
   using Done = std::function<void(Result<T>)>;
+  // What the route answers; of a dry run, v1::Accepted with the plan.
+  using MessagePtr = std::shared_ptr<const google::protobuf::Message>;
 
   // `local_token`: see ApiServerOptions.
   Accounts(StoreClient store, PosterPtr poster, std::function<Now()> now, const std::string& local_token);
@@ -44,22 +52,34 @@ class Accounts {
   // `renew`: counts as use of a session.
   void authenticate(const std::string& token, bool renew, Done<Caller> done);
   void login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done);
-  void logout(const Caller& caller, Done<v1::Empty> done);
-  // Ends all other sessions of the user; API tokens stay.
-  void change_password(const Caller& caller, const v1::ChangePasswordRequest& request, Done<v1::Empty> done);
+  // With `dry_run` these refuse what they would refuse, and else change nothing.
+  void logout(const Caller& caller, bool dry_run, Done<MessagePtr> done);
+  // Ends all other sessions of the user; API tokens stay. A local caller may set anybody's, knowing no password.
+  void change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
+                       Done<MessagePtr> done);
   void list_tokens(const Caller& caller, Done<v1::ApiTokenList> done);
-  void create_token(const Caller& caller, const v1::CreateTokenRequest& request, Done<v1::CreateTokenAnswer> done);
-  void delete_token(const Caller& caller, const v1::ById& request, Done<v1::Empty> done);
+  void create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run, Done<MessagePtr> done);
+  void delete_token(const Caller& caller, const v1::ById& request, bool dry_run, Done<MessagePtr> done);
 
  private:
+  // One change of a password that is allowed, as far as that can be said without looking at the user.
+  struct PasswordChange {
+    Caller caller;
+    std::string user;
+    v1::ChangePasswordRequest request;
+    bool dry_run = false;
+  };
+
   void hash_on_worker(std::function<Result<std::string>()> work, Done<std::string> done);
   void renew_session(const port::Entry& entry, v1::Session session);
   void open_session(const std::string& user, const Done<v1::LoginAnswer>& done);
   void sweep_sessions();
-  void replace_password(const Caller& caller, const port::Entry& entry, const std::string& hash,
-                        const Done<v1::Empty>& done);
-  void store_token(const Caller& caller, const v1::CreateTokenRequest& request,
-                   const Done<v1::CreateTokenAnswer>& done);
+  void check_password(const PasswordChange& change, const port::Entry& entry, const Done<MessagePtr>& done);
+  void replace_password(const PasswordChange& change, const port::Entry& entry, const std::string& hash,
+                        const Done<MessagePtr>& done);
+  void store_token(const Caller& caller, const v1::CreateTokenRequest& request, const Done<MessagePtr>& done);
+  // Commits, and answers v1::Empty; `conflict` when what the transaction compares has changed.
+  void commit_and_answer(port::Txn txn, Error conflict, const Done<MessagePtr>& done);
   Error unknown_token() const;
 
   StoreClient store_;
@@ -78,5 +98,8 @@ class Accounts {
 // The first start: makes user "admin" when there is no user at all. Answers its password, or nothing when there was
 // one. Blocks until the store has answered; not to be called on a thread of the store's.
 Result<std::string> ensure_first_user(port::Store& store, Now now);
+
+// The answer of a dry run.
+Accounts::MessagePtr plan_answer(const std::vector<std::string>& steps);
 
 }  // namespace gantry::server

@@ -109,6 +109,63 @@ TEST(Accounts, ANewPasswordEndsTheOtherSessions) {
   EXPECT_EQ(server.ask("POST", "/api/v1/users/current/password", R"({"newPassword":"long enough now"})").status, 409);
 }
 
+TEST(Accounts, RootOnTheMachineSetsALostPassword) {
+  TestServer server;
+  const std::string session = server.login(server.started.first_password);
+  const auto set = [&](const json& body, const std::string& token, const std::string& query = "") {
+    return server.ask("POST", "/api/v1/users/current/password" + query, body.dump(), {}, token);
+  };
+  const json wish = {{"user", "admin"}, {"newPassword", "root says so"}};
+  EXPECT_EQ(set(wish, kLocalToken, "?dry_run=true").status, 200);
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 200);
+  EXPECT_EQ(set({{"user", "nobody"}, {"newPassword", "root says so"}}, kLocalToken).status, 404);
+  EXPECT_EQ(set({{"user", "local-root"}, {"newPassword", "root says so"}}, kLocalToken).status, 409);
+  EXPECT_EQ(set({{"user", "admin"}, {"newPassword", "short"}}, kLocalToken).status, 400);
+  // A token made by root is not root; nor does a session set a password without the current one.
+  const json made = json::parse(server.ask("POST", "/api/v1/tokens", R"({"name":"ci"})").body);
+  const Reply refused = set(wish, made.at("token"));
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(json::parse(refused.body).at("code"), "not_your_password");
+  EXPECT_EQ(json::parse(set(wish, session).body).at("code"), "wrong_password");
+
+  EXPECT_EQ(set(wish, kLocalToken).status, 204);
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 401);
+  EXPECT_TRUE(server.login(server.started.first_password).empty());
+  EXPECT_FALSE(server.login("root says so").empty());
+}
+
+TEST(Accounts, DryRunsPlanAndChangeNothing) {
+  TestServer server;
+  const std::string session = server.login(server.started.first_password);
+  ASSERT_EQ(server.ask("POST", "/api/v1/tokens", R"({"name":"old"})", {}, session).status, 200);
+  const auto before = server.store.entries();
+  const auto plan = [&](const std::string& method, const std::string& target, const std::string& body) {
+    const Reply reply = server.ask(method, target + "?dry_run=true", body, {}, session);
+    if (reply.status != 200) return std::to_string(reply.status);
+    const json answer = json::parse(reply.body);
+    EXPECT_FALSE(answer.contains("token"));
+    return answer.at("plan").at("steps").at(0).get<std::string>();
+  };
+  const std::string password = server.started.first_password;
+  const auto change = [&](const std::string& current) {
+    return plan("POST", "/api/v1/users/current/password",
+                json({{"currentPassword", current}, {"newPassword", "long enough now"}}).dump());
+  };
+  EXPECT_EQ(change(password), "change the password of user admin");
+  EXPECT_EQ(change("wrong"), "403");
+  EXPECT_EQ(plan("POST", "/api/v1/tokens", R"({"name":"ci","lifetimeDays":3})"),
+            "make API token ci of user admin, for 3 days");
+  EXPECT_EQ(plan("POST", "/api/v1/tokens", R"({"name":"old"})"), "409");
+  EXPECT_EQ(plan("DELETE", "/api/v1/tokens/old", ""), "revoke API token old of user admin");
+  EXPECT_EQ(plan("DELETE", "/api/v1/tokens/none", ""), "404");
+  EXPECT_EQ(plan("DELETE", "/api/v1/sessions/current", ""),
+            "close the session of user admin that this call is made with");
+  const auto after = server.store.entries();
+  ASSERT_EQ(before.size(), after.size());
+  for (const auto& [key, entry] : before) EXPECT_EQ(after.at(key).value, entry.value) << key;
+  EXPECT_EQ(server.ask("POST", "/api/v1/sessions?dry_run=true", "{}", {}, "").status, 400);
+}
+
 TEST(Accounts, TokensAreMadeListedEndedAndRevoked) {
   Clock clock;
   TestServer server(clock.set());

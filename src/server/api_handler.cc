@@ -66,6 +66,14 @@ HttpAnswer answer_message(const HttpRequest& request, const Admitted& admitted, 
   return answer;
 }
 
+// A dry run is answered with a plan, whatever the route.
+const google::protobuf::Descriptor* answer_type(const Admitted& admitted) {
+  return admitted.options.dry_run ? v1::Accepted::descriptor() : admitted.entry->method->output_type();
+}
+
+const Message& as_message(const Message& message) { return message; }
+const Message& as_message(const Accounts::MessagePtr& message) { return *message; }
+
 HttpAnswer answer_missing_route(const RouteTable& routes, const Target& target, const Error& error) {
   HttpAnswer answer = answer_for(error);
   if (answer.status == 405) answer.headers.emplace_back("Allow", routes.allowed(target.segments));
@@ -184,7 +192,7 @@ void ApiHandler::dispatch(const RequestPtr& request, const Admitted& admitted, c
   call(admitted.entry->rpc, *admitted.message, admitted.options,
        [request, admitted, done](const Result<std::unique_ptr<Message>>& answer) {
          if (!answer) return done(answer_for(answer.error()));
-         if (*answer == nullptr || (*answer)->GetDescriptor() != admitted.entry->method->output_type()) {
+         if (*answer == nullptr || (*answer)->GetDescriptor() != answer_type(admitted)) {
            return done(answer_for(Error{ErrorCode::internal, admitted.entry->rpc + " gave an answer of another kind",
                                         "this is a defect", "please report it"}));
          }
@@ -195,9 +203,10 @@ void ApiHandler::dispatch(const RequestPtr& request, const Admitted& admitted, c
 bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done) {
   const std::string& rpc = admitted.entry->rpc;
   const Message& message = *admitted.message;
+  const bool dry_run = admitted.options.dry_run;
   const auto answer = [request, admitted, done](const auto& result) {
     if (!result) return done(answer_for(result.error()));
-    HttpAnswer made = answer_message(*request, admitted, *result);
+    HttpAnswer made = answer_message(*request, admitted, as_message(*result));
     // They hold secrets.
     for (auto& [name, value] : made.headers) {
       if (name == "Cache-Control") value = "no-store";
@@ -212,15 +221,16 @@ bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitte
   } else if (rpc == "Login") {
     accounts_->login(dynamic_cast<const v1::LoginRequest&>(message), request->peer, answer);
   } else if (rpc == "Logout") {
-    accounts_->logout(admitted.caller, answer);
+    accounts_->logout(admitted.caller, dry_run, answer);
   } else if (rpc == "ChangePassword") {
-    accounts_->change_password(admitted.caller, dynamic_cast<const v1::ChangePasswordRequest&>(message), answer);
+    accounts_->change_password(admitted.caller, dynamic_cast<const v1::ChangePasswordRequest&>(message), dry_run,
+                               answer);
   } else if (rpc == "ListTokens") {
     accounts_->list_tokens(admitted.caller, answer);
   } else if (rpc == "CreateToken") {
-    accounts_->create_token(admitted.caller, dynamic_cast<const v1::CreateTokenRequest&>(message), answer);
+    accounts_->create_token(admitted.caller, dynamic_cast<const v1::CreateTokenRequest&>(message), dry_run, answer);
   } else if (rpc == "DeleteToken") {
-    accounts_->delete_token(admitted.caller, dynamic_cast<const v1::ById&>(message), answer);
+    accounts_->delete_token(admitted.caller, dynamic_cast<const v1::ById&>(message), dry_run, answer);
   } else {
     return false;
   }

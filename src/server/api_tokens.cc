@@ -1,9 +1,8 @@
 #include <google/protobuf/util/time_util.h>
 
-#include <algorithm>
-
 #include "base/id.h"
 #include "model/keys.h"
+#include "model/names.h"
 #include "server/accounts.h"
 #include "server/secrets.h"
 
@@ -15,10 +14,9 @@ using google::protobuf::util::TimeUtil;
 constexpr std::size_t kTokensMax = 100;
 constexpr std::uint32_t kLifetimeDaysMax = 36'500;
 
-bool is_name(const std::string& name) {
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  return !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), allowed) && name.front() >= 'a' &&
-         name.back() != '-';
+Error name_taken(const std::string& name) {
+  return Error{ErrorCode::already_exists, "the token was not made", "you have a token named \"" + name + "\"",
+               "choose another name"};
 }
 
 std::string name_key_of(const std::string& user, const std::string& name) {
@@ -48,9 +46,9 @@ void Accounts::list_tokens(const Caller& caller, Done<v1::ApiTokenList> done) {
   });
 }
 
-void Accounts::create_token(const Caller& caller, const v1::CreateTokenRequest& request,
-                            Done<v1::CreateTokenAnswer> done) {
-  if (!is_name(request.name())) {
+void Accounts::create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run,
+                            Done<MessagePtr> done) {
+  if (!model::is_name(request.name())) {
     return done(fail(ErrorCode::invalid_argument, "the token was not made",
                      "name must be 1 to 63 of a-z, 0-9 and \"-\", beginning with a letter, not ending with \"-\"",
                      "choose another name"));
@@ -61,16 +59,22 @@ void Accounts::create_token(const Caller& caller, const v1::CreateTokenRequest& 
   }
   store_.range(model::prefix_of(model::kApiToken), [=, this](const Result<port::Range>& range) {
     if (!range) return done(fail(range.error()));
-    if (static_cast<std::size_t>(tokens_of(*range, caller.user).items_size()) >= kTokensMax) {
+    const auto mine = tokens_of(*range, caller.user);
+    if (static_cast<std::size_t>(mine.items_size()) >= kTokensMax) {
       return done(fail(ErrorCode::conflict, "the token was not made", "you have 100 tokens already",
                        "delete one you no longer use", "too_many_tokens"));
     }
-    store_token(caller, request, done);
+    if (!dry_run) return store_token(caller, request, done);
+    for (const v1::ApiToken& record : mine.items()) {
+      if (record.meta().name() == request.name()) return done(fail(name_taken(request.name())));
+    }
+    const std::string end =
+        request.lifetime_days() == 0 ? "without end" : "for " + std::to_string(request.lifetime_days()) + " days";
+    done(plan_answer({"make API token " + request.name() + " of user " + caller.user + ", " + end}));
   });
 }
 
-void Accounts::store_token(const Caller& caller, const v1::CreateTokenRequest& request,
-                           const Done<v1::CreateTokenAnswer>& done) {
+void Accounts::store_token(const Caller& caller, const v1::CreateTokenRequest& request, const Done<MessagePtr>& done) {
   const std::string token = new_token("gt_");
   const Milliseconds now_ms = now_().unix_ms;
   v1::ApiToken record;
@@ -92,34 +96,29 @@ void Accounts::store_token(const Caller& caller, const v1::CreateTokenRequest& r
       {.key = model::record_key(model::kApiToken, record.token_hash()), .value = record.SerializeAsString()});
   store_.commit(std::move(txn), [record, token, done](const Result<bool>& committed) {
     if (!committed) return done(fail(committed.error()));
-    if (!*committed) {
-      return done(fail(ErrorCode::already_exists, "the token was not made",
-                       "you have a token named \"" + record.meta().name() + "\"", "choose another name"));
-    }
-    v1::CreateTokenAnswer answer;
-    answer.set_token(token);
-    *answer.mutable_record() = record;
-    answer.mutable_record()->clear_token_hash();
-    done(answer);
+    if (!*committed) return done(fail(name_taken(record.meta().name())));
+    auto answer = std::make_shared<v1::CreateTokenAnswer>();
+    answer->set_token(token);
+    *answer->mutable_record() = record;
+    answer->mutable_record()->clear_token_hash();
+    done(std::move(answer));
   });
 }
 
-void Accounts::delete_token(const Caller& caller, const v1::ById& request, Done<v1::Empty> done) {
+void Accounts::delete_token(const Caller& caller, const v1::ById& request, bool dry_run, Done<MessagePtr> done) {
   store_.range(model::prefix_of(model::kApiToken), [=, this](const Result<port::Range>& range) {
     if (!range) return done(fail(range.error()));
     const auto mine = tokens_of(*range, caller.user);
     for (const v1::ApiToken& record : mine.items()) {
       if (record.meta().id() != request.id() && record.meta().name() != request.id()) continue;
+      if (dry_run) return done(plan_answer({"revoke API token " + record.meta().name() + " of user " + caller.user}));
       port::Txn txn;
       txn.writes.push_back({.kind = port::Write::Kind::erase,
                             .key = model::record_key(model::kApiToken, record.token_hash()),
                             .value = {}});
       txn.writes.push_back(
           {.kind = port::Write::Kind::erase, .key = name_key_of(caller.user, record.meta().name()), .value = {}});
-      return store_.commit(std::move(txn), [done](const Result<bool>& committed) {
-        if (!committed) return done(fail(committed.error()));
-        done(v1::Empty());
-      });
+      return commit_and_answer(std::move(txn), {}, done);
     }
     done(fail(ErrorCode::not_found, "there is no token \"" + request.id() + "\"", "you have none with that id or name",
               "list your tokens"));

@@ -1,6 +1,9 @@
 #include "server/login_throttle.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 
 namespace gantry::server {
 namespace {
@@ -10,7 +13,20 @@ constexpr std::size_t kRecordsMax = 4096;
 
 }  // namespace
 
-Milliseconds LoginThrottle::wait_of(const Records& records, const std::string& key, const Limit& limit,
+std::string network_of(const std::string& address) {
+  // Without the zone of a link-local address.
+  const std::string plain = address.substr(0, address.find('%'));
+  in6_addr bytes{};
+  if (::inet_pton(AF_INET6, plain.c_str(), &bytes) != 1) return address;
+  if (IN6_IS_ADDR_V4MAPPED(&bytes)) return address;
+  std::fill(bytes.s6_addr + 8, bytes.s6_addr + 16, std::uint8_t{0});
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(AF_INET6, &bytes, text.data(), text.size());
+  return std::string(text.data()) + "/64";
+}
+
+template <class Key>
+Milliseconds LoginThrottle::wait_of(const Records<Key>& records, const Key& key, const Limit& limit,
                                     Milliseconds now_ms) {
   const auto found = records.find(key);
   if (found == records.end() || now_ms - found->second.last_ms >= kForgetAfterMs) return 0;
@@ -20,7 +36,8 @@ Milliseconds LoginThrottle::wait_of(const Records& records, const std::string& k
   return std::max<Milliseconds>(0, found->second.last_ms + wait_ms - now_ms);
 }
 
-void LoginThrottle::count(Records& records, const std::string& key, Milliseconds now_ms) {
+template <class Key>
+void LoginThrottle::count(Records<Key>& records, const Key& key, Milliseconds now_ms) {
   if (!records.contains(key) && records.size() >= kRecordsMax) {
     records.erase(std::min_element(records.begin(), records.end(),
                                    [](const auto& a, const auto& b) { return a.second.last_ms < b.second.last_ms; }));
@@ -31,19 +48,20 @@ void LoginThrottle::count(Records& records, const std::string& key, Milliseconds
   record.last_ms = now_ms;
 }
 
-Milliseconds LoginThrottle::begin(const std::string& user, const std::string& address, Milliseconds now_ms) {
+Milliseconds LoginThrottle::begin(const std::string& user, const std::string& network, Milliseconds now_ms) {
+  const UserThere there(user, network);
   const Milliseconds wait_ms =
-      std::max(wait_of(users_, user, {5, 60'000}, now_ms), wait_of(addresses_, address, {20, 300'000}, now_ms));
+      std::max(wait_of(users_, there, {5, 60'000}, now_ms), wait_of(networks_, network, {20, 300'000}, now_ms));
   if (wait_ms > 0) return wait_ms;
-  count(users_, user, now_ms);
-  count(addresses_, address, now_ms);
+  count(users_, there, now_ms);
+  count(networks_, network, now_ms);
   return 0;
 }
 
-void LoginThrottle::succeeded(const std::string& user, const std::string& address) {
-  users_.erase(user);
-  const auto found = addresses_.find(address);
-  if (found != addresses_.end() && --found->second.attempts <= 0) addresses_.erase(found);
+void LoginThrottle::succeeded(const std::string& user, const std::string& network) {
+  users_.erase(UserThere(user, network));
+  const auto found = networks_.find(network);
+  if (found != networks_.end() && --found->second.attempts <= 0) networks_.erase(found);
 }
 
 }  // namespace gantry::server

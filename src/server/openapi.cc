@@ -109,12 +109,14 @@ Json header_parameter(const char* name, const char* description) {
 }
 
 void add_header_parameters(const RouteEntry& entry, Json& parameters) {
+  if (takes_dry_run(entry.route)) {
+    parameters.push_back({{"name", "dry_run"},
+                          {"in", "query"},
+                          {"description", "Only answer the plan; change nothing."},
+                          {"schema", {{"type", "boolean"}, {"default", false}}}});
+  }
   switch (entry.route.kind()) {
     case v1::Route::CHANGE:
-      parameters.push_back({{"name", "dry_run"},
-                            {"in", "query"},
-                            {"description", "Only answer the plan; change nothing."},
-                            {"schema", {{"type", "boolean"}, {"default", false}}}});
       parameters.push_back(header_parameter("If-Match", "The ETag the record must still have; else 412."));
       parameters.push_back(
           header_parameter("Idempotency-Key", "A repeat with the same key and request gets the same task again."));
@@ -148,6 +150,18 @@ Json parameters_of(const RouteEntry& entry, Schemas& schemas) {
 
 Json content(const char* media_type, const Json& schema) { return {{media_type, {{"schema", schema}}}}; }
 
+// What a dry run of a DIRECT route answers, beside what the route does.
+void add_plan(const Descriptor& type, Schemas& schemas, Json& responses) {
+  const Json plan = schemas.of(*v1::Accepted::descriptor());
+  if (type.field_count() == 0) {
+    responses["200"] = {{"description", "The plan (dry_run)"}, {"content", content("application/json", plan)}};
+  } else {
+    const Json either = {{"anyOf", {schemas.of(type), plan}}};
+    responses["200"] = {{"description", "Done, or the plan (dry_run)"},
+                        {"content", content("application/json", either)}};
+  }
+}
+
 Json responses_of(const RouteEntry& entry, Schemas& schemas) {
   const Descriptor& type = *entry.method->output_type();
   const Json body = content("application/json", schemas.of(type));
@@ -172,6 +186,7 @@ Json responses_of(const RouteEntry& entry, Schemas& schemas) {
       } else {
         responses["200"] = {{"description", "Done"}, {"content", body}};
       }
+      if (takes_dry_run(entry.route)) add_plan(type, schemas, responses);
   }
   if (entry.route.kind() == v1::Route::READ) responses["304"] = {{"description", "As If-None-Match says"}};
   responses["default"] = {{"$ref", "#/components/responses/Error"}};

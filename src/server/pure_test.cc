@@ -152,19 +152,42 @@ TEST(Secrets, PasswordsAreHashedAndFound) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
-TEST(LoginThrottle, MakesAUserWaitButNeverForLong) {
+TEST(LoginThrottle, MakesAUserWaitThereButNeverForLong) {
   LoginThrottle throttle;
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(throttle.begin("admin", "a" + std::to_string(i), 1000), 0);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(throttle.begin("admin", "b", 1000), 0);
   EXPECT_EQ(throttle.begin("admin", "b", 1000), 1000);
   EXPECT_EQ(throttle.begin("other", "b", 1000), 0);
+  // Whoever guesses there locks nobody out elsewhere.
+  EXPECT_EQ(throttle.begin("admin", "c", 1000), 0);
   Milliseconds now_ms = 2000;
-  for (int i = 0; i < 20; ++i) {
-    const Milliseconds wait_ms = throttle.begin("admin", "c" + std::to_string(i), now_ms);
+  for (int i = 0; i < 12; ++i) {
+    const Milliseconds wait_ms = throttle.begin("admin", "b", now_ms);
     EXPECT_LE(wait_ms, 60'000);
     now_ms += std::max<Milliseconds>(wait_ms, 1);
   }
-  throttle.succeeded("admin", "d");
-  EXPECT_EQ(throttle.begin("admin", "d", now_ms), 0);
+  throttle.begin("admin", "b", now_ms);
+  EXPECT_GT(throttle.begin("admin", "b", now_ms), 0);
+  throttle.succeeded("admin", "b");
+  EXPECT_EQ(throttle.begin("admin", "b", now_ms), 0);
+}
+
+TEST(LoginThrottle, FloodsFromEverywhereDoNotForgetTheOneWhoGuessesNow) {
+  LoginThrottle throttle;
+  for (int i = 0; i < 6'000; ++i) EXPECT_EQ(throttle.begin("u" + std::to_string(i), "n" + std::to_string(i), i), 0);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(throttle.begin("admin", "b", 20'000), 0);
+  for (int i = 0; i < 4'000; ++i) throttle.begin("v" + std::to_string(i), "m" + std::to_string(i), 20'001);
+  EXPECT_GT(throttle.begin("admin", "b", 20'002), 0);
+}
+
+TEST(LoginThrottle, ASubscriberIsOneNetwork) {
+  EXPECT_EQ(network_of("192.0.2.1"), "192.0.2.1");
+  EXPECT_EQ(network_of("::ffff:192.0.2.1"), "::ffff:192.0.2.1");
+  EXPECT_EQ(network_of("2001:db8:1:2:3:4:5:6"), network_of("2001:db8:1:2::7"));
+  // Zeros are left out in the text.
+  EXPECT_EQ(network_of("2001:db8::1"), network_of("2001:db8::1:2:3:4"));
+  EXPECT_EQ(network_of("fe80::1%eth0"), network_of("fe80::2%eth0"));
+  EXPECT_NE(network_of("2001:db8:0:1::1"), network_of("2001:db8:0:2::1"));
+  EXPECT_EQ(network_of("nonsense"), "nonsense");
 }
 
 TEST(LoginThrottle, MakesAnAddressWaitAndForgets) {

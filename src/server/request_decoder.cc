@@ -67,7 +67,7 @@ Result<void> apply_query(const RouteMatch& match, const std::vector<QueryParamet
   const bool fields_in_query = route.method() == "GET" || route.method() == "DELETE";
   std::set<std::string> seen;
   for (const auto& [name, value] : query) {
-    const bool is_dry_run = route.kind() == v1::Route::CHANGE && (name == "dry_run" || name == "dryRun");
+    const bool is_dry_run = takes_dry_run(route) && (name == "dry_run" || name == "dryRun");
     const FieldDescriptor* field = fields_in_query ? find_field(*decoded.message->GetDescriptor(), name) : nullptr;
     if (field == nullptr && !is_dry_run) return bad_parameter(name, "this route has no such parameter");
     const std::string unique = is_dry_run ? "dry_run" : field->name();

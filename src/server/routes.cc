@@ -28,6 +28,8 @@ bool matches(const RouteEntry& entry, const std::vector<std::string>& segments) 
 
 }  // namespace
 
+bool takes_dry_run(const v1::Route& route) { return route.kind() == v1::Route::CHANGE || route.dry_run(); }
+
 RouteTable::RouteTable() {
   const auto* service = v1::Empty::descriptor()->file()->FindServiceByName("Gantry");
   for (int i = 0; i < service->method_count(); ++i) {

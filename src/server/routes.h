@@ -15,6 +15,9 @@
 
 namespace gantry::server {
 
+// Whether a plan can be asked for instead of the change.
+bool takes_dry_run(const v1::Route& route);
+
 struct RouteEntry {
   const google::protobuf::MethodDescriptor* method = nullptr;
   // The method's name: "CreateVm".

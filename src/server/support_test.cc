@@ -18,7 +18,7 @@ std::unique_ptr<google::protobuf::Message> FakeManager::sample(const std::string
   static const RouteTable routes;
   for (const RouteEntry& entry : routes.entries()) {
     if (entry.rpc != rpc) continue;
-    const auto* type = entry.method->output_type();
+    const auto* type = dry_run ? v1::Accepted::descriptor() : entry.method->output_type();
     std::unique_ptr<google::protobuf::Message> message(
         google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
     if (auto* accepted = dynamic_cast<v1::Accepted*>(message.get())) {

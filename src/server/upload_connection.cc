@@ -1,4 +1,6 @@
 // PUT /api/v1/images/{id}/content: the body goes to a file piece by piece, whatever its size.
+#include <unistd.h>
+
 #include <array>
 
 #include "gantry/v1/storage.pb.h"
@@ -15,9 +17,9 @@ using BodyParser = http::request_parser<http::buffer_body>;
 using MessageResult = Result<std::unique_ptr<google::protobuf::Message>>;
 using FilePtr = std::shared_ptr<UploadFile>;
 
-// Of failures on the server's own disk only "full" is something the client can tell apart.
+// Of failures on the server's own disk only "full" and "deleted" are something the client can tell apart.
 Error disk_error(Error error) {
-  if (error.code != ErrorCode::out_of_space) error.code = ErrorCode::unavailable;
+  if (error.code != ErrorCode::out_of_space && error.code != ErrorCode::conflict) error.code = ErrorCode::unavailable;
   return error;
 }
 
@@ -102,6 +104,7 @@ class UploadConnection final : public ConnectionBase {
   }
 
   void begin(const std::string& path) {
+    path_ = path;
     const auto opened = std::make_shared<FilePtr>();
     on_disk(
         [opened, path, expected = expected_bytes_]() -> Result<void> {
@@ -148,11 +151,33 @@ class UploadConnection final : public ConnectionBase {
   }
 
   void commit() {
-    on_disk([file = file_] { return file->commit(); },
-            [](UploadConnection& self) {
-              self.file_.reset();
-              self.ask("UploadImage", [](UploadConnection& then, MessageResult answer) { then.on_announced(answer); });
-            });
+    on_disk(
+        [file = file_]() -> Result<void> {
+          auto committed = file->commit();
+          // Whoever deletes an image takes what was uploaded of it away, too.
+          if (!committed && committed.error().code == ErrorCode::not_found) return fail(image_went());
+          return committed;
+        },
+        [](UploadConnection& self) {
+          self.file_.reset();
+          self.announce();
+        });
+  }
+
+  // Whatever becomes of the client meanwhile: content that the image does not take is not left behind.
+  void announce() {
+    const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
+    edge().api.call("UploadImage", *admitted_.message, admitted_.options,
+                    [weak, &files = edge().files, path = path_](const MessageResult& answer) {
+                      // When its outcome is not known it may have been taken.
+                      if (!answer && is_definite(answer.error().code)) files.submit([path] { ::unlink(path.c_str()); });
+                      const auto self = weak.lock();
+                      if (self && !self->ended_) self->on_announced(answer);
+                    });
+  }
+
+  static bool is_definite(ErrorCode code) {
+    return code != ErrorCode::unavailable && code != ErrorCode::timed_out && code != ErrorCode::internal;
   }
 
   void on_announced(const MessageResult& answer) {
@@ -164,6 +189,10 @@ class UploadConnection final : public ConnectionBase {
     answer_and_close(shared_from_this(), stream_, std::move(done), false, false);
   }
 
+  static Error image_went() {
+    return Error{ErrorCode::conflict, "the content was not taken", "the image was deleted meanwhile",
+                 "make the image again"};
+  }
   static Error no_content() {
     return Error{ErrorCode::invalid_argument, "there is no content", "the body of the request is empty",
                  "send the image's file as the body"};
@@ -205,6 +234,7 @@ class UploadConnection final : public ConnectionBase {
   std::uint64_t received_bytes_ = 0;
   // Set while this connection is the one that uploads it.
   std::string image_id_;
+  std::string path_;
   FilePtr file_;
   bool ended_ = false;
 };

@@ -101,6 +101,41 @@ TEST(Upload, IsRefusedWithAReason) {
   EXPECT_TRUE(settles_empty(server));
 }
 
+TEST(Upload, ContentThatTheImageDoesNotTakeIsNotLeftBehind) {
+  TestServer server;
+  for (const ErrorCode code : {ErrorCode::not_found, ErrorCode::conflict}) {
+    server.manager.override_answer([code](const FakeManager::Call& call, const port::Manager::Answer& done) {
+      if (call.rpc != "UploadImage") return false;
+      done(fail(code, "no"));
+      return true;
+    });
+    EXPECT_EQ(server.ask("PUT", kTarget, "x").status, code == ErrorCode::conflict ? 409 : 404);
+    EXPECT_TRUE(settles_empty(server));
+  }
+  // It may have been taken.
+  server.manager.override_answer([](const FakeManager::Call& call, const port::Manager::Answer& done) {
+    if (call.rpc != "UploadImage") return false;
+    done(fail(ErrorCode::unavailable, "who knows"));
+    return true;
+  });
+  EXPECT_EQ(server.ask("PUT", kTarget, "x").status, 503);
+  EXPECT_EQ(files_in(server), std::vector<std::string>{"thing-1"});
+}
+
+// Its deletion takes the file that is being written away.
+TEST(Upload, OfAnImageThatIsDeletedMeanwhileLeavesNothing) {
+  TestServer server;
+  Client client(server.started.port);
+  client.send(put_head("Content-Length: 600000\r\n") + noise(500'000));
+  for (int i = 0; i < 2000 && files_in(server).empty(); ++i) server.ask("GET", "/api/v1/version");
+  ASSERT_TRUE(std::filesystem::remove(server.directory / "thing-1.part"));
+  client.send(noise(100'000));
+  const Reply reply = client.receive("PUT");
+  EXPECT_EQ(reply.status, 409) << reply.body;
+  EXPECT_NE(reply.body.find("deleted"), std::string::npos);
+  EXPECT_TRUE(files_in(server).empty());
+}
+
 TEST(Upload, AFullDiskIsSaidSo) {
   TestServer server;
   // More than any disk here has: refused before a byte is sent.

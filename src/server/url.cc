@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "model/utf8.h"
+
 namespace gantry::server {
 namespace {
 
@@ -16,31 +18,6 @@ std::optional<unsigned> hex_digit(char c) {
 tl::unexpected<Error> bad_address(std::string cause) {
   return fail(ErrorCode::invalid_argument, "the address of the request is malformed", std::move(cause),
               "escape special characters as % and two hexadecimal digits");
-}
-
-// The length of the UTF-8 sequence at the beginning of `text`, 0 when there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  if (byte(0) < 0x80) return 1;
-  std::size_t length = 0;
-  std::uint32_t code = 0;
-  std::uint32_t smallest = 0;
-  if ((byte(0) & 0xE0U) == 0xC0) {
-    length = 2, code = byte(0) & 0x1FU, smallest = 0x80;
-  } else if ((byte(0) & 0xF0U) == 0xE0) {
-    length = 3, code = byte(0) & 0x0FU, smallest = 0x800;
-  } else if ((byte(0) & 0xF8U) == 0xF0) {
-    length = 4, code = byte(0) & 0x07U, smallest = 0x10000;
-  } else {
-    return 0;
-  }
-  if (text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80) return 0;
-    code = (code << 6U) | (byte(i) & 0x3FU);
-  }
-  const bool surrogate = code >= 0xD800 && code <= 0xDFFF;
-  return code < smallest || code > 0x10FFFF || surrogate ? 0 : length;
 }
 
 Result<void> parse_query(std::string_view text, std::vector<QueryParameter>& query) {
@@ -61,15 +38,6 @@ Result<void> parse_query(std::string_view text, std::vector<QueryParameter>& que
 
 }  // namespace
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
   std::string decoded;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -86,7 +54,7 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return bad_address("it has a control character");
     decoded += c;
   }
-  if (!is_utf8(decoded)) return bad_address("it is not UTF-8");
+  if (!model::is_utf8(decoded)) return bad_address("it is not UTF-8");
   return decoded;
 }
 

@@ -29,6 +29,4 @@ std::string percent_encode(std::string_view text);
 // Only the origin form ("/path?query").
 Result<Target> parse_target(std::string_view target);
 
-bool is_utf8(std::string_view text);
-
 }  // namespace gantry::server

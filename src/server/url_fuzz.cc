@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "server/request_headers.h"
+#include "model/utf8.h"
 #include "server/url.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -16,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto target = parse_target(text);
   if (!target) return 0;
   for (const std::string& segment : target->segments) {
-    if (!is_utf8(segment)) std::abort();
+    if (!gantry::model::is_utf8(segment)) std::abort();
     const auto again = percent_decode(percent_encode(segment), false);
     if (!again || *again != segment) std::abort();
   }

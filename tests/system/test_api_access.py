@@ -65,6 +65,24 @@ class AccessTest(ApiChecks, unittest.TestCase):
         # Nothing of it is in the log.
         self.assertNotIn("long enough 1", (self.lab.directory / "gantryd.log").read_text())
 
+    def test_root_sets_a_lost_password_and_plans_change_nothing(self):
+        lab = self.lab
+        (first,) = re.findall(r"with the password (\S+)", (lab.directory / "gantryd.log").read_text())
+        signed_in = self.session(first)
+        lab.gantry("password", "--user", "admin", "--dry-run", input_text="from root 1\n")
+        self.assertEqual(signed_in.get("/api/v1/vms").status, 200)
+        lab.gantry("password", "--user", "admin", input_text="from root 1\n")
+        self.refused(signed_in.get("/api/v1/vms"), 401)
+        self.refused(self.login(first), 401)
+        self.session("from root 1")
+        with self.assertRaises(CommandFailed):
+            lab.gantry("password", "--user", "nobody", input_text="from root 1\n")
+        self.assertIn("make API token ci", lab.gantry("token", "create", "ci", "--dry-run"))
+        self.assertEqual(lab.json("token", "list").get("items"), [])
+        lab.gantry("token", "create", "ci")
+        self.assertIn("revoke API token ci", lab.gantry("token", "delete", "ci", "--dry-run"))
+        self.assertEqual(len(lab.json("token", "list")["items"]), 1)
+
     def test_another_certificate_is_taken_without_a_restart(self):
         lab = self.lab
         self.assertEqual(self.api.get("/api/v1/vms").status, 200)

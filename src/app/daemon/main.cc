@@ -84,7 +84,8 @@ int serve(const DaemonOptions& options, const sigset_t& signals) {
   if (!started) return complain(started.error());
   if (!started->first_password.empty()) {
     std::printf(
-        "The first user is \"admin\" with the password %s\nIt is shown only now; change it with: gantry password\n",
+        "The first user is \"admin\" with the password %s\nIt is shown only now; change it with: gantry password\n"
+        "If it is lost, root on this machine sets another: gantry password --user admin\n",
         started->first_password.c_str());
     std::fflush(stdout);
   }

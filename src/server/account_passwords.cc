@@ -1,0 +1,97 @@
+// Changing passwords: one's own by the current one, or anybody's by who is root on this machine.
+#include "model/keys.h"
+#include "server/accounts.h"
+#include "server/secrets.h"
+
+namespace gantry::server {
+namespace {
+
+Error changed_meanwhile() {
+  return Error{ErrorCode::conflict, "the password was not changed", "it was changed by another call just now",
+               "log in with the password that is right now"};
+}
+
+Result<void> check_new_password(const std::string& password) {
+  if (password.size() >= kPasswordBytesMin && password.size() <= kPasswordBytesMax) return {};
+  return fail(ErrorCode::invalid_argument, "the new password cannot be used", "newPassword must have 10 to 1024 bytes",
+              "choose another", "weak_password");
+}
+
+Result<void> check_whose(const Caller& caller, const std::string& user) {
+  if (user == kLocalRoot) {
+    return fail(ErrorCode::conflict, "there is no password to change", "local-root signs in by its token file only",
+                "say whose password it is: gantry password --user admin");
+  }
+  if (caller.is_local || user == caller.user) return {};
+  return fail(ErrorCode::permission_denied, "the password of user \"" + user + "\" was not changed",
+              "only root on the server's own machine may set another user's password",
+              "run this there, as root: gantry password --user " + user, "not_your_password");
+}
+
+}  // namespace
+
+void Accounts::change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
+                               Done<MessagePtr> done) {
+  const PasswordChange change{caller, request.user().empty() ? caller.user : request.user(), request, dry_run};
+  if (auto fine = check_new_password(request.new_password()); !fine) return done(fail(fine.error()));
+  if (auto allowed = check_whose(caller, change.user); !allowed) return done(fail(allowed.error()));
+  if (!caller.is_local) {
+    // Whoever holds a session cannot try passwords without end either.
+    const Milliseconds wait_ms = throttle_.begin(change.user, "change " + change.user, now_().monotonic_ms);
+    if (wait_ms > 0) {
+      return done(fail(ErrorCode::unavailable, "too many wrong passwords", "this user has to wait",
+                       "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
+    }
+  }
+  store_.get(model::record_key(model::kUser, change.user), [=, this](const Result<std::optional<port::Entry>>& found) {
+    if (!found) return done(fail(found.error()));
+    if (*found) return check_password(change, **found, done);
+    if (!change.caller.is_local) return done(fail(unknown_token()));
+    done(fail(ErrorCode::not_found, "there is no user \"" + change.user + "\"", "nobody has that name",
+              "the first user is \"admin\""));
+  });
+}
+
+void Accounts::check_password(const PasswordChange& change, const port::Entry& entry, const Done<MessagePtr>& done) {
+  v1::User user;
+  if (!user.ParseFromString(entry.value)) return done(fail(unknown_token()));
+  auto work = [hash = user.password_hash(), change]() -> Result<std::string> {
+    if (!change.caller.is_local && !verify_password(hash, change.request.current_password())) {
+      return fail(ErrorCode::permission_denied, "the password was not changed", "currentPassword is wrong",
+                  "give the password you logged in with", "wrong_password");
+    }
+    return change.dry_run ? Result<std::string>("") : hash_password(change.request.new_password());
+  };
+  hash_on_worker(std::move(work), [=, this](const Result<std::string>& hash) {
+    if (!hash) return done(fail(hash.error()));
+    if (!change.caller.is_local) throttle_.succeeded(change.user, "change " + change.user);
+    replace_password(change, entry, *hash, done);
+  });
+}
+
+void Accounts::replace_password(const PasswordChange& change, const port::Entry& entry, const std::string& hash,
+                                const Done<MessagePtr>& done) {
+  store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
+    if (!sessions) return done(fail(sessions.error()));
+    v1::User user;
+    user.ParseFromString(entry.value);
+    user.set_password_hash(hash);
+    port::Txn txn;
+    txn.compares.push_back({entry.key, entry.modified});
+    txn.writes.push_back({.key = entry.key, .value = user.SerializeAsString()});
+    for (const port::Entry& other : sessions->entries) {
+      v1::Session session;
+      if (!session.ParseFromString(other.value) || session.user() != change.user) continue;
+      if (session.token_hash() == change.caller.token_hash) continue;
+      txn.writes.push_back({.kind = port::Write::Kind::erase, .key = other.key, .value = {}});
+    }
+    if (change.dry_run) {
+      return done(plan_answer({"change the password of user " + change.user,
+                               "end " + std::to_string(txn.writes.size() - 1) + " other sessions of user " +
+                                   change.user + "; API tokens stay"}));
+    }
+    commit_and_answer(std::move(txn), changed_meanwhile(), done);
+  });
+}
+
+}  // namespace gantry::server
