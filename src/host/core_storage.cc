@@ -285,11 +285,11 @@ void Core::carry_out(const std::string& id, ImageObject& image, const ImagePlan&
   if (plan.step == ImageStep::none) return;
   if (plan.step == ImageStep::fail) {
     image.memory.trouble = Trouble{.problem = plan.problem, .definite = true, .operation_id = {}};
+    image.memory.waits_for_upload = false;
     return;
   }
   image.under_way = plan.step;
   const port::ImageRequest request = request_of(image);
-    image.memory.waits_for_upload = false;
   if (plan.step == ImageStep::inspect) {
     ports_.storage.inspect_image(request, image_done(id, plan.step));
   } else if (plan.step == ImageStep::import) {
