@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <set>
 
+#include "base/hex.h"
 #include "base/id.h"
 #include "base/result.h"
 #include "base/rng.h"
@@ -34,6 +36,12 @@ TEST(Id, HasTheFormItChecks) {
   EXPECT_FALSE(is_id("vm-../../etc/pa", "vm"));
   EXPECT_FALSE(is_id("vm-", "vm"));
   EXPECT_FALSE(is_id("", "vm"));
+}
+
+TEST(Hex, HasTwoDigitsForEachByte) {
+  constexpr std::array<unsigned char, 4> bytes = {0x00, 0x0f, 0xa5, 0xff};
+  EXPECT_EQ(to_hex(bytes.data(), 4), "000fa5ff");
+  EXPECT_EQ(to_hex(bytes.data(), 0), "");
 }
 
 TEST(Error, PutsEverythingOnOneLine) {

@@ -7,7 +7,6 @@ namespace {
 
 constexpr std::size_t kInterfaceNameMax = 15;
 constexpr std::string_view kIndexLetters = "0123456789abcdefghijklmnopqrstuv";
-constexpr std::string_view kLowerAndDigits = "abcdefghijklmnopqrstuvwxyz0123456789";
 
 std::string_view letters_of(std::string_view id) { return id.substr(id.find('-') + 1); }
 
@@ -41,22 +40,6 @@ bool is_interface_name(std::string_view name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
            c == '.';
   });
-}
-
-bool is_dns_label(std::string_view label) {
-  if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
-  return std::all_of(label.begin(), label.end(),
-                     [](char c) { return c == '-' || kLowerAndDigits.find(c) != std::string_view::npos; });
-}
-
-bool is_dns_name(std::string_view name) {
-  if (name.size() > 253) return false;
-  while (true) {
-    const auto dot = name.find('.');
-    if (!is_dns_label(name.substr(0, dot))) return false;
-    if (dot == std::string_view::npos) return true;
-    name.remove_prefix(dot + 1);
-  }
 }
 
 }  // namespace gantry::network

@@ -24,9 +24,4 @@ bool is_tap_of(std::string_view name, std::string_view vm_id);
 
 // 1 to 15 of the letters that interface names have here: a-z, A-Z, 0-9, "-", "_" and "."; not "." or "..".
 bool is_interface_name(std::string_view name);
-// One label of a host name (RFC 1123), lower case.
-bool is_dns_label(std::string_view label);
-// Labels with dots between them, at most 253 bytes.
-bool is_dns_name(std::string_view name);
-
 }  // namespace gantry::network

@@ -36,10 +36,6 @@ TEST(Names, RefuseWhatCouldMeanMore) {
   for (const char* name : {"", ".", "..", "a b", "a\"b", "a;b", "a/b", "a:1", "abcdefghijklmnop", "a\nb"}) {
     EXPECT_FALSE(is_interface_name(name)) << name;
   }
-  for (const char* name : {"", "-a", "a-", "A", "a_b", "a..b", ".a", "a.", "a,b", "a b", "a\nb"}) {
-    EXPECT_FALSE(is_dns_name(name)) << name;
-  }
-  EXPECT_TRUE(is_dns_name("web-1.example.org"));
 }
 
 }  // namespace

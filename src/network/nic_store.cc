@@ -11,6 +11,7 @@
 
 #include "base/id.h"
 #include "base/unique_fd.h"
+#include "model/check.h"
 #include "model/mac.h"
 #include "network/names.h"
 #include "runtime/files.h"
@@ -61,7 +62,7 @@ bool decode(const Json& json, NicPlan& nic) {
   const auto index = json.value("index", std::uint64_t{kNicsMax});
   const auto mac = model::parse_mac(text_of(json, "mac"));
   if (!is_id(nic.vm_id, "vm") || !is_id(nic.network_id, "net") || index >= kNicsMax || !mac) return false;
-  if (!is_dns_name(nic.domain) || (!nic.vm_name.empty() && !is_dns_label(nic.vm_name))) return false;
+  if (!model::is_dns_name(nic.domain) || (!nic.vm_name.empty() && !model::is_dns_label(nic.vm_name))) return false;
   nic.index = static_cast<std::uint32_t>(index);
   nic.mac = *mac;
   nic.uid = json.value("uid", std::uint32_t{0});

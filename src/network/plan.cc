@@ -1,14 +1,15 @@
 #include "network/plan.h"
 
 #include "base/id.h"
+#include "model/check.h"
 #include "model/mac.h"
+#include "model/state.h"
 #include "network/names.h"
 
 namespace gantry::network {
 namespace {
 
 constexpr std::uint32_t kLoopback = 0x7f000001;
-constexpr const char* kDefaultDomain = "gantry";
 
 std::string called(const v1::Network& network) { return "network \"" + network.meta().name() + "\""; }
 
@@ -68,7 +69,7 @@ Result<void> plan_bridge(const port::NicRequest& request, const std::string& wha
 }  // namespace
 
 std::string domain_of(const v1::Network& network) {
-  return network.spec().domain().empty() ? kDefaultDomain : network.spec().domain();
+  return network.spec().domain().empty() ? std::string(model::kDefaultDomain) : network.spec().domain();
 }
 
 Result<NatPlan> plan_nat(const v1::Network& network) {
@@ -85,7 +86,7 @@ Result<NatPlan> plan_nat(const v1::Network& network) {
                 "use a prefix length from 8 to 30");
   }
   const std::string domain = domain_of(network);
-  if (!is_dns_name(domain)) {
+  if (!model::is_dns_name(domain)) {
     return fail(ErrorCode::invalid_argument, what, "\"" + domain + "\" is not a DNS domain",
                 "use a-z, 0-9, \"-\" and dots");
   }
@@ -113,10 +114,11 @@ Result<NicPlan> plan_nic(const port::NicRequest& request, v1::NetworkSpec::Kind 
                .bridge = {},
                .mac = *mac,
                .ipv4 = {},
-               .domain = effective_kind == v1::NetworkSpec::NAT ? domain_of(request.network) : kDefaultDomain,
+               .domain = effective_kind == v1::NetworkSpec::NAT ? domain_of(request.network)
+                                                                : std::string(model::kDefaultDomain),
                .allow_spoofing = request.network.spec().allow_spoofing(),
                .forwards = {}};
-  if (!is_dns_label(plan.vm_name)) plan.vm_name.clear();
+  if (!model::is_dns_label(plan.vm_name)) plan.vm_name.clear();
   for (const auto& asked : request.nic.port_forwards()) {
     auto forward = plan_forward(asked, what);
     if (!forward) return fail(forward.error());

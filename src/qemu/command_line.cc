@@ -1,14 +1,14 @@
 #include "qemu/command_line.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/id.h"
+#include "model/ipv4.h"
 #include "model/limits.h"
+#include "model/mac.h"
 
 namespace gantry::qemu {
 namespace {
@@ -43,21 +43,6 @@ Error unusable(const port::GuestDefinition& guest, std::string cause) {
           std::move(cause), "change its definition and start it again"};
 }
 
-bool is_mac(std::string_view text) {
-  if (text.size() != 17) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char letter = text[i];
-    const bool hexadecimal = (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f');
-    if (i % 3 == 2 ? letter != ':' : !hexadecimal) return false;
-  }
-  return true;
-}
-
-bool is_ipv4(const std::string& text) {
-  in_addr address{};
-  return ::inet_pton(AF_INET, text.c_str(), &address) == 1;
-}
-
 Result<void> check(const CommandLineRequest& request) {
   const auto& guest = request.guest;
   if (!is_id(guest.vm_id, "vm")) return fail(unusable(guest, "its id is malformed"));
@@ -74,9 +59,10 @@ Result<void> check(const CommandLineRequest& request) {
     if (path.empty() || path.front() != '/') return fail(unusable(guest, "\"" + path + "\" is no absolute path"));
   }
   for (const auto& nic : guest.nics) {
-    if (!is_mac(nic.mac)) return fail(unusable(guest, "\"" + nic.mac + "\" is no MAC address"));
+    if (const auto mac = model::parse_mac(nic.mac); !mac || *mac != nic.mac)
+      return fail(unusable(guest, "\"" + nic.mac + "\" is no MAC address"));
     for (const auto& forward : nic.forwards) {
-      if (!forward.host_address().empty() && !is_ipv4(forward.host_address())) {
+      if (!forward.host_address().empty() && !model::parse_ipv4(forward.host_address())) {
         return fail(unusable(guest, "\"" + forward.host_address() + "\" is no IPv4 address of this host"));
       }
       if (forward.host_port() > 65535 || forward.guest_port() == 0 || forward.guest_port() > 65535) {

@@ -17,6 +17,7 @@
 
 #include "qemu/process_facts.h"
 #include "runtime/files.h"
+#include "runtime/process.h"
 
 namespace gantry::qemu {
 namespace {
@@ -133,14 +134,6 @@ Result<Pipe> make_pipe() {
   return pipe;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> result;
-  result.reserve(strings.size() + 1);
-  for (auto& text : strings) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
-
 Error exec_error(const ChildFailure& failure) {
   switch (failure.step) {
     case ChildFailure::Step::privileges:
@@ -177,8 +170,8 @@ Result<GatedProcess> GatedProcess::make(LaunchRequest request) {
   if (!input || !output) return fail(input ? output.error() : input.error());
 
   std::vector<std::string> environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", "TMPDIR=/tmp"};
-  const auto argv = pointers(request.argv);
-  const auto envp = pointers(environment);
+  const auto argv = runtime::pointers(request.argv);
+  const auto envp = runtime::pointers(environment);
   const ChildPlan plan{.argv = argv.data(),
                        .envp = envp.data(),
                        .descriptors = numbers.data(),

@@ -46,14 +46,6 @@ std::vector<std::string> make_environment(const ProcessRequest& request) {
   return environment;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> result;
-  result.reserve(strings.size() + 1);
-  for (auto& text : strings) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
-
 // Between fork and exec: only calls that are safe there.
 [[noreturn]] void exec_child(char* const* argv, char* const* envp, std::uint32_t uid, int in, int out, int err) {
   ::setpgid(0, 0);
@@ -186,6 +178,14 @@ Result<void> judge(const ProcessRequest& request, const ProcessOutput& output, i
 }
 
 }  // namespace
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> result;
+  result.reserve(strings.size() + 1);
+  for (auto& text : strings) result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
 
 Result<ProcessOutput> run_process(const ProcessRequest& request) {
   auto in = make_pipe();

@@ -42,4 +42,7 @@ struct ProcessOutput {
 // none of its process group is left.
 Result<ProcessOutput> run_process(const ProcessRequest& request);
 
+// For exec: valid while `strings` are, and as they are now.
+std::vector<char*> pointers(std::vector<std::string>& strings);
+
 }  // namespace gantry::runtime

@@ -12,6 +12,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/hex.h"
 #include "runtime/files.h"
 
 namespace gantry::storage {
@@ -52,16 +53,6 @@ Result<void> for_each_piece(int fd, const std::string& path, std::uint64_t offse
     job.tell(percent_of(done, size_bytes), phase);
   }
   return {};
-}
-
-std::string to_hexadecimal(std::span<const unsigned char> bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : bytes) {
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
 }
 
 }  // namespace
@@ -162,7 +153,7 @@ Result<std::string> sha256_of(const std::string& path, const Job& job) {
   std::vector<unsigned char> digest(EVP_MAX_MD_SIZE);
   unsigned int size = 0;
   EVP_DigestFinal_ex(context.get(), digest.data(), &size);
-  return to_hexadecimal(std::span<const unsigned char>(digest).first(size));
+  return to_hex(digest.data(), size);
 }
 
 }  // namespace gantry::storage

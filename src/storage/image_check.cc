@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "model/limits.h"
 #include "storage/file_ops.h"
 #include "storage/qemu_img.h"
-#include "storage/volumes.h"
 
 namespace gantry::storage {
 namespace {
@@ -53,7 +53,7 @@ Result<void> require_whole(const ImageInfo& info, const std::string& path) {
     if (extent != path) return fail(refers_outside("a part of it is in \"" + extent + "\""));
   }
   if (info.corrupt) return fail(damaged(Error{ErrorCode::corrupt, "it is marked as damaged"}));
-  if (info.virtual_size_bytes == 0 || info.virtual_size_bytes > kVolumeBytesMax) {
+  if (info.virtual_size_bytes == 0 || info.virtual_size_bytes > model::kVolumeBytesMax) {
     return fail(
         damaged(Error{ErrorCode::corrupt, "it says to hold " + std::to_string(info.virtual_size_bytes) + " bytes"}));
   }

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <string_view>
 
+#include "model/check.h"
 #include "runtime/files.h"
 #include "storage/file_ops.h"
 #include "storage/progress_text.h"
@@ -37,10 +38,6 @@ Result<void> check_recipe(const v1::ImageSpec& spec, const DirStorageOptions& op
   return {};
 }
 
-bool is_sha256(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-}
-
 Result<void> check_url(const v1::ImageSpec& spec) {
   constexpr std::string_view kScheme = "https://";
   const bool plain =
@@ -48,7 +45,7 @@ Result<void> check_url(const v1::ImageSpec& spec) {
   if (!std::string_view(spec.url()).starts_with(kScheme) || !plain) {
     return fail(not_asked_well("\"" + spec.url() + "\" is no https URL", "give one that begins with https://"));
   }
-  if (is_sha256(spec.sha256())) return {};
+  if (model::is_sha256_hex(spec.sha256())) return {};
   return fail(not_asked_well("what is fetched from a URL needs a SHA-256 checksum",
                              "give the one its publisher names, as 64 hexadecimal digits"));
 }
@@ -63,7 +60,7 @@ Result<void> check_source(const port::ImageRequest& request, const DirStorageOpt
   }
   if (!spec.recipe().empty()) return check_recipe(spec, options);
   if (!spec.url().empty()) return check_url(spec);
-  if (spec.sha256().empty() || is_sha256(spec.sha256())) return {};
+  if (spec.sha256().empty() || model::is_sha256_hex(spec.sha256())) return {};
   return fail(not_asked_well("\"" + spec.sha256() + "\" is no SHA-256 checksum", "give 64 hexadecimal digits"));
 }
 

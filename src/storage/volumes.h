@@ -8,8 +8,6 @@
 
 namespace gantry::storage {
 
-inline constexpr std::uint64_t kVolumeBytesMax = 1ULL << 46U;
-
 Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, const Job& job);
 Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request);
 Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request);

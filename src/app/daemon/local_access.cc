@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/daemon/all_in_one.h"
+#include "base/hex.h"
 #include "runtime/files.h"
 
 namespace gantry::app {
@@ -35,13 +36,7 @@ Result<std::string> certificate_fingerprint(const std::string& path) {
   if (!certificate || X509_digest(certificate.get(), EVP_sha256(), digest.data(), &length) != 1) {
     return fail(ErrorCode::corrupt, "cannot understand " + path, "it holds no certificate in PEM form");
   }
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string fingerprint;
-  for (unsigned i = 0; i < length; ++i) {
-    fingerprint += kDigits[digest[i] >> 4U];
-    fingerprint += kDigits[digest[i] & 15U];
-  }
-  return fingerprint;
+  return to_hex(digest.data(), length);
 }
 
 bool is_certificate_of_key(const std::string& certificate_path, const std::string& key_path) {

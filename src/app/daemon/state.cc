@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/hex.h"
 #include "base/id.h"
 #include "runtime/files.h"
 
@@ -95,13 +96,7 @@ Result<std::string> random_hex(std::size_t bytes) {
   if (::getrandom(raw.data(), raw.size(), 0) != static_cast<ssize_t>(raw.size())) {
     return fail(runtime::errno_error("cannot get random bytes", errno));
   }
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : raw) {
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
+  return to_hex(raw.data(), raw.size());
 }
 
 }  // namespace gantry::app
