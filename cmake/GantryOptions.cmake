@@ -9,6 +9,9 @@ target_compile_definitions(gantry_options INTERFACE GANTRY_VERSION="${PROJECT_VE
 if(GANTRY_SANITIZE)
   add_compile_options(-fsanitize=${GANTRY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   add_link_options(-fsanitize=${GANTRY_SANITIZE})
+  if(GANTRY_SANITIZE STREQUAL "thread")
+    add_compile_options(-Wno-tsan)  # of the fences in Boost.Asio, which the thread sanitizer does not see
+  endif()
 endif()
 
 if(GANTRY_FUZZ)

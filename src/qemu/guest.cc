@@ -302,8 +302,8 @@ void Guest::find_console(std::string replay, Milliseconds again_ms) {
   console_timer_.arm(again_ms, [this, replay = std::move(replay), again_ms] {
     const auto path = GuestDirectory(engine_->options.state_directory, vm_id_).serial_socket();
     on_worker<Result<UniqueFd>>([path] { return connect_unix(path); },
-                                [this, replay, again_ms](Result<UniqueFd> connected) {
-                                  if (process_ != Process::alive) return;
+                                [this, replay, again_ms, boot_id = record_->boot_id](Result<UniqueFd> connected) {
+                                  if (process_ != Process::alive || record_->boot_id != boot_id) return;
                                   if (connected) {
                                     attach_console(std::move(*connected), replay);
                                   } else {

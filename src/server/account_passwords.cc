@@ -28,6 +28,18 @@ Result<void> check_whose(const Caller& caller, const std::string& user) {
               "run this there, as root: gantry password --user " + user, "not_your_password");
 }
 
+std::vector<port::Write> ends_of_sessions(const port::Range& sessions, const std::string& user,
+                                          const std::string& but_token_hash) {
+  std::vector<port::Write> writes;
+  for (const port::Entry& entry : sessions.entries) {
+    v1::Session session;
+    if (!session.ParseFromString(entry.value) || session.user() != user) continue;
+    if (session.token_hash() == but_token_hash) continue;
+    writes.push_back({.kind = port::Write::Kind::erase, .key = entry.key, .value = {}});
+  }
+  return writes;
+}
+
 }  // namespace
 
 void Accounts::change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
@@ -78,19 +90,29 @@ void Accounts::replace_password(const PasswordChange& change, const port::Entry&
     user.set_password_hash(hash);
     port::Txn txn;
     txn.compares.push_back({entry.key, entry.modified});
+    txn.writes = ends_of_sessions(*sessions, change.user, change.caller.token_hash);
     txn.writes.push_back({.key = entry.key, .value = user.SerializeAsString()});
-    for (const port::Entry& other : sessions->entries) {
-      v1::Session session;
-      if (!session.ParseFromString(other.value) || session.user() != change.user) continue;
-      if (session.token_hash() == change.caller.token_hash) continue;
-      txn.writes.push_back({.kind = port::Write::Kind::erase, .key = other.key, .value = {}});
-    }
     if (change.dry_run) {
       return done(plan_answer({"change the password of user " + change.user,
                                "end " + std::to_string(txn.writes.size() - 1) + " other sessions of user " +
                                    change.user + "; API tokens stay"}));
     }
-    commit_and_answer(std::move(txn), changed_meanwhile(), done);
+    store_.commit(std::move(txn), [=, this](const Result<bool>& committed) {
+      if (!committed) return done(fail(committed.error()));
+      if (!*committed) return done(fail(changed_meanwhile()));
+      end_late_sessions(change, done);
+    });
+  });
+}
+
+// A login by the old password may have landed after the sessions were listed. From here on none can.
+void Accounts::end_late_sessions(const PasswordChange& change, const Done<MessagePtr>& done) {
+  store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
+    if (!sessions) return done(fail(sessions.error()));
+    port::Txn txn;
+    txn.writes = ends_of_sessions(*sessions, change.user, change.caller.token_hash);
+    if (txn.writes.empty()) return done(std::make_shared<v1::Empty>());
+    commit_and_answer(std::move(txn), {}, done);
   });
 }
 

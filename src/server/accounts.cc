@@ -118,12 +118,13 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
         return done(fail(wrong_login()));
       }
       throttle_.succeeded(request.user(), network);
-      open_session(request.user(), done);
+      open_session(request.user(), **found, done);
     });
   });
 }
 
-void Accounts::open_session(const std::string& user, const Done<v1::LoginAnswer>& done) {
+// `account` as the password was checked by: one that was changed meanwhile opens nothing.
+void Accounts::open_session(const std::string& user, const port::Entry& account, const Done<v1::LoginAnswer>& done) {
   const std::string token = new_token("gs_");
   const Milliseconds now_ms = now_().unix_ms;
   v1::Session session;
@@ -134,10 +135,12 @@ void Accounts::open_session(const std::string& user, const Done<v1::LoginAnswer>
   session.set_token_hash(sha256_hex(token));
   *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionMs);
   port::Txn txn;
+  txn.compares.push_back({account.key, account.modified});
   txn.writes.push_back(
       {.key = model::record_key(model::kSession, session.token_hash()), .value = session.SerializeAsString()});
   store_.commit(std::move(txn), [this, token, session, done](const Result<bool>& committed) {
     if (!committed) return done(fail(committed.error()));
+    if (!*committed) return done(fail(wrong_login()));
     v1::LoginAnswer answer;
     answer.set_token(token);
     *answer.mutable_expires_at() = session.expires_at();

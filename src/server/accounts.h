@@ -72,13 +72,14 @@ class Accounts {
 
   void hash_on_worker(std::function<Result<std::string>()> work, Done<std::string> done);
   void renew_session(const port::Entry& entry, v1::Session session);
-  void open_session(const std::string& user, const Done<v1::LoginAnswer>& done);
+  void open_session(const std::string& user, const port::Entry& account, const Done<v1::LoginAnswer>& done);
   void sweep_sessions();
   void check_password(const PasswordChange& change, const port::Entry& entry, const Done<MessagePtr>& done);
   void replace_password(const PasswordChange& change, const port::Entry& entry, const std::string& hash,
                         const Done<MessagePtr>& done);
   void store_token(const Caller& caller, const v1::CreateTokenRequest& request, const Done<MessagePtr>& done);
   // Commits, and answers v1::Empty; `conflict` when what the transaction compares has changed.
+  void end_late_sessions(const PasswordChange& change, const Done<MessagePtr>& done);
   void commit_and_answer(port::Txn txn, Error conflict, const Done<MessagePtr>& done);
   Error unknown_token() const;
 

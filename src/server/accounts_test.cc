@@ -4,6 +4,8 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
+#include "gantry/v1/access.pb.h"
+#include "model/keys.h"
 #include "server/test_server.h"
 
 namespace gantry::server::testing {
@@ -132,6 +134,27 @@ TEST(Accounts, RootOnTheMachineSetsALostPassword) {
   EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 401);
   EXPECT_TRUE(server.login(server.started.first_password).empty());
   EXPECT_FALSE(server.login("root says so").empty());
+}
+
+TEST(Accounts, ALoginThatMeetsAChangeOfThePasswordOpensNothing) {
+  TestServer server;
+  const std::string key = model::record_key(model::kUser, "admin");
+  v1::User user;
+  ASSERT_TRUE(user.ParseFromString(server.store.entries().at(key).value));
+  server.store.before_next_commit([&] { server.store.put(key, user); });
+  EXPECT_TRUE(server.login(server.started.first_password).empty());
+  EXPECT_FALSE(server.login(server.started.first_password).empty());
+}
+
+TEST(Accounts, ASessionOpenedWhileThePasswordIsChangedEnds) {
+  TestServer server;
+  v1::Session late;
+  late.set_user("admin");
+  late.set_token_hash("late");
+  server.store.before_next_commit([&] { server.store.put(model::record_key(model::kSession, "late"), late); });
+  const json wish = {{"user", "admin"}, {"newPassword", "root says so"}};
+  EXPECT_EQ(server.ask("POST", "/api/v1/users/current/password", wish.dump(), {}, kLocalToken).status, 204);
+  EXPECT_EQ(server.store.entries().count(model::record_key(model::kSession, "late")), 0U);
 }
 
 TEST(Accounts, DryRunsPlanAndChangeNothing) {

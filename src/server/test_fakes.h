@@ -23,6 +23,12 @@ class FakeStore final : public port::Store {
  public:
   void commit(port::Txn txn, CommitCallback done) override {
     std::unique_lock lock(mutex_);
+    if (before_commit_) {
+      const auto meanwhile = std::exchange(before_commit_, nullptr);
+      lock.unlock();
+      meanwhile();
+      lock.lock();
+    }
     if (unavailable_) {
       lock.unlock();
       return done({port::CommitOutcome::unavailable, 0, "the fake is switched off"});
@@ -86,6 +92,11 @@ class FakeStore final : public port::Store {
   }
 
   // For the tests.
+  // What happens between the next commit's reads and that commit.
+  void before_next_commit(std::function<void()> meanwhile) {
+    const std::lock_guard lock(mutex_);
+    before_commit_ = std::move(meanwhile);
+  }
   void put(const std::string& key, const google::protobuf::Message& record) { put_all({{key, &record}}); }
   void put_all(const std::vector<std::pair<std::string, const google::protobuf::Message*>>& records) {
     port::Txn txn;
@@ -193,6 +204,7 @@ class FakeStore final : public port::Store {
   port::Revision revision_ = 0;
   port::Revision compacted_ = 0;
   bool unavailable_ = false;
+  std::function<void()> before_commit_;
 };
 
 // Answers every route with a message of the right type; `override_answer` goes first.

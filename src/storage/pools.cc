@@ -44,13 +44,13 @@ bool is_leftover(const std::string& name) {
   return name.find(kFreshSuffix) != std::string::npos || name.find(kFetchSuffix) != std::string::npos;
 }
 
-// Of an upload that a crash of the server ended. One that goes on is written again and again, and one that is whole is
-// imported within a minute.
+// Of an upload that a crash of the server ended: one that goes on is written again and again. What came whole was
+// acknowledged, and waits for its import however long the machine was off.
 bool is_stale_upload(const std::string& path) {
   constexpr std::int64_t kDaySeconds = 24 * 60 * 60;
   struct stat facts {};
-  return fs::path(path).parent_path().filename() == "uploads" && ::lstat(path.c_str(), &facts) == 0 &&
-         facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
+  return fs::path(path).parent_path().filename() == "uploads" && path.ends_with(".part") &&
+         ::lstat(path.c_str(), &facts) == 0 && facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
 }
 
 Result<void> sweep(const std::string& directory, ActiveObjects& active) {

@@ -39,14 +39,17 @@ TEST_F(PoolsTest, WhatACrashLeftIsRemoved) {
 
 TEST_F(PoolsTest, AnUploadThatNobodyGoesOnWithIsRemoved) {
   ASSERT_TRUE(inspect_pool().has_value());
-  for (const std::string& path : {partial_upload_path(pool, kImageId), upload_path(pool, kImageId)}) {
-    write_text(path, "beginning");
-    ASSERT_TRUE(inspect_pool().has_value());
-    EXPECT_TRUE(std::filesystem::exists(path));
+  const std::string partial = partial_upload_path(pool, kImageId);
+  const std::string whole = upload_path(pool, kImageId);
+  for (const std::string& path : {partial, whole}) write_text(path, "beginning");
+  ASSERT_TRUE(inspect_pool().has_value());
+  EXPECT_TRUE(std::filesystem::exists(partial));
+  for (const std::string& path : {partial, whole}) {
     std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - std::chrono::hours(25));
-    ASSERT_TRUE(inspect_pool().has_value());
-    EXPECT_FALSE(std::filesystem::exists(path));
   }
+  ASSERT_TRUE(inspect_pool().has_value());
+  EXPECT_FALSE(std::filesystem::exists(partial));
+  EXPECT_TRUE(std::filesystem::exists(whole)) << "acknowledged, and not imported yet";
 }
 
 TEST_F(PoolsTest, APlaceThatCannotBeAPoolIsSaidToBeUnusable) {

@@ -133,6 +133,11 @@ bool may_be_made_on(const port::VolumeRequest& request, const std::string& backi
          path.parent_path().filename() == "images" && path.lexically_normal() == path;
 }
 
+// Not every failure to look is the file's: a busy machine or a slow file system is no reason to fetch a backup.
+bool tells_of_damage(const Error& error) {
+  return error.code == ErrorCode::corrupt || error.code == ErrorCode::internal;  // the latter: qemu-img gave up
+}
+
 // The image under a volume, whose name was checked.
 Result<void> check_backing(const port::VolumeRequest& request, const std::string& path, std::uint32_t uid) {
   const std::string summary = "volume " + request.volume_id + " cannot be read";
@@ -142,7 +147,7 @@ Result<void> check_backing(const port::VolumeRequest& request, const std::string
   }
   const auto info = image_info({path, "qcow2"}, uid);
   if (info && !info->corrupt) return {};
-  if (!info && info.error().code == ErrorCode::unsupported) return fail(info.error());
+  if (!info && !tells_of_damage(info.error())) return fail(info.error());
   const std::string why = info                         ? "QEMU found it damaged and marked it so"
                           : info.error().cause.empty() ? info.error().summary
                                                        : info.error().cause;
@@ -183,7 +188,7 @@ Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) {
     return port::VolumeFacts{path, file->size_bytes, file->allocation_bytes};
   }
   const auto info = image_info({path, format_of(request)}, reader_of(*file));
-  if (!info && info.error().code == ErrorCode::unsupported) return fail(info.error());
+  if (!info && !tells_of_damage(info.error())) return fail(info.error());
   if (!info) return fail(volume_corrupt(request, info.error()));
   if (info->corrupt) {
     return fail(volume_corrupt(request, Error{ErrorCode::corrupt, "QEMU found it damaged and marked it so"}));

@@ -30,12 +30,11 @@ class DamagedDiskTest(unittest.TestCase):
         with self.assertRaises(CommandFailed) as failed:
             lab.gantry("start", "broken")
         said = failed.exception.stderr
-        print(said)
         self.assertIn(path, said)
         self.assertIn("next:", said)
         task = [t for t in lab.json("task", "list")["items"] if t["action"] == "vm.start"][0]  # the newest
         for record in (lab.vm("broken")["status"], task):
-            problem = record.get("problem") or record.get("error")
+            problem = record["problem"]
             self.assertEqual(problem["code"], code, problem)
             self.assertIn(path, problem["summary"] + problem["cause"])
             self.assertTrue(problem["nextStep"])
