@@ -10,7 +10,9 @@ if(GANTRY_SANITIZE)
   add_compile_options(-fsanitize=${GANTRY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   add_link_options(-fsanitize=${GANTRY_SANITIZE})
   if(GANTRY_SANITIZE STREQUAL "thread")
-    add_compile_options(-Wno-tsan)  # of the fences in Boost.Asio, which the thread sanitizer does not see
+    # -Wno-tsan: of the fences in Boost.Asio, which the thread sanitizer does not see. The macros: protobuf's maps have
+    # another layout where it is defined, and the system's library was built without; libstdc++ still needs to know.
+    add_compile_options(-Wno-tsan -U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1)
   endif()
 endif()
 
