@@ -118,9 +118,7 @@ TEST(Lifecycle, AGentleStopDoesNotSoftenAForcedOne) {
 
 TEST(Lifecycle, AVolumeThatCouldNotGrowMayBeGrownAgain) {
   World world;
-  v1::CreateVolumeRequest volume;
-  volume.set_name("data");
-  volume.mutable_spec()->set_capacity_bytes(1ULL << 30U);
+  const v1::CreateVolumeRequest volume = World::volume_request();
   EXPECT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
   world.host.volume_bytes_max = 1ULL << 30U;
   v1::ResizeVolumeRequest grow;
@@ -182,9 +180,7 @@ TEST(Lifecycle, StartingWhatRunsSucceedsAtOnceAndStartsNothing) {
 TEST(Lifecycle, DeleteTakesTheVmThenItsOwnVolumes) {
   World world;
   world.make_image();
-  v1::CreateVolumeRequest volume;
-  volume.set_name("data");
-  volume.mutable_spec()->set_capacity_bytes(1ULL << 30U);
+  const v1::CreateVolumeRequest volume = World::volume_request();
   EXPECT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
   v1::CreateVmRequest request = World::vm_request();
   request.mutable_spec()->add_disks()->set_volume("data");
@@ -466,9 +462,7 @@ TEST(Volumes, GrowWhileTheirVmIsStopped) {
 
 TEST(Volumes, OneThatCannotBeMadeFailsItsTask) {
   World world;
-  v1::CreateVolumeRequest request;
-  request.set_name("data");
-  request.mutable_spec()->set_capacity_bytes(1ULL << 30U);
+  const v1::CreateVolumeRequest request = World::volume_request();
   world.host.problems["data"].set_summary("the disk is full");
   const v1::Task task = world.ended(world.accept("CreateVolume", request));
   EXPECT_EQ(task.state(), v1::Task::FAILED);

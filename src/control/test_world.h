@@ -101,6 +101,13 @@ struct World {
     request.mutable_spec()->set_recipe("debian-12");
     return ended(accept("CreateImage", request));
   }
+  // "data", of 1 GiB.
+  static v1::CreateVolumeRequest volume_request() {
+    v1::CreateVolumeRequest request;
+    request.set_name("data");
+    request.mutable_spec()->set_capacity_bytes(1ULL << 30U);
+    return request;
+  }
   static v1::CreateVmRequest vm_request(const std::string& name = "web") {
     v1::CreateVmRequest request;
     request.set_name(name);
