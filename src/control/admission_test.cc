@@ -70,17 +70,21 @@ TEST(Admission, WhatIsNotThereIsNotFound) {
 
 TEST(Admission, AChosenSegmentIsNoneOfTheHostsOwn) {
   View view;
-  view.host_subnets = {"10.66.0.0/24", "10.66.2.128/25", "not a segment"};
+  const auto set = [&view](const std::vector<std::string>& texts) {
+    view.host_subnets.clear();
+    for (const auto& text : texts) view.host_subnets.push_back({model::parse_ipv4_subnet(text).value(), "eth0"});
+  };
+  set({"10.66.0.0/24", "10.66.2.128/25"});
   EXPECT_EQ(choose_subnet(view, "").value(), "10.66.1.0/24");
-  view.host_subnets = {"10.66.0.0/23"};
+  set({"10.66.0.0/23"});
   EXPECT_EQ(choose_subnet(view, "").value(), "10.66.2.0/24");
-  view.host_subnets = {"10.0.0.0/8"};
+  set({"10.0.0.0/8"});
   EXPECT_EQ(choose_subnet(view, "").value(), "172.29.0.0/24");
-  view.host_subnets = {"10.0.0.0/8", "172.16.0.0/12", "192.168.255.0/24"};
+  set({"10.0.0.0/8", "172.16.0.0/12", "192.168.255.0/24"});
   EXPECT_EQ(choose_subnet(view, "").value(), "192.168.254.0/24");
   // Who names one is told by the host what is in its way.
   EXPECT_EQ(choose_subnet(view, "10.66.0.0/24").value(), "10.66.0.0/24");
-  view.host_subnets = {"0.0.0.0/0"};
+  set({"0.0.0.0/0"});
   EXPECT_EQ(choose_subnet(view, "").error().word(), "subnet_in_use");
 }
 

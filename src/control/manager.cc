@@ -9,9 +9,7 @@ constexpr Milliseconds kExpireEveryMs = 1'000;
 }  // namespace
 
 ManagerCore::Impl::Impl(port::Store& store, port::ManagerLink& link, port::Executor& executor, ManagerOptions options)
-    : store_(store), link_(link), executor_(executor), options_(std::move(options)), rng_(options_.seed) {
-  view_.host_subnets = options_.taken_subnets;
-}
+    : store_(store), link_(link), executor_(executor), options_(std::move(options)), rng_(options_.seed) {}
 
 void ManagerCore::Impl::start() {
   const auto weak = weak_from_this();

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "control/host_subnet.h"
 #include "port/executor.h"
 #include "port/link.h"
 #include "port/manager.h"
@@ -36,8 +37,9 @@ struct ManagerOptions {
   std::uint64_t seed = 0;
   // Where the pool "default" lies that is made for the first host.
   std::string default_pool_path = "/var/lib/gantry/pools/default";
-  // Segments this machine is in itself, as "192.168.1.0/24": none of them is chosen for a network that names none.
-  std::vector<std::string> taken_subnets = {};
+  // Segments this machine is in itself: none of them is chosen for a network that names none, but for those on the
+  // bridge of a network on record.
+  std::vector<HostSubnet> taken_subnets = {};
   // Assignments that a host has not carried out yet are sent again so often, and every third time all of them.
   Milliseconds resend_ms = 10'000;
   // After start() a host has so long to connect before it counts as lost.

@@ -1,6 +1,7 @@
 // Reading the records, following them, and committing.
 #include "control/assignments.h"
 #include "control/manager_impl.h"
+#include "model/bridge_name.h"
 
 namespace gantry::control {
 namespace {
@@ -12,6 +13,13 @@ constexpr Milliseconds kLastDelayMs = 2'000;
 
 Milliseconds next_delay(Milliseconds delay_ms) {
   return delay_ms == 0 ? kFirstDelayMs : std::min(kLastDelayMs, delay_ms * 2);
+}
+
+std::vector<HostSubnet> foreign_subnets(const View& view, std::vector<HostSubnet> subnets) {
+  for (const auto& [id, network] : view.all<v1::Network>().by_id) {
+    std::erase_if(subnets, [bridge = model::bridge_name(id)](const HostSubnet& one) { return one.device == bridge; });
+  }
+  return subnets;
 }
 
 }  // namespace
@@ -36,6 +44,8 @@ void ManagerCore::Impl::loaded(Result<port::Range, port::StoreError> range) {
   load_delay_ms_ = 0;
   View::Ids touched;
   view_.load(*range, touched);
+  // The bridges of networks on record go with their networks; one that an installation left behind stays in the way.
+  if (!loaded_) view_.host_subnets = foreign_subnets(view_, std::move(options_.taken_subnets));
   loaded_ = true;
   watch();
   for (const std::string& host_id : connected_) send_all(host_id);

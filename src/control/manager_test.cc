@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "control/assignments.h"
 #include "control/test_world.h"
+#include "model/bridge_name.h"
 
 namespace gantry::control {
 namespace {
@@ -73,6 +74,29 @@ TEST(Manager, TwoManagersNeverPromiseTheSame) {
   other.call("CreateVm", second, {.actor = "y"}, note);
   world.executor.run_for(5'000);
   EXPECT_THAT(words, testing::UnorderedElementsAre("", "no_host_fits"));
+}
+
+// A bridge that another installation left behind is in a new network's way; that of a network on record is not, once
+// the network is gone.
+TEST(Manager, OnlyBridgesOfNetworksOnRecordAreNotInTheWay) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  const auto& networks = world.core->view().all<v1::Network>().by_id;
+  ASSERT_EQ(networks.size(), 1U);
+  ManagerOptions options;
+  options.seed = 777;
+  options.taken_subnets = {
+      {model::parse_ipv4_subnet("10.66.7.0/24").value(), model::bridge_name(networks.begin()->first)},
+      {model::parse_ipv4_subnet("10.66.8.0/24").value(), "gn-left-behind"},
+      {model::parse_ipv4_subnet("192.0.2.0/24").value(), "eth0"}};
+  FakeLink link;
+  ManagerCore again(world.store, link, world.executor, options);
+  again.start();
+  world.executor.run_for(100);
+  std::vector<std::string> devices;
+  for (const HostSubnet& one : again.view().host_subnets) devices.push_back(one.device);
+  EXPECT_THAT(devices, testing::ElementsAre("gn-left-behind", "eth0"));
 }
 
 TEST(Manager, WritesNothingWhenIdleButThatTheHostIsThere) {

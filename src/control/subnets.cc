@@ -34,14 +34,6 @@ const Taken* overlap(const std::vector<Taken>& taken, const model::Ipv4Subnet& s
   return nullptr;
 }
 
-std::vector<model::Ipv4Subnet> subnets_of_hosts(const View& view) {
-  std::vector<model::Ipv4Subnet> subnets;
-  for (const std::string& text : view.host_subnets) {
-    if (auto subnet = model::parse_ipv4_subnet(text)) subnets.push_back(*subnet);
-  }
-  return subnets;
-}
-
 // 192.168.0.0/24 and its neighbours are what most homes have: they come last.
 model::Ipv4Subnet candidate_subnet(std::uint32_t candidate) {
   const std::uint32_t n = candidate % 256;
@@ -56,7 +48,6 @@ model::Ipv4Subnet candidate_subnet(std::uint32_t candidate) {
 
 Result<std::string> choose_subnet(const View& view, const std::string& wanted) {
   const std::vector<Taken> taken = taken_subnets(view);
-  const std::vector<model::Ipv4Subnet> of_hosts = subnets_of_hosts(view);
   if (!wanted.empty()) {
     auto subnet = model::parse_ipv4_subnet(wanted);
     if (!subnet) return fail(std::move(subnet.error()));
@@ -67,8 +58,8 @@ Result<std::string> choose_subnet(const View& view, const std::string& wanted) {
                 "leave ipv4_subnet out to have a free one chosen", "subnet_in_use");
   }
   const auto is_free = [&](const model::Ipv4Subnet& subnet) {
-    const auto overlaps = [&subnet](const model::Ipv4Subnet& other) { return other.overlaps(subnet); };
-    return overlap(taken, subnet) == nullptr && std::none_of(of_hosts.begin(), of_hosts.end(), overlaps);
+    const auto overlaps = [&subnet](const HostSubnet& other) { return other.subnet.overlaps(subnet); };
+    return overlap(taken, subnet) == nullptr && std::ranges::none_of(view.host_subnets, overlaps);
   };
   for (std::uint32_t candidate = 0; candidate < 3 * 256; ++candidate) {
     const model::Ipv4Subnet subnet = candidate_subnet(candidate);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/host_subnet.h"
 #include "control/records.h"
 #include "port/store.h"
 
@@ -28,8 +29,8 @@ class View {
  public:
   using Ids = std::set<std::string>;
 
-  // Not of the store: segments that hosts are in themselves ("192.168.1.0/24"), never chosen for a network.
-  std::vector<std::string> host_subnets;
+  // Not of the store: segments that hosts are in themselves, never chosen for a network.
+  std::vector<HostSubnet> host_subnets;
 
   // Replaces everything. The ids of all records are added to `touched`.
   void load(const port::Range& range, Ids& touched);

@@ -168,14 +168,18 @@ TEST_F(DriverTest, LeavesRulesOfOthersAlone) {
 }
 
 TEST_F(DriverTest, TellsTheSubnetsOfTheHostAlone) {
-  EXPECT_EQ(host_subnets(), std::vector<std::string>{});
+  EXPECT_EQ(host_subnets(), std::vector<OccupiedSubnet>{});
   must_run({"ip", "link", "add", "uplink", "type", "bridge"});
   must_run({"ip", "address", "add", "192.0.2.7/26", "dev", "uplink"});
   must_run({"ip", "link", "set", "uplink", "up"});
   must_run({"ip", "route", "add", "default", "via", "192.0.2.1"});
   must_run({"ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1"});
   must_ensure(nat_network());
-  EXPECT_EQ(host_subnets(), (std::vector<std::string>{"192.0.2.0/26", "198.51.100.0/24"}));
+  const OccupiedSubnet gantrys{model::parse_ipv4_subnet(nat_network().spec().ipv4_subnet()).value(),
+                               bridge_name(nat_network().meta().id())};
+  const OccupiedSubnet own{model::parse_ipv4_subnet("192.0.2.0/26").value(), "uplink"};
+  const OccupiedSubnet routed{model::parse_ipv4_subnet("198.51.100.0/24").value(), "uplink"};
+  EXPECT_EQ(host_subnets(), (std::vector<OccupiedSubnet>{gantrys, own, routed}));
 }
 
 TEST_F(DriverTest, RevivesADeadDnsmasq) {

@@ -86,15 +86,12 @@ void add_routes(std::vector<OccupiedSubnet>& occupied, std::string_view table) {
 
 }  // namespace
 
-std::vector<std::string> host_subnets() {
+std::vector<OccupiedSubnet> host_subnets() {
   auto occupied = addresses();
   if (const auto table = runtime::read_file("/proc/thread-self/net/route")) add_routes(occupied, *table);
-  std::set<std::string> texts;
-  for (const auto& [subnet, device] : occupied) {
-    if (device.starts_with("gn-") || kLoopback.overlaps(subnet)) continue;
-    texts.insert(model::format_ipv4_subnet(subnet));
-  }
-  return {texts.begin(), texts.end()};
+  std::erase_if(occupied, [](const OccupiedSubnet& one) { return kLoopback.overlaps(one.subnet); });
+  const std::set<OccupiedSubnet> ordered(occupied.begin(), occupied.end());
+  return {ordered.begin(), ordered.end()};
 }
 
 Result<void> check_subnet_is_free(const model::Ipv4Subnet& subnet, const std::string& bridge, const std::string& what) {

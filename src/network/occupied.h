@@ -14,6 +14,8 @@ struct OccupiedSubnet {
   model::Ipv4Subnet subnet;
   // The device it is on, or is reached by.
   std::string device;
+
+  auto operator<=>(const OccupiedSubnet&) const = default;
 };
 
 // Reads /proc/net/route's form; lines it does not understand are left out.
@@ -23,8 +25,8 @@ std::vector<OccupiedSubnet> parse_routes(std::string_view text);
 // Routes that cover a 128th of all addresses or more count as default routes.
 Result<void> check_subnet_is_free(const model::Ipv4Subnet& subnet, const std::string& bridge, const std::string& what);
 
-// In CIDR form, ordered: the subnets of the host's IPv4 addresses and routes but for default routes, 127.0.0.0/8 and
-// what is on Gantry's own bridges ("gn-"). What cannot be read counts nothing. Blocks hardly; from any thread.
-std::vector<std::string> host_subnets();
+// The subnets of the host's IPv4 addresses and routes but for default routes and 127.0.0.0/8; ordered, each once on a
+// device. What cannot be read counts nothing. Blocks hardly; from any thread.
+std::vector<OccupiedSubnet> host_subnets();
 
 }  // namespace gantry::network

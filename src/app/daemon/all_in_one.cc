@@ -68,7 +68,7 @@ control::ManagerOptions manager_options(const DaemonOptions& options, const Daem
   control::ManagerOptions manager;
   manager.seed = state.seed;
   manager.default_pool_path = options.state_directory + "/pools/default";
-  manager.taken_subnets = network::host_subnets();
+  for (auto& [subnet, device] : network::host_subnets()) manager.taken_subnets.push_back({subnet, std::move(device)});
   return manager;
 }
 
