@@ -197,7 +197,7 @@ TaskVerdict judge_image(const v1::Task& task, const v1::Image& image, Now now) {
   if (status.state() == v1::ImageStatus::WAITING) {
     if (now.unix_ms - time_of(task.meta().created_at()) > model::kUploadWaitMs) {
       return failed(make_problem("upload_missing", "image \"" + image.meta().name() + "\" has no content",
-                                 "nothing was uploaded for a day", "delete the image and make it again"));
+                                 "nothing was uploaded for a day", "upload it now, or delete the image"));
     }
     return working("waiting for its content to be uploaded");
   }

@@ -6,7 +6,7 @@
 
 namespace gantry::model {
 
-inline constexpr std::uint32_t kCpusMax = 512;
+inline constexpr std::uint32_t kCpusMax = 255;  // more need x2APIC ids, which neither TCG nor every guest has
 inline constexpr std::uint32_t kMemoryMibMin = 16;
 inline constexpr std::uint32_t kMemoryMibMax = 16U << 20U;  // 16 TiB
 inline constexpr std::uint64_t kVolumeBytesMin = 1ULL << 20U;

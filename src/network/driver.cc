@@ -95,6 +95,10 @@ Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
     if (!plan) return fail(plan.error());
     if (auto ensured = ensure_nat(*plan); !ensured) return fail(ensured.error());
   }
+  // It was of kind USER until now.
+  if (guarded_.contains(network.meta().id())) {
+    if (auto left = leave_loopback(network.meta().id()); !left) return fail(left.error());
+  }
   return port::NetworkFacts{kind, {}};
 }
 
@@ -118,11 +122,14 @@ std::string Driver::guard_loopback(const std::string& network_id) {
 
 // Guests of other networks may still need the guard, also those of networks that this driver was not told of yet.
 Result<void> Driver::leave_loopback(const std::string& network_id) {
-  guarded_.erase(network_id);
   const bool needed = std::any_of(nics_.all().begin(), nics_.all().end(),
                                   [](const auto& entry) { return entry.second.kind == v1::NetworkSpec::USER; });
-  if (!guarded_.empty() || needed || !options_.may_change_host || !why_no_loopback_guard().empty()) return {};
-  return change_rules(loopback_guard_removal());
+  const bool others = guarded_.size() > guarded_.count(network_id);
+  if (!others && !needed && options_.may_change_host && why_no_loopback_guard().empty()) {
+    if (auto removed = change_rules(loopback_guard_removal()); !removed) return removed;
+  }
+  guarded_.erase(network_id);
+  return {};
 }
 
 Result<void> Driver::ensure_nat(const NatPlan& plan) {

@@ -289,6 +289,12 @@ TEST_F(DriverTest, TheLoopbackGuardStaysWhileAnybodyNeedsIt) {
   EXPECT_TRUE(driver->detach(kWeb));
   EXPECT_TRUE(driver->remove_network(other));
   EXPECT_FALSE(guarded());
+  // What falls back to user mode for a time.
+  must_ensure(network);
+  EXPECT_TRUE(guarded());
+  network.mutable_spec()->set_kind(v1::NetworkSpec::NAT);
+  must_ensure(network);
+  EXPECT_FALSE(guarded());
 }
 
 TEST_F(DriverTest, SaysWhatGuestsInUserModeAreNotKeptFrom) {

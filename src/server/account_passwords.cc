@@ -74,7 +74,7 @@ void Accounts::check_password(const PasswordChange& change, const port::Entry& e
     }
     return change.dry_run ? Result<std::string>("") : hash_password(change.request.new_password());
   };
-  hash_on_worker(std::move(work), [=, this](const Result<std::string>& hash) {
+  hash_on_worker(change.caller, std::move(work), [=, this](const Result<std::string>& hash) {
     if (!hash) return done(fail(hash.error()));
     if (!change.caller.is_local) throttle_.succeeded(change.user, "change " + change.user);
     replace_password(change, entry, *hash, done);

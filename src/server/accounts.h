@@ -70,7 +70,8 @@ class Accounts {
     bool dry_run = false;
   };
 
-  void hash_on_worker(std::function<Result<std::string>()> work, Done<std::string> done);
+  // One after the other. Those of `caller` when it is root on this host come whatever the others' number.
+  void hash_on_worker(const Caller& caller, std::function<Result<std::string>()> work, Done<std::string> done);
   void renew_session(const port::Entry& entry, v1::Session session);
   void open_session(const std::string& user, const port::Entry& account, const Done<v1::LoginAnswer>& done);
   void sweep_sessions();

@@ -136,6 +136,22 @@ TEST(Accounts, RootOnTheMachineSetsALostPassword) {
   EXPECT_FALSE(server.login("root says so").empty());
 }
 
+TEST(Accounts, RootIsNotTurnedAwayFromAFullQueueOfPasswords) {
+  TestServer server;
+  const std::string wish = R"({"user":"admin","newPassword":"root says so"})";
+  const std::string request =
+      "POST /api/v1/users/current/password HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+      std::string(kLocalToken) +
+      "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(wish.size()) + "\r\n\r\n" + wish;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Client>(server.started.port));
+  for (auto& client : clients) ASSERT_TRUE(client->send(request));
+  for (auto& client : clients) {
+    const Reply reply = client->receive("POST");
+    EXPECT_EQ(reply.body.find("too_many_attempts"), std::string::npos) << reply.body;
+  }
+}
+
 TEST(Accounts, ALoginThatMeetsAChangeOfThePasswordOpensNothing) {
   TestServer server;
   const std::string key = model::record_key(model::kUser, "admin");

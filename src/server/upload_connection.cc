@@ -164,7 +164,7 @@ class UploadConnection final : public ConnectionBase {
         });
   }
 
-  // Whatever becomes of the client meanwhile: content that the image does not take is not left behind.
+  // Whatever becomes of the client meanwhile: content that the image certainly does not take is not left behind.
   void announce() {
     const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
     edge().api.call("UploadImage", *admitted_.message, admitted_.options,

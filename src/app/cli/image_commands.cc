@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 #include "app/cli/record_commands.h"
 
 namespace gantry::app {
@@ -23,6 +24,7 @@ void add_build(const Commands& commands, CLI::App& group) {
     std::string name;
     std::string pool;
     std::vector<std::string> settings;
+    std::vector<std::string> labels;
   };
   auto* command = commands.add(
       group, "build", "Make an image from its distribution's packages",
@@ -32,9 +34,11 @@ void add_build(const Commands& commands, CLI::App& group) {
   command->add_option("-n,--name", options->name, "Its name; the recipe's if not given");
   command->add_option("--pool", options->pool, "Pool to keep it in");
   command->add_option("--set", options->settings, "A setting of the recipe: mirror=URL, packages=a,b");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again");
   commands.run(command, [&session = commands.session, options] {
     v1::CreateImageRequest request;
     request.set_name(options->name.empty() ? options->recipe : options->name);
+    add_labels(options->labels, *request.mutable_labels());
     request.mutable_spec()->set_recipe(options->recipe);
     request.mutable_spec()->set_pool(options->pool);
     for (const auto& setting : options->settings) {
@@ -55,6 +59,7 @@ struct ImportOptions {
   std::string pool;
   std::string sha256;
   std::string kernel_arguments;
+  std::vector<std::string> labels;
   bool kernel = false;
   bool uefi = false;
 };
@@ -62,6 +67,7 @@ struct ImportOptions {
 Result<v1::Task> create_for_import(Session& session, const ImportOptions& options, bool is_url) {
   v1::CreateImageRequest request;
   request.set_name(options.name);
+  add_labels(options.labels, *request.mutable_labels());
   auto& spec = *request.mutable_spec();
   spec.set_pool(options.pool);
   spec.set_sha256(options.sha256);
@@ -127,6 +133,7 @@ void add_import(const Commands& commands, CLI::App& group) {
   command->add_flag("--uefi", options->uefi, "It boots by UEFI");
   command->add_flag("--kernel", options->kernel, "A tar file of \"kernel\" and \"initramfs\", to be booted directly");
   command->add_option("--kernel-arguments", options->kernel_arguments, "Of a --kernel image");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again");
   commands.run(command, [&session = commands.session, options] { return import_image(session, *options); });
 }
 

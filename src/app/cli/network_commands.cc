@@ -1,4 +1,5 @@
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 #include "app/cli/record_commands.h"
 
 namespace gantry::app {
@@ -25,6 +26,7 @@ void add_network_commands(const Commands& commands) {
     std::string bridge;
     std::string domain;
     bool allow_spoofing = false;
+    std::vector<std::string> labels;
   };
   auto* group = commands.app.add_subcommand("network", "What virtual machines are attached to");
   group->require_subcommand(1);
@@ -42,9 +44,11 @@ void add_network_commands(const Commands& commands) {
   command->add_option("--bridge", options->bridge, "The host's existing bridge, for kind bridge");
   command->add_option("--domain", options->domain, "DNS domain of its guests (gantry)");
   command->add_flag("--allow-spoofing", options->allow_spoofing, "Guests may use any MAC and IP address");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again");
   commands.run(command, [&session = commands.session, options] {
     v1::CreateNetworkRequest request;
     request.set_name(options->name);
+    add_labels(options->labels, *request.mutable_labels());
     auto& spec = *request.mutable_spec();
     spec.set_kind(options->kind == "bridge" ? v1::NetworkSpec::BRIDGE
                   : options->kind == "user" ? v1::NetworkSpec::USER

@@ -1,4 +1,5 @@
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 #include "app/cli/record_commands.h"
 
 namespace gantry::app {
@@ -32,6 +33,7 @@ void add_create_volume(const Commands& commands, CLI::App& group) {
     std::string pool;
     std::string image;
     std::string format = "qcow2";
+    std::vector<std::string> labels;
   };
   auto* command =
       commands.add(group, "create", "Make a volume",
@@ -44,9 +46,11 @@ void add_create_volume(const Commands& commands, CLI::App& group) {
   command->add_option("--format", options->format, "qcow2 or raw")
       ->check(CLI::IsMember({"qcow2", "raw"}))
       ->capture_default_str();
+  command->add_option("-l,--label", options->labels, "key=value; may be given again");
   commands.run(command, [&session = commands.session, options] {
     v1::CreateVolumeRequest request;
     request.set_name(options->name);
+    add_labels(options->labels, *request.mutable_labels());
     auto& spec = *request.mutable_spec();
     spec.set_pool(options->pool);
     spec.set_image(options->image);
@@ -83,6 +87,7 @@ void add_create_pool(const Commands& commands, CLI::App& group) {
     std::string path;
     std::string host;
     std::uint32_t overcommit_percent = 0;
+    std::vector<std::string> labels;
   };
   auto* command =
       commands.add(group, "create", "Add a directory as a pool", "gantry pool create fast --path /srv/fast");
@@ -92,9 +97,11 @@ void add_create_pool(const Commands& commands, CLI::App& group) {
   command->add_option("--host", options->host, "Host it is on; needed when there are several");
   command->add_option("--overcommit", options->overcommit_percent,
                       "Per cent of the capacity that volumes may be promised (200)");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again");
   commands.run(command, [&session = commands.session, options] {
     v1::CreatePoolRequest request;
     request.set_name(options->name);
+    add_labels(options->labels, *request.mutable_labels());
     request.mutable_spec()->set_path(options->path);
     request.mutable_spec()->set_host_id(options->host);
     request.mutable_spec()->set_overcommit_percent(options->overcommit_percent);
