@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,67 +47,84 @@ std::vector<std::string> make_environment(const ProcessRequest& request) {
   return environment;
 }
 
+struct ChildPlan {
+  char* const* argv;
+  char* const* envp;
+  std::uint32_t uid;
+  pid_t parent;
+  int in;
+  int out;
+  int err;
+};
+
+bool take_user(std::uint32_t uid) {
+  return ::setgroups(0, nullptr) == 0 && ::setresgid(uid, uid, uid) == 0 && ::setresuid(uid, uid, uid) == 0 &&
+         ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
 // Between fork and exec: only calls that are safe there.
-[[noreturn]] void exec_child(char* const* argv, char* const* envp, std::uint32_t uid, int in, int out, int err) {
+[[noreturn]] void exec_child(const ChildPlan& plan) {
   ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  take_ordinary_oom_score();
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);
-  ::dup2(in, 0);
-  ::dup2(out, 1);
-  ::dup2(err, 2);
-  if (uid != 0 &&
-      (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 || ::setresuid(uid, uid, uid) != 0)) {
-    ::_exit(kMissingProgram - 1);
-  }
-  ::execvpe(argv[0], argv, envp);
+  ::dup2(plan.in, 0);
+  ::dup2(plan.out, 1);
+  ::dup2(plan.err, 2);
+  // Libraries open descriptors that an exec does not close, Asio its sockets: one left to a helper would keep the
+  // daemon's port taken after the daemon's end.
+  if (::close_range(3, ~0U, 0) != 0 || (plan.uid != 0 && !take_user(plan.uid))) ::_exit(kMissingProgram - 1);
+  // Another user's process forgets this, hence after the change; and the daemon may have died before it counted. It is
+  // the thread that matters: the one that forked us waits for us.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != plan.parent) ::_exit(kMissingProgram - 1);
+  ::execvpe(plan.argv[0], plan.argv, plan.envp);
   ::_exit(kMissingProgram);
 }
 
 // The program while it runs. Whatever happens, its process group is gone and reaped when this is.
 class Child {
  public:
-  explicit Child(pid_t pid) : pid_(pid) {}
+  explicit Child(pid_t pid) : pid_(pid), pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child() { end(); }
 
-  void end() {
-    if (pid_ <= 0) return;
+  // Becomes readable when the program has ended.
+  [[nodiscard]] const UniqueFd& pidfd() const { return pidfd_; }
+
+  // Ends what is left of it and its group, and answers its wait status. The group goes first: its number may belong to
+  // others once the program is reaped.
+  int end() {
+    if (pid_ <= 0) return 0;
     ::kill(-pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
-    wait();
-  }
-
-  // Its wait status.
-  int wait() {
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
-    // What it left in its group must not outlive it.
-    ::kill(-pid_, SIGKILL);
     pid_ = 0;
     return status;
   }
 
  private:
   pid_t pid_;
+  UniqueFd pidfd_;
 };
 
-// Moves bytes between us and the program until it closes its ends, the time is over or somebody cancels.
+// Moves bytes between us and the program until it closed its ends and ended, the time is over or somebody cancels.
 class Exchange {
  public:
-  Exchange(const ProcessRequest& request, UniqueFd in, UniqueFd out, UniqueFd err)
-      : request_(request), in_(std::move(in)), out_(std::move(out)), err_(std::move(err)) {
+  Exchange(const ProcessRequest& request, const UniqueFd& pidfd, UniqueFd in, UniqueFd out, UniqueFd err)
+      : request_(request), pidfd_(pidfd), in_(std::move(in)), out_(std::move(out)), err_(std::move(err)) {
     for (const int fd : {in_.get(), out_.get(), err_.get()}) ::fcntl(fd, F_SETFL, O_NONBLOCK);
     if (request_.input.empty()) in_.reset();
   }
 
   Result<void> run() {
     const Milliseconds deadline_ms = real_now().monotonic_ms + request_.timeout_ms;
-    while (out_.valid() || err_.valid()) {
+    while (out_.valid() || err_.valid() || !ended_) {
       if (request_.cancel && request_.cancel->load()) {
         return fail(ErrorCode::cancelled, request_.argv[0] + " was cancelled");
       }
@@ -123,12 +141,15 @@ class Exchange {
 
  private:
   void poll_once() {
-    std::array<pollfd, 3> fds{pollfd{in_.get(), POLLOUT, 0}, pollfd{out_.get(), POLLIN, 0},
-                              pollfd{err_.get(), POLLIN, 0}};
+    // Whoever has its output open may say more, although the program itself has ended.
+    const int pidfd = out_.valid() || err_.valid() ? -1 : pidfd_.get();
+    std::array<pollfd, 4> fds{pollfd{in_.get(), POLLOUT, 0}, pollfd{out_.get(), POLLIN, 0},
+                              pollfd{err_.get(), POLLIN, 0}, pollfd{pidfd, POLLIN, 0}};
     if (::poll(fds.data(), fds.size(), kPollMs) <= 0) return;
     if (fds[0].revents != 0) feed();
     if (fds[1].revents != 0) drain(out_, output.out, true);
     if (fds[2].revents != 0) drain(err_, output.err, false);
+    ended_ = fds[3].revents != 0;
   }
 
   void feed() {
@@ -152,10 +173,12 @@ class Exchange {
   }
 
   const ProcessRequest& request_;
+  const UniqueFd& pidfd_;
   UniqueFd in_;
   UniqueFd out_;
   UniqueFd err_;
   std::size_t fed_ = 0;
+  bool ended_ = false;
 };
 
 std::string last_lines(const std::string& text) {
@@ -187,6 +210,14 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   return result;
 }
 
+void take_ordinary_oom_score() {
+  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  // Without it the process is merely spared for longer than it should be.
+  [[maybe_unused]] const ssize_t written = ::write(file, "0", 1);
+  ::close(file);
+}
+
 Result<ProcessOutput> run_process(const ProcessRequest& request) {
   auto in = make_pipe();
   auto out = make_pipe();
@@ -197,19 +228,29 @@ Result<ProcessOutput> run_process(const ProcessRequest& request) {
   const auto argv = pointers(arguments);
   const auto envp = pointers(environment);
 
+  const ChildPlan plan{.argv = argv.data(),
+                       .envp = envp.data(),
+                       .uid = request.uid,
+                       .parent = ::getpid(),
+                       .in = in->read_end.get(),
+                       .out = out->write_end.get(),
+                       .err = err->write_end.get()};
+
   const pid_t pid = ::fork();
   if (pid < 0) return fail(ErrorCode::unavailable, "cannot run " + request.argv[0], std::strerror(errno));
-  if (pid == 0) {
-    exec_child(argv.data(), envp.data(), request.uid, in->read_end.get(), out->write_end.get(), err->write_end.get());
-  }
+  if (pid == 0) exec_child(plan);
   Child child(pid);
+  if (!child.pidfd().valid()) {
+    return fail(ErrorCode::unavailable, "cannot watch " + request.argv[0], std::strerror(errno));
+  }
   in->read_end.reset();
   out->write_end.reset();
   err->write_end.reset();
 
-  Exchange exchange(request, std::move(in->write_end), std::move(out->read_end), std::move(err->read_end));
+  Exchange exchange(request, child.pidfd(), std::move(in->write_end), std::move(out->read_end),
+                    std::move(err->read_end));
   if (auto exchanged = exchange.run(); !exchanged) return fail(exchanged.error());
-  if (auto verdict = judge(request, exchange.output, child.wait()); !verdict) return fail(verdict.error());
+  if (auto verdict = judge(request, exchange.output, child.end()); !verdict) return fail(verdict.error());
   return std::move(exchange.output);
 }
 

@@ -28,7 +28,8 @@ struct ProcessRequest {
   // Gets standard output as it comes, in pieces; may be empty.
   std::function<void(std::string_view)> on_output = {};
   CancelFlag cancel = {};
-  // Runs as this user and group, without supplementary groups and capabilities; 0: as the daemon.
+  // Runs as this user and group, without supplementary groups and capabilities and without ways to get any; 0: as the
+  // daemon.
   std::uint32_t uid = 0;
 };
 
@@ -37,10 +38,15 @@ struct ProcessOutput {
   std::string err;
 };
 
-// Blocks: call it on a worker. Fails when the program is missing (unsupported), ends with another status than 0
+// Blocks: call it on a worker. The program gets no descriptor of ours, and ends when the calling thread does, be it by
+// SIGKILL. Fails when the program is missing (unsupported), ends with another status than 0
 // (internal; the cause is the end of its error output), takes too long (timed_out) or was cancelled. However it ends,
 // none of its process group is left.
 Result<ProcessOutput> run_process(const ProcessRequest& request);
+
+// To be called between fork and exec: when memory runs out the kernel is to judge the process as any other, however
+// much it spares the daemon. Async-signal-safe; to be called before the process becomes another user's.
+void take_ordinary_oom_score();
 
 // For exec: valid while `strings` are, and as they are now.
 std::vector<char*> pointers(std::vector<std::string>& strings);
