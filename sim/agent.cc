@@ -176,7 +176,7 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
 
 // ---- storage
 
-void Agent::inspect_pool(const std::string&, std::function<void(Result<v1::PoolStatus>)> done) {
+void Agent::inspect_pool(const port::PoolRequest&, std::function<void(Result<v1::PoolStatus>)> done) {
   run<v1::PoolStatus>(
       "pool inspection", 50,
       [this]() -> Result<v1::PoolStatus> {

@@ -30,7 +30,7 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   // port::HostFacts
   void probe(std::function<void(const v1::HostStatus&)> done) override;
   // port::Storage
-  void inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) override;
+  void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override;
   void create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
                      port::VolumeDone done) override;
   void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override;

@@ -68,6 +68,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void carry_out(const std::string& id, VolumeObject& volume, const VolumePlan& plan);
   void carry_out(const std::string& id, ImageObject& image, const ImagePlan& plan);
   void inspect_pool(const std::string& id, PoolObject& pool);
+  [[nodiscard]] static bool is_new(const PoolObject& pool);
   [[nodiscard]] v1::PoolStatus pool_status(const std::string& id, const PoolObject& pool) const;
   port::VolumeDone volume_done(const std::string& id, VolumeStep step, std::uint32_t uid);
   port::ImageDone image_done(const std::string& id, ImageStep step);
@@ -78,6 +79,7 @@ class Core : public std::enable_shared_from_this<Core> {
   [[nodiscard]] std::string volume_user(const std::string& volume_id) const;
   [[nodiscard]] std::uint32_t volume_uid(const VolumeObject& volume) const;
   [[nodiscard]] const PoolObject* find_pool(const std::string& id) const;
+  void pool_is_back(const std::string& pool_id);
   void pool_changed(const std::string& pool_id);
 
   // core_network.cc

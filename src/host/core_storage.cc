@@ -4,6 +4,10 @@
 #include "model/uid.h"
 
 namespace gantry::host {
+namespace {
+// The reason of src/storage for a pool that is not there.
+constexpr char kPoolUnusable[] = "pool_unusable";
+}  // namespace
 
 const PoolObject* Core::find_pool(const std::string& id) const {
   const auto pool = table_.pools.find(id);
@@ -42,22 +46,45 @@ void Core::tend_pools() {
   }
 }
 
+// What says so must outlive the agent and lie outside the pool: the manager's record, and what it was told since.
+bool Core::is_new(const PoolObject& pool) {
+  return !was_ready(pool.wanted.status()) && !(pool.memory.told && was_ready(*pool.memory.told));
+}
+
+// Whatever was given up for want of the pool is tried again.
+void Core::pool_is_back(const std::string& pool_id) {
+  const auto heal = [&pool_id](auto& objects) {
+    for (auto& [id, object] : objects) {
+      MaybeTrouble& trouble = object.memory.trouble;
+      if (object.wanted.spec().pool() == pool_id && trouble && trouble->problem.code() == kPoolUnusable) {
+        trouble.reset();
+      }
+    }
+  };
+  heal(table_.volumes);
+  heal(table_.images);
+}
+
 void Core::inspect_pool(const std::string& id, PoolObject& pool) {
   pool.under_way = PoolStep::inspect;
   pool.memory.inspect_soon = false;
-  ports_.storage.inspect_pool(pool.wanted.spec().path(), alive([id](Core& core, const Result<v1::PoolStatus>& result) {
+  const port::PoolRequest request{.path = pool.wanted.spec().path(), .is_new = is_new(pool)};
+  ports_.storage.inspect_pool(request, alive([id](Core& core, const Result<v1::PoolStatus>& result) {
                                 PoolObject& object = core.table_.pools.at(id);
                                 object.under_way = PoolStep::none;
                                 PoolMemory& memory = object.memory;
                                 memory.inspected_at_ms = core.now().monotonic_ms;
                                 v1::PoolStatus found;
                                 if (result) {
+                                  if (memory.told && memory.told->state() == v1::PoolStatus::FAILED)
+                                    core.pool_is_back(id);
                                   found = *result;
                                   found.set_state(v1::PoolStatus::READY);
                                   // Known here better than there, and at any time: see pool_status().
                                   found.clear_promised_bytes();
                                 } else {
-                                  if (memory.told) found = *memory.told;
+                                  found = memory.told ? *memory.told : object.wanted.status();
+                                  found.clear_observed();
                                   found.set_state(v1::PoolStatus::FAILED);
                                   *found.mutable_problem() = to_problem(result.error(), core.now());
                                 }
@@ -106,7 +133,10 @@ port::VolumeRequest Core::request_of(const VolumeObject& volume) const {
   const v1::VolumeSpec& spec = volume.wanted.spec();
   port::VolumeRequest request;
   request.volume_id = volume.wanted.meta().id();
-  if (const PoolObject* pool = find_pool(spec.pool())) request.pool_path = pool->wanted.spec().path();
+  if (const PoolObject* pool = find_pool(spec.pool())) {
+    request.pool_path = pool->wanted.spec().path();
+    request.pool_is_new = is_new(*pool);
+  }
   request.format = spec.format();
   request.capacity_bytes = spec.capacity_bytes();
   const auto image = table_.images.find(spec.image());
@@ -218,7 +248,10 @@ port::ImageRequest Core::request_of(const ImageObject& image) const {
   port::ImageRequest request;
   request.image_id = image.wanted.meta().id();
   request.spec = image.wanted.spec();
-  if (const PoolObject* pool = find_pool(image.wanted.spec().pool())) request.pool_path = pool->wanted.spec().path();
+  if (const PoolObject* pool = find_pool(image.wanted.spec().pool())) {
+    request.pool_path = pool->wanted.spec().path();
+    request.pool_is_new = is_new(*pool);
+  }
   return request;
 }
 

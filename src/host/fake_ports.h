@@ -63,6 +63,10 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   // A write fails as soon as the guest goes on.
   bool disk_is_full = false;
   std::vector<port::GuestDefinition> definitions;
+  std::vector<port::PoolRequest> pools;
+  std::uint64_t pool_capacity_bytes = 0;
+  // Of creations and inspections.
+  std::vector<port::VolumeRequest> volume_requests;
 
   [[nodiscard]] int count(const std::string& name) const {
     return static_cast<int>(std::count(calls.begin(), calls.end(), name));
@@ -140,16 +144,23 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   void probe(std::function<void(const v1::HostStatus&)> done) override {
     executor_.post([done = std::move(done)] { done(v1::HostStatus()); });
   }
-  void inspect_pool(const std::string&, std::function<void(Result<v1::PoolStatus>)> done) override {
-    give<v1::PoolStatus>("inspect_pool", std::move(done), [] { return v1::PoolStatus(); });
+  void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override {
+    pools.push_back(request);
+    give<v1::PoolStatus>("inspect_pool", std::move(done), [this] {
+      v1::PoolStatus status;
+      status.set_capacity_bytes(pool_capacity_bytes);
+      return status;
+    });
   }
   void create_volume(const port::VolumeRequest& request, port::ProgressCallback, port::VolumeDone done) override {
+    volume_requests.push_back(request);
     give<port::VolumeFacts>("create_volume", std::move(done), [this, request] {
       volumes.try_emplace(request.volume_id, request.capacity_bytes);
       return facts_of(request);
     });
   }
   void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override {
+    volume_requests.push_back(request);
     if (!volumes.contains(request.volume_id)) {
       failures.emplace("inspect_volume", Error{.code = ErrorCode::not_found, .summary = "no such file"});
     }

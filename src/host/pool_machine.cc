@@ -22,6 +22,11 @@ Milliseconds next_inspection_ms(const PoolMemory& memory, Now now) {
   return memory.inspected_at_ms + (failed ? kInspectFailedMs : kInspectEveryMs);
 }
 
+// A pool that fails keeps what it had.
+bool was_ready(const v1::PoolStatus& status) {
+  return status.state() == v1::PoolStatus::READY || status.capacity_bytes() != 0;
+}
+
 bool differs_noticeably(const v1::PoolStatus& told, const v1::PoolStatus& found) {
   if (told.state() != found.state() || told.problem().code() != found.problem().code()) return true;
   if (told.capacity_bytes() != found.capacity_bytes()) return true;

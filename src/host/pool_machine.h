@@ -19,6 +19,8 @@ struct PoolMemory {
 
 // When to inspect it again; at once when that is not after `now`.
 Milliseconds next_inspection_ms(const PoolMemory& memory, Now now);
+// Whether that status is of a pool that was READY once.
+bool was_ready(const v1::PoolStatus& status);
 // Whether people and placement would care for the difference.
 bool differs_noticeably(const v1::PoolStatus& told, const v1::PoolStatus& found);
 

@@ -16,9 +16,17 @@
 
 namespace gantry::port {
 
+struct PoolRequest {
+  std::string path;
+  // Never seen READY: its directories may be made. Those of any other pool are there as soon as its file system is.
+  bool is_new = false;
+};
+
 struct VolumeRequest {
   std::string volume_id;
   std::string pool_path;
+  // As in PoolRequest.
+  bool pool_is_new = false;
   v1::VolumeSpec::Format format = v1::VolumeSpec::QCOW2;
   std::uint64_t capacity_bytes = 0;
   // The image file it is an overlay (raw: a copy) of; empty: blank.
@@ -36,6 +44,8 @@ struct VolumeFacts {
 struct ImageRequest {
   std::string image_id;
   std::string pool_path;
+  // As in PoolRequest.
+  bool pool_is_new = false;
   v1::ImageSpec spec;
 };
 
@@ -54,8 +64,10 @@ class Storage {
  public:
   virtual ~Storage() = default;
 
-  // Makes the directory if it is not there and checks that it can be written.
-  virtual void inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) = 0;
+  // Here and below: unavailable with the reason pool_unusable while nothing of a pool that is not new is there, which
+  // is how a file system that is not mounted looks. Checks that the pool can be written, after making the directories
+  // of a new one.
+  virtual void inspect_pool(const PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) = 0;
 
   virtual void create_volume(const VolumeRequest& request, ProgressCallback progress, VolumeDone done) = 0;
   // not_found when there is none, corrupt when it cannot be read.

@@ -154,10 +154,10 @@ DirStorage::DirStorage(port::Executor& executor, runtime::WorkerPool& quick, run
 
 DirStorage::~DirStorage() { queue_->close(); }
 
-void DirStorage::inspect_pool(const std::string& pool_path, std::function<void(Result<v1::PoolStatus>)> done) {
+void DirStorage::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
   queue_->run<v1::PoolStatus>(
-      pool_path, Queue::Speed::quick, {},
-      [pool_path, active = queue_->active()](const Job&) { return storage::inspect_pool(pool_path, *active); },
+      request.path, Queue::Speed::quick, {},
+      [request, active = queue_->active()](const Job&) { return storage::inspect_pool(request, *active); },
       std::move(done));
 }
 

@@ -206,7 +206,7 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
   if (auto checked = check_request(request); !checked) return fail(checked.error());
   if (auto checked = check_source(request, options); !checked) return fail(checked.error());
   const std::string summary = "cannot import image " + request.image_id;
-  if (auto made = make_pool_directories(request.pool_path); !made) {
+  if (auto made = make_pool_directories(request.pool_path, request.pool_is_new); !made) {
     return fail(explain(made.error(), summary, request.pool_path));
   }
   if (auto removed = remove_remains(request, false); !removed) return fail(removed.error());
@@ -222,11 +222,13 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
 
 Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
+  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return fail(there.error());
   return is_kernel(request) ? kernel_facts(request) : disk_facts(request);
 }
 
 Result<void> delete_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
+  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return there;
   const std::string& pool = request.pool_path;
   const std::string& id = request.image_id;
   // The file that says "complete" goes first.

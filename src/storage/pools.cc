@@ -106,8 +106,9 @@ Error unusable(Error error, const std::string& pool_path) {
   return error;
 }
 
-Result<void> prepare(const std::string& pool_path, ActiveObjects& active) {
-  if (auto made = make_pool_directories(pool_path); !made) return made;
+Result<void> prepare(const port::PoolRequest& request, ActiveObjects& active) {
+  const std::string& pool_path = request.path;
+  if (auto made = make_pool_directories(pool_path, request.is_new); !made) return made;
   for (const std::string& directory :
        {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
     if (auto swept = sweep(directory, active); !swept) return swept;
@@ -133,7 +134,21 @@ Result<void> ActiveObjects::remove_unless_active(const std::string& id, const st
   return remove_path(path);
 }
 
-Result<void> make_pool_directories(const std::string& pool_path) {
+Result<void> require_pool(const std::string& pool_path, bool is_new) {
+  std::error_code error;
+  const auto is_there = [&error](const std::string& directory) { return fs::is_directory(directory, error); };
+  if (is_new || is_there(volumes_directory(pool_path)) || is_there(images_directory(pool_path))) return {};
+  const bool missing = !error || error == std::errc::no_such_file_or_directory;
+  const std::string directory = volumes_directory(pool_path);
+  return fail(ErrorCode::unavailable, "cannot use the pool at " + pool_path,
+              missing ? "there is no " + directory + ": its file system is not mounted, or what it held was removed"
+                      : "cannot see " + directory + ": " + error.message(),
+              "mount its file system; if what it held is lost for good, make the directory " + directory,
+              "pool_unusable");
+}
+
+Result<void> make_pool_directories(const std::string& pool_path, bool is_new) {
+  if (auto there = require_pool(pool_path, is_new); !there) return there;
   if (auto made = runtime::make_directories(pool_path, kPassableMode); !made) return made;
   for (const std::string& directory :
        {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
@@ -148,9 +163,10 @@ Result<std::uint64_t> available_bytes(const std::string& pool_path) {
   return static_cast<std::uint64_t>(facts->f_bavail) * facts->f_frsize;
 }
 
-Result<v1::PoolStatus> inspect_pool(const std::string& pool_path, ActiveObjects& active) {
+Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObjects& active) {
+  const std::string& pool_path = request.path;
   if (auto checked = check_pool_path(pool_path); !checked) return fail(checked.error());
-  if (auto prepared = prepare(pool_path, active); !prepared) return fail(unusable(prepared.error(), pool_path));
+  if (auto prepared = prepare(request, active); !prepared) return fail(unusable(prepared.error(), pool_path));
   const auto facts = file_system_of(pool_path);
   if (!facts) return fail(unusable(facts.error(), pool_path));
   v1::PoolStatus status;

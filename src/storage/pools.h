@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "gantry/v1/storage.pb.h"
+#include "port/storage.h"
 
 namespace gantry::storage {
 
@@ -24,11 +25,14 @@ class ActiveObjects {
   std::multiset<std::string> ids_;
 };
 
-// volumes, images and uploads, to be passed through but not listed by guests.
-Result<void> make_pool_directories(const std::string& pool_path);
+// Fails with pool_unusable when nothing of the pool is there and it is not new: its file system is not mounted, and
+// what is made now would land on the one below.
+Result<void> require_pool(const std::string& pool_path, bool is_new);
+// Makes volumes, images and uploads, to be passed through but not listed by guests, unless require_pool fails.
+Result<void> make_pool_directories(const std::string& pool_path, bool is_new);
 
 // Removes what a crash left behind, checks that the pool can be written and says how full it is. state is READY.
-Result<v1::PoolStatus> inspect_pool(const std::string& pool_path, ActiveObjects& active);
+Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObjects& active);
 
 // Free for us on that file system.
 Result<std::uint64_t> available_bytes(const std::string& pool_path);

@@ -65,6 +65,58 @@ TEST_F(PoolsTest, APlaceThatCannotBeAPoolIsSaidToBeUnusable) {
   EXPECT_EQ(code_of(inspect_pool()), ErrorCode::invalid_argument);
 }
 
+// As a mount point looks before its file system comes, or after it went.
+TEST_F(PoolsTest, APoolWhoseFileSystemIsNotMountedIsNotMadeAgain) {
+  const std::string elsewhere = directory.path("elsewhere");
+  ASSERT_TRUE(inspect_pool().has_value());
+  pool_is_new = false;
+  ASSERT_TRUE(create(volume(kMiB)).has_value());
+  auto other = volume(kMiB);
+  other.volume_id = "vol-aaaaaaaaaaaa";
+  std::filesystem::rename(pool, elsewhere);
+  for (const bool has_mount_point : {true, false}) {
+    if (has_mount_point) std::filesystem::create_directory(pool);
+    EXPECT_EQ(code_of(inspect_pool()), ErrorCode::unavailable);
+    EXPECT_EQ(word_of(inspect_pool()), "pool_unusable");
+    EXPECT_EQ(word_of(inspect(volume(kMiB))), "pool_unusable") << "not missing, which nothing would heal";
+    EXPECT_EQ(word_of(create(other)), "pool_unusable");
+    EXPECT_EQ(word_of(resize(volume(2 * kMiB))), "pool_unusable");
+    EXPECT_EQ(word_of(remove(volume(kMiB))), "pool_unusable") << "its file would stay";
+    EXPECT_EQ(word_of(import(upload())), "pool_unusable");
+    EXPECT_EQ(word_of(inspect(upload())), "pool_unusable");
+    EXPECT_EQ(word_of(remove(upload())), "pool_unusable");
+    EXPECT_EQ(std::filesystem::exists(pool), has_mount_point);
+    if (has_mount_point) {
+      EXPECT_TRUE(std::filesystem::is_empty(pool));
+      std::filesystem::remove(pool);
+    }
+  }
+  std::filesystem::rename(elsewhere, pool);
+  EXPECT_TRUE(inspect_pool().has_value());
+  EXPECT_TRUE(inspect(volume(kMiB)).has_value());
+  EXPECT_TRUE(create(other).has_value());
+}
+
+TEST_F(PoolsTest, APoolThatIsThereInPartIsMadeWhole) {
+  ASSERT_TRUE(inspect_pool().has_value());
+  pool_is_new = false;
+  for (const std::string& left : {volumes_directory(pool), images_directory(pool)}) {
+    std::filesystem::remove_all(pool);
+    std::filesystem::create_directories(left);
+    ASSERT_TRUE(inspect_pool().has_value()) << left;
+    EXPECT_TRUE(std::filesystem::exists(volumes_directory(pool)));
+    EXPECT_TRUE(std::filesystem::exists(images_directory(pool)));
+    EXPECT_TRUE(std::filesystem::exists(uploads_directory(pool)));
+  }
+}
+
+TEST_F(PoolsTest, NothingIsInANewPoolThatCannotBeMade) {
+  pool = "/proc/pool";
+  EXPECT_EQ(word_of(inspect(volume(kMiB))), "volume_missing");
+  EXPECT_TRUE(remove(volume(kMiB)).has_value());
+  EXPECT_TRUE(remove(upload()).has_value());
+}
+
 TEST_F(PoolsTest, AFullFileSystemIsFull) {
   mounts.mount(pool, "64k");
   ASSERT_TRUE(inspect_pool().has_value());

@@ -96,6 +96,7 @@ class StorageTest : public testing::Test {
   TempDirectory directory;
   OwnMounts mounts;
   std::string pool = directory.path("pool");
+  bool pool_is_new = true;
   DirStorageOptions options;
   PumpExecutor executor;
   std::vector<v1::Progress> progress;

@@ -66,7 +66,7 @@ StorageTest::StorageTest() {
 }
 
 Result<v1::PoolStatus> StorageTest::inspect_pool() {
-  return wait<v1::PoolStatus>([&](auto done) { storage->inspect_pool(pool, done); });
+  return wait<v1::PoolStatus>([&](auto done) { storage->inspect_pool({pool, pool_is_new}, done); });
 }
 
 Result<port::VolumeFacts> StorageTest::create(const port::VolumeRequest& request) {
@@ -107,6 +107,7 @@ port::VolumeRequest StorageTest::volume(std::uint64_t capacity_bytes, v1::Volume
   port::VolumeRequest request;
   request.volume_id = kVolumeId;
   request.pool_path = pool;
+  request.pool_is_new = pool_is_new;
   request.format = format;
   request.capacity_bytes = capacity_bytes;
   request.uid = kUid;
@@ -117,6 +118,7 @@ port::ImageRequest StorageTest::upload(v1::ImageSpec::Kind kind) const {
   port::ImageRequest request;
   request.image_id = kImageId;
   request.pool_path = pool;
+  request.pool_is_new = pool_is_new;
   request.spec.set_kind(kind);
   request.spec.set_upload(true);
   return request;

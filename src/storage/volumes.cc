@@ -142,6 +142,8 @@ bool tells_of_damage(const Error& error) {
 Result<void> check_backing(const port::VolumeRequest& request, const std::string& path, std::uint32_t uid) {
   const std::string summary = "volume " + request.volume_id + " cannot be read";
   if (!file_exists(path)) {
+    const std::string pool_path = std::filesystem::path(path).parent_path().parent_path();
+    if (auto there = require_pool(pool_path, false); !there) return there;
     return fail(ErrorCode::corrupt, summary, "the image it is made on, " + path + ", is missing",
                 "bring that file back", "image_missing");
   }
@@ -161,12 +163,12 @@ Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, cons
   if (auto checked = check_request(request); !checked) return fail(checked.error());
   const std::string path = path_of(request);
   if (file_exists(path)) return inspect_volume(request);
-  const auto capacity = decide_capacity(request);
-  if (!capacity) return fail(capacity.error());
   const std::string summary = "cannot make volume " + request.volume_id;
-  if (auto made = make_pool_directories(request.pool_path); !made) {
+  if (auto made = make_pool_directories(request.pool_path, request.pool_is_new); !made) {
     return fail(explain(made.error(), summary, request.pool_path));
   }
+  const auto capacity = decide_capacity(request);
+  if (!capacity) return fail(capacity.error());
   const std::string fresh = fresh_path(path);
   Result<void> done = fill(request, fresh, *capacity, job);
   if (done) done = publish(fresh, path);
@@ -181,6 +183,7 @@ Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, cons
 
 Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
+  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return fail(there.error());
   const auto file = find_file(request);
   if (!file) return fail(file.error());
   const std::string path = path_of(request);
@@ -228,6 +231,7 @@ Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request) {
 
 Result<void> delete_volume(const port::VolumeRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
+  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return there;
   const std::string path = path_of(request);
   for (const std::string& gone : {fresh_path(path), path}) {
     if (auto removed = remove_path(gone); !removed) return removed;

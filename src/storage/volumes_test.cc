@@ -130,6 +130,16 @@ TEST_F(VolumesTest, AnOverlayWithoutItsImageIsCorrupt) {
   EXPECT_EQ(word_of(inspect(request)), "image_missing");
 }
 
+TEST_F(VolumesTest, AnOverlayWhoseImagesPoolIsNotMountedIsNotCorrupt) {
+  auto request = volume(0);
+  request.image_path = make_image(2 * kMiB);
+  request.pool_path = directory.path("other-pool");
+  ASSERT_TRUE(create(request).has_value());
+  std::filesystem::rename(pool, directory.path("elsewhere"));
+  EXPECT_EQ(code_of(inspect(request)), ErrorCode::unavailable);
+  EXPECT_EQ(word_of(inspect(request)), "pool_unusable");
+}
+
 // As a guest could rewrite its volume after it took its QEMU over.
 TEST_F(VolumesTest, VolumesThatReferToOtherFilesAreRefused) {
   auto request = volume(0);
