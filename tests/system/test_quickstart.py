@@ -101,6 +101,7 @@ class QuickstartTest(unittest.TestCase):
         self.own_daemon()
         lab.import_test_guest("debian-12")
         lab.launch("hello", "--forward", ":22", image="debian-12")
+        vm_id = lab.vm("hello")["meta"]["id"]
         # A build that takes a moment, and no packages to install. The guest has no SSH: what would be run is seen.
         shutil.copy2(self.gantryd, self.gantryd.with_suffix(".new"))
         said_to_ssh = lab.directory / "ssh-arguments"
@@ -123,6 +124,8 @@ class QuickstartTest(unittest.TestCase):
         after = int((lab.run_directory / "gantryd.pid").read_text())
         self.assertNotEqual(after, before)
         self.assertEqual(pathlib.Path(f"/proc/{after}/exe").readlink(), self.gantryd)
+        # A guest made again has other keys, but may have the same port.
+        self.assertIn(f"-o HostKeyAlias=gantry-{vm_id} ", said_to_ssh.read_text())
 
 
 if __name__ == "__main__":
