@@ -352,6 +352,36 @@ TEST(Admission, UploadsAreAnnouncedByANewGeneration) {
   EXPECT_EQ(world.refused("UploadImage", World::by_id("mine")), "not_waiting_for_upload");
 }
 
+TEST(Admission, AnUploadIsTakenOnlyWhileTheImageWaitsForOne) {
+  World world;
+  world.host.asleep = true;
+  v1::CreateImageRequest request;
+  request.set_name("mine");
+  request.mutable_spec()->set_upload(true);
+  world.accept("CreateImage", request);
+  const v1::ById mine = World::by_id("mine");
+  const auto tell = [&](v1::ImageStatus::State state, std::uint64_t generation, const std::string& path = {}) {
+    v1::Observation observation;
+    observation.set_id(world.find<v1::Image>("mine")->meta().id());
+    observation.mutable_image()->set_state(state);
+    observation.mutable_image()->set_observed_generation(generation);
+    observation.mutable_image()->set_path(path);
+    world.host.say(observation);
+    world.executor.run_for(1'000);
+  };
+  tell(v1::ImageStatus::WAITING, 1);
+  EXPECT_EQ(world.refused("UploadImage", mine), "");
+  EXPECT_EQ(world.refused("UploadImage", mine), "not_waiting_for_upload") << "announced, and not looked at yet";
+  tell(v1::ImageStatus::WAITING, 1, "");
+  EXPECT_EQ(world.refused("UploadImage", mine), "not_waiting_for_upload") << "told before it was announced";
+  tell(v1::ImageStatus::IMPORTING, 2);
+  EXPECT_EQ(world.refused("UploadImage", mine), "not_waiting_for_upload");
+  tell(v1::ImageStatus::FAILED, 2);
+  EXPECT_EQ(world.refused("UploadImage", mine), "") << "it was refused, and another may come";
+  tell(v1::ImageStatus::FAILED, 3, "/pool/images/mine.qcow2");
+  EXPECT_EQ(world.refused("UploadImage", mine), "not_waiting_for_upload") << "its file vanished";
+}
+
 TEST(Subnets, AFullSegmentHasNoAddressLeft) {
   Rng rng(1);
   std::set<std::string> given;

@@ -74,11 +74,7 @@ Result<void> announce_upload(Change& change, const std::string& image_name) {
   auto target = change.target<v1::Image>("image.upload", image_name);
   if (!target) return fail(std::move(target.error()));
   v1::Image& image = **target;
-  if (!image.spec().upload() || image.status().state() == v1::ImageStatus::READY) {
-    return fail(ErrorCode::conflict, "image \"" + image.meta().name() + "\" takes no content",
-                image.spec().upload() ? "it has its content already" : "it was not made for an upload",
-                "make a new image with upload set", "not_waiting_for_upload");
-  }
+  if (auto takes = model::check_takes_upload(image); !takes) return takes;
   change.step("take the content of image " + image.meta().name());
   // A new generation makes the host look for the content at once.
   image.mutable_meta()->set_generation(image.meta().generation() + 1);

@@ -306,7 +306,10 @@ class FakeHost {
     if (volume.spec().capacity_bytes() > volume_bytes_max) status.mutable_problem()->set_summary("the pool is full");
   }
   static void add_facts(const v1::Pool&, v1::PoolStatus& status) { status.set_capacity_bytes(100ULL << 30U); }
-  static void add_facts(const v1::Image&, v1::ImageStatus& status) { status.set_virtual_size_bytes(2ULL << 30U); }
+  static void add_facts(const v1::Image& image, v1::ImageStatus& status) {
+    status.set_observed_generation(image.meta().generation());
+    status.set_virtual_size_bytes(2ULL << 30U);
+  }
   static void add_facts(const v1::Network&, v1::NetworkStatus&) {}
 
   template <class Record, class Mutable, class State>

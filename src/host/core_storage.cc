@@ -284,7 +284,8 @@ void Core::tend_images() {
 }
 
 port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
-  return alive([id, step](Core& core, const Result<port::ImageFacts>& result) {
+  const std::uint64_t generation = table_.images.at(id).wanted.meta().generation();
+  return alive([id, step, generation](Core& core, const Result<port::ImageFacts>& result) {
     const auto found = core.table_.images.find(id);
     if (found == core.table_.images.end()) return;
     ImageObject& image = found->second;
@@ -307,7 +308,10 @@ port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
       memory.presence = Presence::absent;
       return;
     }
-    memory.waits_for_upload = step == ImageStep::import && image.wanted.spec().upload() && code == ErrorCode::not_found;
+    const bool no_content = step == ImageStep::import && image.wanted.spec().upload() && code == ErrorCode::not_found;
+    // Content was announced while this looked: it may have come just after.
+    if (no_content && image.wanted.meta().generation() != generation) return;
+    memory.waits_for_upload = no_content;
     // The announcement of the upload, a new generation, is what makes it look again at once.
     note_failure(memory.trouble, result.error(), "", core.now(),
                  memory.waits_for_upload ? Tries::endless : Tries::some);

@@ -139,6 +139,29 @@ TEST_F(HostCoreTest, DecidesNothingBeforeTheHypervisorWasSeenWhole) {
   EXPECT_FALSE(link.told.contains("vm-1"));
 }
 
+TEST_F(HostCoreTest, DoesNothingToAGuestThatCannotBeLookedFor) {
+  assign_and_run();
+  const port::GuestObservation before = world.guests["vm-1"];
+  world.change("vm-1", [](port::GuestObservation& guest) {
+    guest = {.vm_id = guest.vm_id, .state = GuestState::unknown};
+    guest.problem.set_code("guest_unknown");
+  });
+  world.calls.clear();
+  executor.run_for(60'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::STARTING);
+  EXPECT_EQ(told().problem().code(), "guest_unknown");
+  EXPECT_EQ(told().boot_id(), "task-1");
+  change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
+  executor.run_for(60'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::STOPPING);
+  EXPECT_THAT(world.calls, testing::Not(testing::Contains(testing::AnyOf("start", "kill", "detach", "forget"))));
+  world.change("vm-1", [&before](port::GuestObservation& guest) { guest = before; });
+  executor.run_for(60'000);
+  EXPECT_EQ(told().state(), v1::VmStatus::STOPPED);
+  EXPECT_FALSE(told().has_problem());
+  EXPECT_EQ(world.count("power_down"), 1);
+}
+
 TEST_F(HostCoreTest, RepeatedAssignmentsChangeNothing) {
   assign_and_run(3'000);
   const std::size_t calls = world.calls.size();
@@ -429,6 +452,33 @@ TEST_F(HostCoreTest, AnImageWaitsForItsUploadWithoutLookingAllTheTime) {
   EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::WAITING);
   EXPECT_LT(world.count("import_image"), 30);
   world.failures.clear();
+  image.mutable_meta()->set_generation(2);
+  assign_and_run(100);
+  EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::READY);
+}
+
+TEST_F(HostCoreTest, ContentThatWasAnnouncedIsNotWaitedForWhileItIsImported) {
+  image.mutable_spec()->set_upload(true);
+  image.mutable_meta()->set_generation(1);
+  world.failures.emplace("import_image", Error{.code = ErrorCode::not_found, .summary = "no content yet"});
+  assign_and_run(100);
+  ASSERT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::WAITING);
+  EXPECT_EQ(link.told["img-1"].image().observed_generation(), 1U);
+  world.silent.insert("import_image");
+  image.mutable_meta()->set_generation(2);
+  assign_and_run();
+  ASSERT_EQ(world.count("import_image"), 2);
+  EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::IMPORTING);
+  EXPECT_EQ(link.told["img-1"].image().observed_generation(), 2U);
+}
+
+TEST_F(HostCoreTest, ContentAnnouncedWhileItLooksForItIsTakenAtOnce) {
+  image.mutable_spec()->set_upload(true);
+  image.mutable_meta()->set_generation(1);
+  world.failures.emplace("import_image", Error{.code = ErrorCode::not_found, .summary = "no content yet"});
+  assign_all();
+  for (int i = 0; i < 100 && world.count("import_image") == 0; ++i) executor.run_for(1);
+  ASSERT_EQ(world.count("import_image"), 1);
   image.mutable_meta()->set_generation(2);
   assign_and_run(100);
   EXPECT_EQ(link.told["img-1"].image().state(), v1::ImageStatus::READY);

@@ -67,6 +67,7 @@ std::optional<v1::ImageStatus> image_status(const ImageInput& input, const Image
   if (memory.presence == Presence::unknown && !memory.trouble && !deletes) return std::nullopt;
   v1::ImageStatus status;
   status.set_host_id(host_id);
+  status.set_observed_generation(input.wanted.meta().generation());
   if (memory.presence == Presence::present) {
     status.set_path(memory.facts.path);
     status.set_initramfs_path(memory.facts.initramfs_path);

@@ -98,6 +98,14 @@ void Table::apply_volume(const v1::Volume& volume) {
   memory.growth_trouble.reset();
 }
 
+void Table::apply_image(const v1::Image& image) {
+  if (!take(images, image)) return;
+  ImageMemory& memory = images[image.meta().id()].memory;
+  memory.trouble.reset();
+  // A new generation of it says that the content has come.
+  memory.waits_for_upload = false;
+}
+
 void Table::keep_only(const std::set<std::string>& ids) {
   erase_others(vms, ids);
   erase_others(volumes, ids);
@@ -121,7 +129,7 @@ std::set<std::string> Table::apply(const v1::ToHost& message, const std::string&
     } else if (assignment.has_volume()) {
       apply_volume(assignment.volume());
     } else if (assignment.has_image()) {
-      if (take(images, assignment.image())) images[meta.id()].memory.trouble.reset();
+      apply_image(assignment.image());
     } else if (assignment.has_network()) {
       if (take(networks, assignment.network())) networks[meta.id()].memory.trouble.reset();
     } else if (assignment.has_pool() && assignment.pool().spec().host_id() == host_id) {

@@ -58,6 +58,7 @@ class Table {
  private:
   void apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log);
   void apply_volume(const v1::Volume& volume);
+  void apply_image(const v1::Image& image);
   void prepare_disks(const v1::Vm& vm);
   void keep_only(const std::set<std::string>& ids);
 

@@ -43,6 +43,26 @@ bool growth_failed(const v1::Volume& volume) {
          status.capacity_bytes() < volume.spec().capacity_bytes();
 }
 
+Result<void> check_takes_upload(const v1::Image& image) {
+  const v1::ImageStatus& status = image.status();
+  const auto refuse = [&image](std::string cause, std::string next_step = "make another image with upload set") {
+    return fail(ErrorCode::conflict, "image \"" + image.meta().name() + "\" takes no content", std::move(cause),
+                std::move(next_step), "not_waiting_for_upload");
+  };
+  if (image.meta().has_deletion()) return refuse("it is being deleted");
+  if (!image.spec().upload()) return refuse("it was not made for an upload");
+  const bool announced = image.meta().generation() > 1 && status.observed_generation() < image.meta().generation();
+  if (announced || status.state() == v1::ImageStatus::IMPORTING) {
+    return refuse("content came already and is being imported", "wait until its task ends");
+  }
+  if (status.state() == v1::ImageStatus::READY) return refuse("it has its content already");
+  if (!status.path().empty()) {
+    return refuse("it had its content already, and other content would spoil the volumes made of it",
+                  "put " + status.path() + " back, or delete the image and make another");
+  }
+  return {};
+}
+
 bool is_converged(const v1::Vm& vm) {
   if (vm.meta().has_deletion() || !is_observed(vm)) return false;
   if (boot_ended(vm)) return true;

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/result.h"
 #include "gantry/v1/network.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
@@ -31,6 +32,10 @@ bool boot_ended(const v1::Vm& vm);
 bool is_held(const v1::VmStatus& status);
 // The volume is as good as before, but the host could not make it as large as wanted.
 bool growth_failed(const v1::Volume& volume);
+
+// Content may be sent for the image; else a conflict that says why not. Content that was announced (a new generation)
+// stands until its host has told what became of it.
+Result<void> check_takes_upload(const v1::Image& image);
 
 // Nothing is left for the host to do: what is seen is what is wanted, or it was told why it cannot be.
 bool is_converged(const v1::Vm& vm);

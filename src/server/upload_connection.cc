@@ -4,6 +4,7 @@
 #include <array>
 
 #include "gantry/v1/storage.pb.h"
+#include "model/state.h"
 #include "server/http_connection.h"
 #include "server/json.h"
 #include "server/upload_file.h"
@@ -81,13 +82,8 @@ class UploadConnection final : public ConnectionBase {
 
   Result<std::string> place_of(const v1::Image& image) {
     const std::string named = "the content of image \"" + image.meta().name() + "\" was not taken";
-    const auto state = image.status().state();
-    if (!image.spec().upload()) {
-      return fail(ErrorCode::conflict, named, "it comes from elsewhere", "make an image with upload: true");
-    }
-    if (state != v1::ImageStatus::UNKNOWN && state != v1::ImageStatus::WAITING && state != v1::ImageStatus::FAILED) {
-      return fail(ErrorCode::conflict, named, "it has content already", "make another image");
-    }
+    // Asked again when it is announced; here, before anything is written over.
+    if (auto takes = model::check_takes_upload(image); !takes) return fail(takes.error());
     const std::uint64_t bytes_max = edge().options.upload_bytes_max;
     if (bytes_max != 0 && expected_bytes_ > bytes_max) return fail(too_large());
     if (edge().uploading.size() >= edge().options.uploads_max) {

@@ -101,6 +101,26 @@ TEST(Upload, IsRefusedWithAReason) {
   EXPECT_TRUE(settles_empty(server));
 }
 
+// Another file must not be put in its place while it is being imported.
+TEST(Upload, IsRefusedBeforeAByteIsTakenWhenContentWasAnnounced) {
+  TestServer server;
+  server.manager.override_answer([](const FakeManager::Call& call, const port::Manager::Answer& done) {
+    if (call.rpc != "GetImage") return false;
+    auto image = std::make_unique<v1::Image>();
+    image->mutable_meta()->set_generation(2);
+    image->mutable_spec()->set_upload(true);
+    image->mutable_status()->set_state(v1::ImageStatus::WAITING);
+    image->mutable_status()->set_observed_generation(1);
+    done(std::unique_ptr<google::protobuf::Message>(std::move(image)));
+    return true;
+  });
+  const Reply reply = server.ask("PUT", kTarget, "x");
+  EXPECT_EQ(reply.status, 409) << reply.body;
+  EXPECT_NE(reply.body.find("not_waiting_for_upload"), std::string::npos);
+  EXPECT_EQ(server.manager.calls().back().rpc, "GetImage");
+  EXPECT_TRUE(settles_empty(server));
+}
+
 TEST(Upload, ContentThatTheImageDoesNotTakeIsNotLeftBehind) {
   TestServer server;
   for (const ErrorCode code : {ErrorCode::not_found, ErrorCode::conflict}) {
