@@ -63,16 +63,23 @@ bool is_idempotency_key(const std::string& key) {
          std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '/'; });
 }
 
-// The task that the same call was accepted with before; nullptr when there was none.
+// The task that the same call was accepted with before; nullptr when there was none. A conflict when the call was
+// another, or its task is forgotten: to do it again may be to do it twice.
 Result<const v1::Task*> earlier_task(const View& view, const port::CallOptions& options, const Digest& digest) {
   const auto& keys = view.idempotency_keys();
   const auto found = keys.find(model::idempotency_key(options.actor, options.idempotency_key));
   if (found == keys.end()) return nullptr;
-  const auto* task = view.find<v1::Task>(found->second.value);
-  if (task == nullptr || task->request_digest() == digest) return task;
-  return fail(ErrorCode::conflict, "the idempotency key \"" + options.idempotency_key + "\" was used before",
-              "it came with another request (task " + task->meta().id() + ")", "use a new key for each request",
-              "idempotency_key_reused");
+  const v1::IdempotencyKey& held = found->second.record;
+  if (held.task_id().empty()) return nullptr;
+  const std::string summary = "the idempotency key \"" + options.idempotency_key + "\" was used before";
+  if (held.request_digest() != digest) {
+    return fail(ErrorCode::conflict, summary, "it came with another request (task " + held.task_id() + ")",
+                "use a new key for each request", "idempotency_key_reused");
+  }
+  if (const auto* task = view.find<v1::Task>(held.task_id())) return task;
+  return fail(ErrorCode::conflict, summary,
+              "the same request was accepted as task " + held.task_id() + ", which ended and is forgotten",
+              "look at what it was to change; to make the change again, use a new key", "task_forgotten");
 }
 
 void keep_idempotency_key(Change& change, const Digest& digest) {
@@ -81,9 +88,12 @@ void keep_idempotency_key(Change& change, const Digest& digest) {
   const auto& keys = change.view().idempotency_keys();
   const auto found = keys.find(key);
   change.draft.compare(key, found == keys.end() ? 0 : found->second.revision);
-  change.draft.put(key, change.task_id());
+  v1::IdempotencyKey held;
+  held.set_task_id(change.task_id());
+  held.set_request_digest(digest);
+  set_time(*held.mutable_accepted_at(), change.now().unix_ms);
+  change.draft.put(key, to_bytes(held));
   change.task.set_idempotency_key(options.idempotency_key);
-  change.task.set_request_digest(digest);
 }
 
 Result<Admitted> admit_with_task(const std::string& rpc, const Message& request, const port::CallOptions& options,
@@ -109,7 +119,7 @@ Result<Admitted> admit_with_task(const std::string& rpc, const Message& request,
   change.draft.guard(change.task_id());
   return Admitted{.txn = change.draft.build(),
                   .answer_id = change.task_id(),
-                  .makes_task = true,
+                  .change_id = change.task_id(),
                   .answer = accepted_answer(change.task, true)};
 }
 
@@ -124,7 +134,7 @@ Result<Admitted> admit_without_task(const std::string& rpc, const Message& messa
   if (!handled) return fail(std::move(handled.error()));
   if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};
   change.draft.guard(change.task_id());
-  Admitted admitted{.txn = change.draft.build(), .answer_id = change.task.target_id()};
+  Admitted admitted{.txn = change.draft.build(), .answer_id = change.task.target_id(), .change_id = change.task_id()};
   if (rpc == "CancelTask") {
     admitted.answer = std::make_unique<v1::Task>(*change.draft.find<v1::Task>(admitted.answer_id));
   } else {

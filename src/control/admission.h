@@ -22,8 +22,9 @@ struct Admitted {
   port::Txn txn;
   // The record to answer with once the transaction is committed: the task, or of UploadImage the image.
   std::string answer_id = {};
-  // The transaction makes that task: whether it is there tells whether it was committed.
-  bool makes_task = false;
+  // The task of the transaction, and what its guard key holds once it is committed. CancelTask and UploadImage have one
+  // that is not kept.
+  std::string change_id = {};
   // v1::Accepted, or without dry_run v1::Task for CancelTask and v1::Image for UploadImage; as of now.
   std::unique_ptr<google::protobuf::Message> answer = {};
 };

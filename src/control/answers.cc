@@ -98,13 +98,6 @@ Answer list_tasks(const v1::ListTasksRequest& request, const View& view) {
   return answer;
 }
 
-Answer get_version(const v1::Empty&, const View&) {
-  auto answer = std::make_unique<v1::Version>();
-  answer->set_version(GANTRY_VERSION);
-  answer->set_api("v1");
-  return answer;
-}
-
 const std::map<std::string, Reader>& readers() {
   static const std::map<std::string, Reader> kReaders = {
       {"ListVms", reader(&list<v1::Vm, v1::VmList>)},
@@ -121,7 +114,6 @@ const std::map<std::string, Reader>& readers() {
       {"GetHost", reader(&get<v1::Host>)},
       {"ListTasks", reader(&list_tasks)},
       {"GetTask", reader(&get<v1::Task>)},
-      {"GetVersion", reader(&get_version)},
   };
   return kReaders;
 }

@@ -375,15 +375,25 @@ TEST(Tasks, OldOnesAreForgotten) {
   EXPECT_EQ(world.core->view().idempotency_keys().size(), 20U);
   world.executor.run_for(130'000);
   EXPECT_EQ(world.core->view().ended_tasks(), 5U);
-  EXPECT_EQ(world.core->view().idempotency_keys().size(), 5U);
-  world.executor.run_for(25LL * 3600 * 1000);
+  // Keys are kept for a day all the same: a repeat is never a second change.
+  EXPECT_EQ(world.core->view().idempotency_keys().size(), 20U);
+  request.set_cordoned(true);
+  EXPECT_EQ(world.refused("UpdateHost", request, {.actor = "admin", .idempotency_key = "key-0"}), "task_forgotten");
+  EXPECT_EQ(world.refused("UpdateHost", request, {.actor = "admin", .idempotency_key = "key-1"}),
+            "idempotency_key_reused");
+  EXPECT_EQ(world.core->view().ended_tasks(), 5U);
+  world.executor.run_for(23LL * 3600 * 1000);
+  EXPECT_EQ(world.core->view().idempotency_keys().size(), 20U);
+  world.executor.run_for(2LL * 3600 * 1000);
   EXPECT_EQ(world.core->view().idempotency_keys().size(), 0U);
+  EXPECT_EQ(world.refused("UpdateHost", request, {.actor = "admin", .idempotency_key = "key-0"}), "");
 }
 
 TEST(Tasks, OldOnesAreForgottenAsFastAsNewOnesCome) {
   World world;
   world.core.reset();
   world.options.ended_tasks_max = 5;
+  world.options.idempotency_keys_max = 5;
   world.restart();
   world.executor.run_for(100);
   v1::UpdateHostRequest request;
@@ -399,6 +409,7 @@ TEST(Tasks, OldOnesAreForgottenAsFastAsNewOnesCome) {
   ASSERT_LT(world.executor.now().monotonic_ms - began_ms, 55'000);
   EXPECT_LE(most, 220U);
   EXPECT_LE(world.core->view().idempotency_keys().size(), 220U);
+  EXPECT_EQ(world.core->view().idempotency_keys().count(model::idempotency_key("admin", "key-999")), 1U);
 }
 
 TEST(Tasks, CancellingCanBePlanned) {

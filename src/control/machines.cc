@@ -122,6 +122,11 @@ void make_defaults(Draft& draft, const std::string& host_id, const std::string& 
   draft.create(std::move(network));
 }
 
+bool is_old(const View& view, const std::string& key, Now now) {
+  const v1::IdempotencyKey& record = view.idempotency_keys().at(key).record;
+  return now.unix_ms - time_of(record.accepted_at()) >= kIdempotencyKeyMs;
+}
+
 }  // namespace
 
 void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
@@ -154,7 +159,11 @@ void make_host(Draft& draft, const std::string& host_id, const std::string& host
   }
 }
 
-void prune(Draft& draft, std::size_t ended_tasks_max, Now now) {
+bool has_old_key(const View& view, Now now) {
+  return !view.keys_by_age().empty() && is_old(view, view.keys_by_age().begin()->second, now);
+}
+
+void prune(Draft& draft, std::size_t ended_tasks_max, std::size_t keys_max, Now now) {
   const View& view = draft.view();
   std::size_t excess = view.ended_tasks() - std::min(view.ended_tasks(), ended_tasks_max);
   excess = std::min(excess, kPrunedAtOnce);
@@ -164,14 +173,13 @@ void prune(Draft& draft, std::size_t ended_tasks_max, Now now) {
     draft.erase<v1::Task>(id);
     --excess;
   }
+  const auto& keys = view.keys_by_age();
   std::size_t left = kPrunedAtOnce;
-  for (const auto& [key, held] : view.idempotency_keys()) {
-    if (left == 0) break;
-    const auto* task = view.find<v1::Task>(held.value);
-    if (task != nullptr && now.unix_ms - time_of(task->meta().created_at()) < kIdempotencyKeyMs) continue;
-    draft.compare(key, held.revision);
-    draft.erase_key(key);
-    --left;
+  std::size_t count = keys.size();
+  for (auto oldest = keys.begin(); oldest != keys.end() && left > 0; ++oldest, --left, --count) {
+    if (count <= keys_max && !is_old(view, oldest->second, now)) break;
+    draft.compare(oldest->second, oldest->first);
+    draft.erase_key(oldest->second);
   }
 }
 

@@ -33,7 +33,11 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty);
 void make_host(Draft& draft, const std::string& host_id, const std::string& host_name,
                const std::string& default_pool_path, Now now, Rng& rng);
 
-// Forgets the oldest ended tasks beyond `ended_tasks_max`, and idempotency keys older than a day; a few at a time.
-void prune(Draft& draft, std::size_t ended_tasks_max, Now now);
+// The oldest idempotency key is more than a day old.
+bool has_old_key(const View& view, Now now);
+
+// Forgets the oldest ended tasks beyond `ended_tasks_max`, and idempotency keys that are more than a day old or beyond
+// `keys_max`; a few at a time.
+void prune(Draft& draft, std::size_t ended_tasks_max, std::size_t keys_max, Now now);
 
 }  // namespace gantry::control

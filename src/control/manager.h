@@ -46,6 +46,8 @@ struct ManagerOptions {
   Milliseconds host_grace_ms = 10'000;
   // Ended tasks beyond so many are forgotten, oldest first.
   std::size_t ended_tasks_max = 10'000;
+  // Idempotency keys are forgotten after a day, or when they are more than so many, oldest first.
+  std::size_t idempotency_keys_max = 50'000;
 };
 
 class ManagerCore final : public port::Manager {

@@ -85,7 +85,7 @@ void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted
       break;
     case port::CommitOutcome::conflict:
       calls_wait_for_ = result.revision;
-      if (was_in_doubt && admitted->makes_task) {
+      if (was_in_doubt) {
         settle_call(admitted);
       } else {
         const bool view_was_old = result.revision > call_planned_at_;
@@ -97,20 +97,23 @@ void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted
   }
 }
 
-// It may have been committed before the conflict that the repeat met: its task tells.
+// It may have been committed before the conflict that the repeat met. Its task tells; of a change without one the guard
+// key does, which no other call can have written since.
 void ManagerCore::Impl::settle_call(const std::shared_ptr<Admitted>& admitted) {
-  const std::string key = model::record_key(model::kTask, admitted->answer_id);
+  const bool makes_task = admitted->answer_id == admitted->change_id;
+  const std::string key =
+      makes_task ? model::record_key(model::kTask, admitted->change_id) : std::string(kAdmissionKey);
   using Range = Result<port::Range, port::StoreError>;
-  store_.range({.first = key, .end = key + '\0'}, on_loop<Range>([admitted](Impl& self, Range range) {
-                 if (!range) {
-                   self.later(kRetryMs, [admitted](Impl& again) { again.settle_call(admitted); });
-                 } else if (range->entries.empty()) {
-                   self.retry_call("", 0);
-                 } else {
-                   self.call_committed(admitted,
-                                       {.outcome = port::CommitOutcome::committed, .revision = range->revision}, true);
-                 }
-               }));
+  store_.range(
+      {.first = key, .end = key + '\0'}, on_loop<Range>([admitted, makes_task](Impl& self, Range range) {
+        if (!range) {
+          self.later(kRetryMs, [admitted](Impl& again) { again.settle_call(admitted); });
+        } else if (range->entries.empty() || (!makes_task && range->entries.front().value != admitted->change_id)) {
+          self.retry_call("", 0);
+        } else {
+          self.call_committed(admitted, {.outcome = port::CommitOutcome::committed, .revision = range->revision}, true);
+        }
+      }));
 }
 
 // Plans it again from a newer view, or gives up: certainly nothing of it was written.

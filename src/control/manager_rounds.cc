@@ -82,7 +82,7 @@ port::Txn ManagerCore::Impl::plan_round(const Round& round) {
       self.schedule_round();
     });
   }
-  if (round.prune) prune(draft, options_.ended_tasks_max, now);
+  if (round.prune) prune(draft, options_.ended_tasks_max, options_.idempotency_keys_max, now);
   return draft.build();
 }
 
@@ -114,14 +114,8 @@ void ManagerCore::Impl::take_back(Round& round) {
 }
 
 void ManagerCore::Impl::maintain() {
-  const Milliseconds now_ms = executor_.now().unix_ms;
-  constexpr Milliseconds kDayMs = 24LL * 3600 * 1000;
-  bool old_keys = false;
-  for (const auto& [key, held] : view_.idempotency_keys()) {
-    const auto* task = view_.find<v1::Task>(held.value);
-    old_keys = old_keys || task == nullptr || now_ms - time_of(task->meta().created_at()) >= kDayMs;
-  }
-  next_round_.prune = old_keys || view_.ended_tasks() > options_.ended_tasks_max;
+  next_round_.prune = has_old_key(view_, executor_.now()) || view_.ended_tasks() > options_.ended_tasks_max ||
+                      view_.keys_by_age().size() > options_.idempotency_keys_max;
   // Uploads that never come end by time alone.
   for (const auto& [id, image] : view_.all<v1::Image>().by_id) {
     if (image.status().state() == v1::ImageStatus::WAITING) next_round_.dirty.insert(id);

@@ -8,7 +8,7 @@ namespace {
 
 constexpr Milliseconds kFirstDelayMs = 50;
 // So many more than are kept: forgetting them one by one would make each change two.
-constexpr std::size_t kEndedTasksSlack = 100;
+constexpr std::size_t kSlack = 100;
 constexpr Milliseconds kLastDelayMs = 2'000;
 
 Milliseconds next_delay(Milliseconds delay_ms) {
@@ -45,7 +45,7 @@ void ManagerCore::Impl::loaded(Result<port::Range, port::StoreError> range) {
   View::Ids touched;
   view_.load(*range, touched);
   // The bridges of networks on record go with their networks; one that an installation left behind stays in the way.
-  if (!loaded_) view_.host_subnets = foreign_subnets(view_, std::move(options_.taken_subnets));
+  if (!loaded_) view_.host_subnets = foreign_subnets(view_, options_.taken_subnets);
   loaded_ = true;
   watch();
   for (const std::string& host_id : connected_) send_all(host_id);
@@ -79,7 +79,10 @@ void ManagerCore::Impl::watched(std::uint64_t watch_number, Result<port::ChangeB
 void ManagerCore::Impl::view_changed(const View::Ids& touched) {
   next_round_.dirty.insert(touched.begin(), touched.end());
   // Not only now and then: round after round for as long as there are too many, however fast tasks end.
-  if (view_.ended_tasks() >= options_.ended_tasks_max + kEndedTasksSlack) next_round_.prune = true;
+  if (view_.ended_tasks() >= options_.ended_tasks_max + kSlack ||
+      view_.keys_by_age().size() >= options_.idempotency_keys_max + kSlack) {
+    next_round_.prune = true;
+  }
   if (committed_call_ && view_.revision() >= calls_wait_for_) {
     auto answer = fresh_answer(*committed_call_);
     committed_call_.reset();

@@ -76,6 +76,36 @@ TEST(Manager, TwoManagersNeverPromiseTheSame) {
   EXPECT_THAT(words, testing::UnorderedElementsAre("", "no_host_fits"));
 }
 
+TEST(Manager, AnUnknownCommitOfWhatMakesNoTaskIsSettledToo) {
+  for (const Fault fault : {Fault::unknown_written, Fault::unknown_lost, Fault::unknown_late}) {
+    World world;
+    world.host.asleep = true;
+    v1::CreateImageRequest request;
+    request.set_name("mine");
+    request.mutable_spec()->set_upload(true);
+    world.accept("CreateImage", request);
+    world.executor.run_for(1'000);
+    world.store.faults = {fault, fault};
+    const auto announced = world.call("UploadImage", World::by_id("mine"));
+    ASSERT_TRUE(announced) << announced.error().to_text();
+    EXPECT_EQ(dynamic_cast<v1::Image&>(**announced).meta().generation(), 2U);
+
+    v1::CreateImageRequest other;
+    other.set_name("other");
+    other.mutable_spec()->set_recipe("debian-12");
+    world.accept("CreateImage", other);
+    v1::CreateVmRequest vm = World::vm_request();
+    vm.mutable_spec()->set_image("other");
+    world.accept("CreateVm", vm);
+    world.executor.run_for(1'000);
+    const v1::Accepted stop = world.accept("StopVm", World::stop_request());
+    world.store.faults = {fault, fault};
+    const auto cancelled = world.call("CancelTask", World::by_id(stop.task().meta().id()));
+    ASSERT_TRUE(cancelled) << cancelled.error().to_text();
+    EXPECT_EQ(dynamic_cast<v1::Task&>(**cancelled).state(), v1::Task::CANCELLED);
+  }
+}
+
 // A bridge that another installation left behind is in a new network's way; that of a network on record is not, once
 // the network is gone.
 TEST(Manager, OnlyBridgesOfNetworksOnRecordAreNotInTheWay) {
@@ -97,6 +127,21 @@ TEST(Manager, OnlyBridgesOfNetworksOnRecordAreNotInTheWay) {
   std::vector<std::string> devices;
   for (const HostSubnet& one : again.view().host_subnets) devices.push_back(one.device);
   EXPECT_THAT(devices, testing::ElementsAre("gn-left-behind", "eth0"));
+}
+
+TEST(Manager, TheHostsOwnSegmentsAreKnownAlsoWhenEverythingIsReadAnew) {
+  World world;
+  world.core.reset();
+  world.options.taken_subnets = {{model::parse_ipv4_subnet("10.66.1.0/24").value(), "eth0"}};
+  world.restart();
+  world.executor.run_for(1'000);
+  world.store.break_watches();
+  world.executor.run_for(1'000);
+  v1::CreateNetworkRequest request;
+  request.set_name("second");
+  request.mutable_spec()->set_kind(v1::NetworkSpec::NAT);
+  world.accept("CreateNetwork", request);
+  EXPECT_EQ(world.find<v1::Network>("second")->spec().ipv4_subnet(), "10.66.2.0/24");
 }
 
 TEST(Manager, WritesNothingWhenIdleButThatTheHostIsThere) {

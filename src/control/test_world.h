@@ -76,6 +76,12 @@ struct World {
     request.set_id(id);
     return request;
   }
+  static v1::StopVmRequest stop_request(bool force = false) {
+    v1::StopVmRequest request;
+    request.set_id("web");
+    request.set_force(force);
+    return request;
+  }
   template <class Record>
   [[nodiscard]] const Record* find(const std::string& name) const {
     return core->view().resolve<Record>(name);

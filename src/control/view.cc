@@ -22,7 +22,9 @@ void touch(const Record&, View::Ids&) {}
 }  // namespace
 
 void View::load(const port::Range& range, Ids& touched) {
+  auto kept = std::move(host_subnets);
   *this = View();
+  host_subnets = std::move(kept);
   for (const port::Entry& entry : range.entries) change({.kind = port::Write::Kind::put, .entry = entry}, touched);
   revision_ = range.revision;
 }
@@ -38,11 +40,7 @@ void View::change(const port::Change& change, Ids& touched) {
   if (key == kAdmissionKey) {
     admission_revision_ = put ? change.entry.modified : 0;
   } else if (key.rfind(kIdempotencyPrefix, 0) == 0) {
-    if (put) {
-      idempotency_keys_[key] = {change.entry.value, change.entry.modified};
-    } else {
-      idempotency_keys_.erase(key);
-    }
+    change_key(change);
   } else {
     // Names ("/name/...") follow from the records; users and sessions are the API edge's.
     change_kind<v1::Vm>(change, touched) || change_kind<v1::Volume>(change, touched) ||
@@ -50,6 +48,20 @@ void View::change(const port::Change& change, Ids& touched) {
         change_kind<v1::Network>(change, touched) || change_kind<v1::Pool>(change, touched) ||
         change_kind<v1::Host>(change, touched);
   }
+}
+
+void View::change_key(const port::Change& change) {
+  const std::string& key = change.entry.key;
+  if (const auto found = idempotency_keys_.find(key); found != idempotency_keys_.end()) {
+    keys_by_age_.erase(found->second.revision);
+    idempotency_keys_.erase(found);
+  }
+  if (change.kind == port::Write::Kind::erase) return;
+  Key& held = idempotency_keys_[key];
+  // One that cannot be read counts as old, and names no task.
+  if (!held.record.ParseFromString(change.entry.value)) held.record.Clear();
+  held.revision = change.entry.modified;
+  keys_by_age_[held.revision] = key;
 }
 
 template <class Record>

@@ -32,7 +32,7 @@ class View {
   // Not of the store: segments that hosts are in themselves, never chosen for a network.
   std::vector<HostSubnet> host_subnets;
 
-  // Replaces everything. The ids of all records are added to `touched`.
+  // Replaces everything that is of the store. The ids of all records are added to `touched`.
   void load(const port::Range& range, Ids& touched);
   // Adds the ids of the changed records, and of the VMs whose own volumes changed, to `touched`.
   void apply(const port::ChangeBatch& batch, Ids& touched);
@@ -86,11 +86,13 @@ class View {
   [[nodiscard]] bool has_port(const std::string& host_id, v1::PortForward::Protocol protocol, std::uint32_t port) const;
 
   struct Key {
-    std::string value;
+    v1::IdempotencyKey record;
     port::Revision revision = 0;
   };
   // Idempotency keys, by store key.
   [[nodiscard]] const std::map<std::string, Key>& idempotency_keys() const { return idempotency_keys_; }
+  // The same, by revision: the first is the oldest.
+  [[nodiscard]] const std::map<port::Revision, std::string>& keys_by_age() const { return keys_by_age_; }
   // When the last change was accepted (kAdmissionKey); 0: never.
   [[nodiscard]] port::Revision admission_revision() const { return admission_revision_; }
 
@@ -106,6 +108,7 @@ class View {
   };
 
   void change(const port::Change& change, Ids& touched);
+  void change_key(const port::Change& change);
   template <class Record>
   bool change_kind(const port::Change& change, Ids& touched);
   // Adds (+1) or takes away (-1) what follows from a record.
@@ -125,6 +128,7 @@ class View {
   // "mac M", "address NETWORK IP", "port HOST PROTOCOL PORT", and how many have it.
   std::map<std::string, int> taken_;
   std::map<std::string, Key> idempotency_keys_;
+  std::map<port::Revision, std::string> keys_by_age_;
   port::Revision admission_revision_ = 0;
   TaskOrder tasks_by_time_;
   std::size_t ended_tasks_ = 0;

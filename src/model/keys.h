@@ -24,7 +24,7 @@ inline std::string record_key(std::string_view kind, std::string_view id) { retu
 inline std::string name_key(std::string_view kind, std::string_view name) {
   return "/name/" + std::string(kind) + "/" + std::string(name);
 }
-// Holds the id of the task made for that user's idempotency key.
+// Holds a v1::IdempotencyKey.
 inline std::string idempotency_key(std::string_view actor, std::string_view key) {
   return "/idempotency/" + std::string(actor) + "/" + std::string(key);
 }

@@ -20,9 +20,6 @@ std::string obstacle(const PlaceHost& host, const PlaceDemand& demand) {
   if (!host.connected) return "it is not connected";
   if (host.cordoned) return "it is cordoned";
   if (host.accelerator.empty()) return "it cannot run guests";
-  if (!demand.accelerator.empty() && host.accelerator != demand.accelerator) {
-    return "it has " + host.accelerator + ", not " + demand.accelerator;
-  }
   for (const PlaceReach& reach : demand.reach) {
     if (reach.host_id != host.id) return reach.what + " is not on it";
   }

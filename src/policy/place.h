@@ -41,8 +41,6 @@ struct PlaceDemand {
   // The one host it may run on; empty: any.
   std::string host_id = {};
   std::vector<PlaceReach> reach = {};
-  // It must be this one; empty: any.
-  std::string accelerator = {};
 };
 
 // Candidates are in the order of `hosts`; of equal scores the first wins. `host_id` is empty when nothing fits.
