@@ -26,31 +26,56 @@ Result<void> undo_create(Change& change, const v1::Task& task) {
   return {};
 }
 
-// Wants again what was wanted, or is, without that task.
-void undo_vm_change(const v1::Task& task, v1::Vm& vm) {
+// What a stop, pause or resume asks for.
+v1::VmSpec::Power power_of(const v1::Task& task) {
+  if (task.action() == "vm.stop") return v1::VmSpec::STOPPED;
+  return task.action() == "vm.pause" ? v1::VmSpec::PAUSED : v1::VmSpec::RUNNING;
+}
+
+// The first later one under way that found the VM as `task` left it.
+const v1::Task* next_alike(const View& view, const v1::Task& task) {
+  const v1::Task* next = nullptr;
+  for (const std::string& id : view.users_of_kind<v1::Task>(task.target_id())) {
+    const auto* other = view.find<v1::Task>(id);
+    const bool later = other != nullptr && other->vm_before().generation() > task.vm_before().generation() &&
+                       other->vm_before().power() == power_of(task);
+    if (later && (next == nullptr || other->vm_before().generation() < next->vm_before().generation())) next = other;
+  }
+  return next;
+}
+
+// As if the task had never been: one after it that wants the same still has its way, and inherits what to go back to.
+void undo_power(Change& change, const v1::Task& task, v1::Vm& vm) {
+  if (const v1::Task* next = next_alike(change.view(), task)) {
+    *change.draft.edit<v1::Task>(next->meta().id()).mutable_vm_before() = task.vm_before();
+    return;
+  }
   v1::VmSpec& spec = *vm.mutable_spec();
+  if (spec.power() != power_of(task)) return;
+  // Only a guest that is still there goes on; without a boot it was never wanted to run.
+  const bool there = model::has_guest(vm.status().state()) && vm.status().boot_id() == spec.boot_id();
+  if (spec.power() == v1::VmSpec::STOPPED && (spec.boot_id().empty() || !there)) return;
+  spec.set_power(task.vm_before().power());
+  spec.set_force_stop_id(task.vm_before().force_stop_id());
+  spec.set_stop_once_timeout_seconds(task.vm_before().stop_once_timeout_seconds());
+}
+
+// Wants again what was wanted, or is, without that task.
+void undo_vm_change(Change& change, const v1::Task& task) {
+  v1::Vm& vm = change.draft.edit<v1::Vm>(task.target_id());
+  v1::VmSpec& spec = *vm.mutable_spec();
+  const std::string before = to_bytes(spec);
   const std::string& id = task.meta().id();
-  if (task.action() == "vm.start" && spec.boot_id() == id) {
+  if (task.has_vm_before()) {
+    undo_power(change, task, vm);
+  } else if (task.action() == "vm.start" && spec.boot_id() == id) {
     spec.set_power(v1::VmSpec::STOPPED);
     spec.set_force_stop_id(id);
-  } else if (task.action() == "vm.stop" && spec.power() == v1::VmSpec::STOPPED) {
-    // Only a guest that is still there goes on; without a boot it was never wanted to run.
-    const bool there = model::has_guest(vm.status().state()) && vm.status().boot_id() == spec.boot_id();
-    if (spec.boot_id().empty() || !there) return;
-    spec.set_power(v1::VmSpec::RUNNING);
-    spec.clear_force_stop_id();
-    spec.clear_stop_once_timeout_seconds();
   } else if (task.action() == "vm.reset" && spec.reset_id() == id) {
     // Not the one before: to want an older reset again is to do it again, should this one be done already.
     spec.clear_reset_id();
-  } else if (task.action() == "vm.pause" && spec.power() == v1::VmSpec::PAUSED) {
-    spec.set_power(v1::VmSpec::RUNNING);
-  } else if (task.action() == "vm.resume" && spec.power() == v1::VmSpec::RUNNING) {
-    spec.set_power(v1::VmSpec::PAUSED);
-  } else {
-    return;
   }
-  vm.mutable_meta()->set_generation(vm.meta().generation() + 1);
+  if (to_bytes(spec) != before) vm.mutable_meta()->set_generation(vm.meta().generation() + 1);
 }
 
 bool is_create(const v1::Task& task) {
@@ -94,7 +119,7 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
   change.step("take back " + task.action() + " of VM " + task.target_name() + ", as far as it can be");
   task.set_cancel_requested(true);
   const auto* vm = change.view().find<v1::Vm>(task.target_id());
-  if (vm != nullptr && !vm->meta().has_deletion()) undo_vm_change(task, change.draft.edit<v1::Vm>(task.target_id()));
+  if (vm != nullptr && !vm->meta().has_deletion()) undo_vm_change(change, task);
   end_task(task, v1::Task::CANCELLED, change.now());
   return {};
 }

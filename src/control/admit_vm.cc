@@ -8,6 +8,15 @@ namespace {
 
 void next_generation(v1::Vm& vm) { vm.mutable_meta()->set_generation(vm.meta().generation() + 1); }
 
+// For a cancel of this task.
+void remember(Change& change, const v1::Vm& vm) {
+  v1::VmBefore& before = *change.task.mutable_vm_before();
+  before.set_generation(vm.meta().generation());
+  before.set_power(vm.spec().power());
+  before.set_force_stop_id(vm.spec().force_stop_id());
+  before.set_stop_once_timeout_seconds(vm.spec().stop_once_timeout_seconds());
+}
+
 // A guest was asked for, and did not end by itself.
 bool wants_guest(const v1::Vm& vm) { return vm.spec().power() != v1::VmSpec::STOPPED && !model::boot_ended(vm); }
 
@@ -75,6 +84,7 @@ Result<void> stop_vm(Change& change, const v1::StopVmRequest& request) {
       vm.status().state() == v1::VmStatus::STOPPED) {
     return already(change, vm, "is stopped");
   }
+  remember(change, vm);
   if (request.force()) {
     vm.mutable_spec()->set_force_stop_id(change.task_id());
   } else if (vm.spec().power() != v1::VmSpec::STOPPED) {
@@ -120,6 +130,7 @@ Result<void> pause_vm(Change& change, const v1::ById& request) {
   if (vm.spec().power() == v1::VmSpec::PAUSED && vm.status().state() == v1::VmStatus::PAUSED) {
     return already(change, vm, "is paused");
   }
+  remember(change, vm);
   vm.mutable_spec()->set_power(v1::VmSpec::PAUSED);
   next_generation(vm);
   change.step("hold the processors of VM " + vm.meta().name());
@@ -134,6 +145,7 @@ Result<void> resume_vm(Change& change, const v1::ById& request) {
   if (vm.spec().power() == v1::VmSpec::RUNNING && vm.status().state() == v1::VmStatus::RUNNING) {
     return already(change, vm, "runs");
   }
+  remember(change, vm);
   vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
   next_generation(vm);
   change.step("let the processors of VM " + vm.meta().name() + " go on");
