@@ -26,6 +26,7 @@ class RecipeTest : public StorageTest {
     port::ImageRequest request;
     request.image_id = kImageId;
     request.pool_path = pool;
+    request.pool_is_new = pool_is_new;
     request.spec.set_recipe("test");
     return request;
   }
@@ -123,6 +124,7 @@ class UrlTest : public StorageTest {
     port::ImageRequest request;
     request.image_id = kImageId;
     request.pool_path = pool;
+    request.pool_is_new = pool_is_new;
     request.spec.set_url("https://127.0.0.1:" + port + "/" + name);
     request.spec.set_sha256(sha256);
     return request;
