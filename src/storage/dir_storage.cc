@@ -51,12 +51,12 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
     entry.give_up = [object, answer] { answer(cancelled_work<Value>(object)); };
     entry.start = [self = shared_from_this(), object, speed, cancel, taken = entry.taken, answer,
                    job = make_job(cancel, std::move(progress)), work = std::move(work)] {
-      self->active_->add(object);
       (speed == Speed::slow ? self->slow_ : self->quick_).submit([self, object, cancel, taken, job, work, answer] {
         if (taken->exchange(true)) return;
+        self->active_->begin_work(object);
         auto result =
             guarded([&]() -> Result<Value> { return cancel->load() ? cancelled_work<Value>(object) : work(job); });
-        self->active_->remove(object);
+        self->active_->end_work(object);
         answer(std::move(result));
       });
     };
@@ -71,9 +71,7 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
     if (found == objects_.end()) return;
     for (const Entry& entry : found->second) entry.cancel->store(true);
     const Entry& first = found->second.front();
-    if (first.taken->exchange(true)) return;
-    active_->remove(object);
-    first.give_up();
+    if (!first.taken->exchange(true)) first.give_up();
   }
 
   void close() {

@@ -56,7 +56,11 @@ bool is_stale_upload(const std::string& path) {
 Result<void> sweep(const std::string& directory, ActiveObjects& active) {
   return for_each_name(directory, [&](const std::string& name) -> Result<void> {
     if (!is_leftover(name) && !is_stale_upload(directory + "/" + name)) return {};
-    return active.remove_unless_active(name.substr(0, name.find('.')), directory + "/" + name);
+    const std::string id = name.substr(0, name.find('.'));
+    if (!active.begin_removal(id)) return {};
+    const auto removed = remove_path(directory + "/" + name);
+    active.end_removal(id);
+    return removed;
   });
 }
 
@@ -118,20 +122,26 @@ Result<void> prepare(const port::PoolRequest& request, ActiveObjects& active) {
 
 }  // namespace
 
-void ActiveObjects::add(const std::string& id) {
-  const std::lock_guard lock(mutex_);
-  ids_.insert(id);
+void ActiveObjects::begin_work(const std::string& id) {
+  std::unique_lock lock(mutex_);
+  removed_.wait(lock, [&] { return !being_removed_.contains(id); });
+  worked_on_.insert(id);
 }
 
-void ActiveObjects::remove(const std::string& id) {
+void ActiveObjects::end_work(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = ids_.find(id); found != ids_.end()) ids_.erase(found);
+  if (const auto found = worked_on_.find(id); found != worked_on_.end()) worked_on_.erase(found);
 }
 
-Result<void> ActiveObjects::remove_unless_active(const std::string& id, const std::string& path) {
+bool ActiveObjects::begin_removal(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  if (ids_.contains(id)) return {};
-  return remove_path(path);
+  return !worked_on_.contains(id) && being_removed_.insert(id).second;
+}
+
+void ActiveObjects::end_removal(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  being_removed_.erase(id);
+  removed_.notify_all();
 }
 
 Result<void> require_pool(const std::string& pool_path, bool is_new) {

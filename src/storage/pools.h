@@ -1,7 +1,7 @@
 // The pool's directory itself, blocking.
 #pragma once
 
-#include <memory>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <string>
@@ -12,17 +12,21 @@
 
 namespace gantry::storage {
 
-// The objects something is being done to now: their unfinished files are no leftovers. Safe from any thread.
+// The objects something is being done to now: their unfinished files are no leftovers. For workers: no lock is held
+// while files are removed, which may take long, but to begin work on that very object waits for it.
 class ActiveObjects {
  public:
-  void add(const std::string& id);
-  void remove(const std::string& id);
-  // Removes the path unless that object is active; nothing becomes active meanwhile.
-  Result<void> remove_unless_active(const std::string& id, const std::string& path);
+  void begin_work(const std::string& id);
+  void end_work(const std::string& id);
+  // Whether what is left of that object may be removed. Ended by end_removal if so.
+  [[nodiscard]] bool begin_removal(const std::string& id);
+  void end_removal(const std::string& id);
 
  private:
   std::mutex mutex_;
-  std::multiset<std::string> ids_;
+  std::condition_variable removed_;
+  std::multiset<std::string> worked_on_;
+  std::set<std::string> being_removed_;
 };
 
 // Fails with pool_unusable when nothing of the pool is there and it is not new: its file system is not mounted, and

@@ -1,7 +1,9 @@
 #include "storage/pools.h"
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "storage/paths.h"
 #include "storage/testing.h"
@@ -35,6 +37,32 @@ TEST_F(PoolsTest, WhatACrashLeftIsRemoved) {
   write_text(pool + "/uploads/img-0123456789ab", "whole");
   ASSERT_TRUE(inspect_pool().has_value());
   EXPECT_EQ(files_of_pool(), std::vector<std::string>{"uploads/img-0123456789ab"});
+}
+
+TEST(ActiveObjectsTest, WorkWaitsForTheRemovalOfItsOwnLeftoversOnly) {
+  ActiveObjects active;
+  ASSERT_TRUE(active.begin_removal("img-a"));
+  EXPECT_FALSE(active.begin_removal("img-a"));
+  active.begin_work("img-b");
+  EXPECT_FALSE(active.begin_removal("img-b"));
+  std::atomic<bool> begun = false;
+  std::atomic<bool> removed = false;
+  std::atomic<bool> waited = false;
+  std::thread worker([&] {
+    begun = true;
+    active.begin_work("img-a");
+    waited = removed.load();
+  });
+  while (!begun) std::this_thread::yield();
+  removed = true;
+  active.end_removal("img-a");
+  worker.join();
+  EXPECT_TRUE(waited);
+  EXPECT_FALSE(active.begin_removal("img-a"));
+  active.end_work("img-a");
+  active.end_work("img-b");
+  EXPECT_TRUE(active.begin_removal("img-a"));
+  EXPECT_TRUE(active.begin_removal("img-b"));
 }
 
 TEST_F(PoolsTest, AnUploadThatNobodyGoesOnWithIsRemoved) {
