@@ -36,10 +36,6 @@ class ConsoleViewer {
     const std::lock_guard lock(mutex_);
     alive_ = false;
   }
-  bool alive() {
-    const std::lock_guard lock(mutex_);
-    return alive_;
-  }
 
  private:
   std::recursive_mutex mutex_;
@@ -65,7 +61,6 @@ class ConsoleLine {
     }
     // A copy: a viewer may leave or come meanwhile.
     for (const auto& viewer : std::vector(viewers_)) viewer->give(bytes);
-    std::erase_if(viewers_, [](const auto& viewer) { return !viewer->alive(); });
   }
 
   void end() {
@@ -83,6 +78,8 @@ class ConsoleLine {
       viewers_.push_back(viewer);
     }
   }
+
+  void drop(const std::shared_ptr<ConsoleViewer>& viewer) { std::erase(viewers_, viewer); }
 
   void type(std::string_view bytes) {
     if (!ended_ && stream_->unsent() + bytes.size() <= kUnsentMax) stream_->send(bytes);
@@ -105,7 +102,11 @@ class HubSession final : public port::ConsoleSession {
       : loop_(loop), line_(std::move(line)), viewer_(std::move(viewer)) {}
   HubSession(const HubSession&) = delete;
   HubSession& operator=(const HubSession&) = delete;
-  ~HubSession() override { viewer_->leave(); }
+  ~HubSession() override {
+    viewer_->leave();
+    // A guest may be silent for ever: what was kept for one who left goes without a word of it.
+    loop_.post([line = std::move(line_), viewer = std::move(viewer_)] { line->drop(viewer); });
+  }
 
   void write(std::string_view bytes) override {
     loop_.post([line = line_, text = std::string(bytes)] { line->type(text); });

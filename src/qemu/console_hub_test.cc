@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "runtime/event_loop.h"
@@ -87,6 +88,21 @@ TEST_F(ConsoleHubTest, CallsNobodyWhoLeft) {
   say("more");
   ASSERT_TRUE(run_until([&] { return stays == "before more"; }));
   EXPECT_EQ(left, "before ");
+}
+
+TEST_F(ConsoleHubTest, KeepsNothingOfOneWhoLeftASilentGuest) {
+  const auto kept = std::make_shared<int>();
+  for (const bool joins : {true, false}) {
+    std::size_t seen = 0;
+    auto session = hub_.open(
+        kVm, [kept, &seen](std::string_view bytes) { seen += bytes.size(); }, nullptr);
+    ASSERT_TRUE(session);
+    if (joins) {
+      ASSERT_TRUE(run_until([&] { return seen == 7; }));
+    }
+    session->reset();
+    EXPECT_TRUE(run_until([&] { return kept.use_count() == 1; }));
+  }
 }
 
 TEST_F(ConsoleHubTest, KeepsTheLast64KibAndTellsWhenTheLogGrew) {
