@@ -31,8 +31,9 @@ class QmpCodec {
  public:
   using EventHandler = std::function<void(const QmpEvent&)>;
 
-  // More unread input than `bytes_max` ends the session; there is no other limit to a line's length.
-  static constexpr std::size_t kBytesMax = std::size_t{16} << 20U;
+  // More unread input than `bytes_max` ends the session; there is no other limit to a line's length. What we ask for is
+  // answered in some KiB for each disk. Parsed, what a hostile QEMU may send takes twenty times its length.
+  static constexpr std::size_t kBytesMax = std::size_t{1} << 20U;
 
   // Commands that wait for their answers; more are refused with unavailable.
   static constexpr std::size_t kPendingMax = 100;

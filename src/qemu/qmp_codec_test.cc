@@ -95,6 +95,23 @@ TEST_F(QmpCodecTest, LimitsMemoryButNotTheLengthOfLinesInARead) {
   EXPECT_THAT(replies.back(), HasSubstr("1024 bytes"));
 }
 
+TEST_F(QmpCodecTest, TakesLongAnswersButNotWithoutEnd) {
+  QmpCodec usual(nullptr, now, 5000);
+  ASSERT_TRUE(usual.feed(kGreeting));
+  usual.execute("query-block", "", 100, now, keep());
+  const std::string piece(4096, ' ');
+  const auto feed = [&](std::size_t bytes) {
+    for (std::size_t fed = 0; fed < bytes; fed += piece.size()) {
+      if (!usual.feed(piece)) return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(feed(1000U << 10U));
+  ASSERT_TRUE(usual.feed("{\"return\":[],\"id\":1048578}\n"));
+  EXPECT_THAT(replies, ElementsAre("[]"));
+  EXPECT_FALSE(feed(QmpCodec::kBytesMax + piece.size()));
+}
+
 // A guest that took over its QEMU sends events without end, and answers none of the questions they lead to.
 TEST_F(QmpCodecTest, LimitsTheCommandsThatNobodyAnswers) {
   greet();
