@@ -1,7 +1,10 @@
 """Full disks and damaged images: a clear error on the task and on the record, nothing half-made left."""
+import os
+import shutil
 import unittest
+from unittest import mock
 
-from lab import CommandFailed, Lab, run
+from lab import CommandFailed, Lab, run, wait_until
 
 
 class StorageTest(unittest.TestCase):
@@ -60,6 +63,36 @@ class StorageTest(unittest.TestCase):
         self.assertIn("data", problem["summary"] + problem["cause"])
         lab.gantry("delete", "lost", "--yes")
         lab.gantry("volume", "delete", "data")
+
+
+class HungStorageTest(unittest.TestCase):
+    def setUp(self):
+        self.lab = Lab()
+        self.addCleanup(self.lab.close)
+        self.hangs = self.lab.directory / "hangs"
+        programs = self.lab.directory / "bin"
+        programs.mkdir()
+        (programs / "qemu-img").write_text(
+            f'#!/bin/sh\nwhile [ -e {self.hangs} ]; do sleep 0.1; done\nexec {shutil.which("qemu-img")} "$@"\n')
+        (programs / "qemu-img").chmod(0o755)
+        with mock.patch.dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}"):
+            self.lab.start()
+
+    def test_a_file_system_that_hangs_holds_up_no_kill_and_no_network(self):
+        lab = self.lab
+        lab.import_test_guest()
+        lab.launch("healthy")
+        self.hangs.touch()
+        for number in range(8):
+            lab.gantry("volume", "create", f"stuck{number}", "--size", "64M", "--no-wait")
+        stuck = wait_until("every worker of the storage hangs",
+                           lambda: (found := set(lab.processes("qemu-img create"))) and len(found) >= 4 and found)
+        lab.gantry("stop", "healthy", "--force")
+        lab.gantry("network", "create", "other")
+        self.assertLess(set(), stuck & set(lab.processes("qemu-img create")), "it was not held up until they were ended")
+        self.hangs.unlink()
+        for number in range(8):
+            wait_until("the volume is made", lambda n=number: lab.json("volume", "show", f"stuck{n}")["status"]["state"] == "READY")
 
 
 if __name__ == "__main__":

@@ -98,11 +98,12 @@ struct AllInOne::Parts {
         accelerator(choose_accelerator(given.accelerator)),
         cgroups(qemu::Cgroups::detect()),
         quick(kQuickWorkers),
-        slow(kSlowWorkers),
+        storage_quick(kQuickWorkers),
+        storage_slow(kSlowWorkers),
         consoles(loop),
         hypervisor(loop, quick, cgroups, consoles, engine_options(given, accelerator)),
         facts(loop, quick, {.accelerator = accelerator}),
-        storage(loop, quick, slow, storage_options(given)),
+        storage(loop, storage_quick, storage_slow, storage_options(given)),
         network(loop, quick, given.state_directory + "/network"),
         link(loop),
         manager(*store, link.manager_end(), loop, manager_options(given, state)),
@@ -122,7 +123,9 @@ struct AllInOne::Parts {
   qemu::AcceleratorChoice accelerator;
   qemu::Cgroups cgroups;
   runtime::WorkerPool quick;
-  runtime::WorkerPool slow;
+  // Its own: a file system that hangs takes them all, and guests on others are still to be killed and given networks.
+  runtime::WorkerPool storage_quick;
+  runtime::WorkerPool storage_slow;
   qemu::ConsoleHub consoles;
   qemu::QemuHypervisor hypervisor;
   qemu::MachineFacts facts;
