@@ -5,6 +5,13 @@
 #include "model/mac.h"
 
 namespace gantry::network {
+namespace {
+
+// dnsmasq(8) has two words of its own where the name stands in a dhcp-host line. It would take a number for a lease
+// time, but no VM's name begins with one.
+bool reads_as_name(const std::string& word) { return !word.empty() && word != "ignore" && word != "infinite"; }
+
+}  // namespace
 
 DnsmasqPaths dnsmasq_paths(const std::string& directory) {
   return {directory + "/dnsmasq.conf", directory + "/dnsmasq.pid", directory + "/leases", directory + "/dhcp",
@@ -46,7 +53,7 @@ std::string dnsmasq_config(const NatPlan& plan, const DnsmasqPaths& paths, const
 std::string dhcp_host_line(const NicPlan& nic) {
   if (!nic.ipv4) return {};
   std::string line = nic.mac + "," + model::format_ipv4(*nic.ipv4);
-  if (nic.index == 0 && !nic.vm_name.empty()) line += "," + nic.vm_name;
+  if (nic.index == 0 && reads_as_name(nic.vm_name)) line += "," + nic.vm_name;
   return line + "\n";
 }
 

@@ -150,6 +150,9 @@ dhcp-option=option:router,10.66.0.1
 quiet-dhcp
 )");
   EXPECT_EQ(dhcp_host_line(nat_nic()), "52:54:00:00:00:05,10.66.0.5,web\n");
+  NicPlan nic = nat_nic();
+  nic.vm_name = "ignore";
+  EXPECT_EQ(dhcp_host_line(nic), "52:54:00:00:00:05,10.66.0.5\n");
   EXPECT_EQ(dns_host_line(nat_nic()), "10.66.0.5 web.gantry web\n");
 }
 

@@ -62,6 +62,18 @@ TEST_F(Traffic, GuestsGetAddressesAndNames) {
   while (one.space.runs({"busybox", "nslookup", "database.gantry", "10.66.0.1"})) std::this_thread::yield();
 }
 
+TEST_F(Traffic, GuestsMayHaveNamesThatDnsmasqHasAUseFor) {
+  const auto ignore = must_attach(nic_request(kWeb, "ignore", "10.66.0.5", nat_network()));
+  const auto infinite = must_attach(nic_request(kDatabase, "infinite", "10.66.0.6", nat_network()));
+  const Guest one(ignore.tap, ignore.mac);
+  const Guest two(infinite.tap, infinite.mac);
+  EXPECT_NE(take_lease(one).find("ip=10.66.0.5\n"), std::string::npos);
+  EXPECT_NE(take_lease(two).find("lease=3600\n"), std::string::npos);
+  for (const std::string name : {"ignore", "infinite"}) {
+    EXPECT_TRUE(one.space.runs({"busybox", "nslookup", name + ".gantry", "10.66.0.1"})) << name;
+  }
+}
+
 TEST_F(Traffic, GuestsResolveWhatTheHostResolves) {
   const std::string pid_file = directory + "/outside.pid";
   outside->must_run({"dnsmasq", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
