@@ -21,6 +21,8 @@ std::string seed_path(const std::string& directory, const std::string& vm_id) {
   return directory + "/" + vm_id + ".iso";
 }
 
+std::string work_folder(const std::string& path) { return fresh_path(path) + ".files"; }
+
 Result<void> check_names(const std::map<std::string, std::string>& files) {
   for (const auto& [name, content] : files) {
     if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") != std::string::npos) {
@@ -74,18 +76,18 @@ Result<std::string> make_seed(const std::string& directory, const std::string& v
     return std::string();
   }
   const std::string path = seed_path(directory, vm_id);
-  const std::string fresh = fresh_path(path);
-  const std::string folder = fresh + ".files";
+  // Nobody else may pass through it: what stands in a seed is secret, and xorriso makes files that all may read.
+  const std::string folder = work_folder(path);
+  const std::string image = folder + "/seed.iso";
   Result<void> done = runtime::make_directories(directory, kPassableMode);
   if (done) done = remove_path(folder);
-  if (done) done = remove_path(fresh);
-  if (done) done = write_files(folder, files);
-  if (done) done = write_iso(folder, fresh);
-  if (done) done = set_owner(fresh, uid, 0400);
-  if (done) done = rename_over(fresh, path);
+  if (done) done = runtime::make_directories(folder, 0700);
+  if (done) done = write_files(folder + "/files", files);
+  if (done) done = write_iso(folder + "/files", image);
+  if (done) done = set_owner(image, uid, 0400);
+  if (done) done = rename_over(image, path);
   (void)remove_path(folder);
   if (done) return path;
-  (void)remove_path(fresh);
   Error error = explain(done.error(), "cannot make the cloud-init seed of " + vm_id, directory);
   return fail(std::move(error));
 }
@@ -93,7 +95,7 @@ Result<std::string> make_seed(const std::string& directory, const std::string& v
 Result<void> delete_seed(const std::string& directory, const std::string& vm_id) {
   if (auto id = check_id(vm_id, "vm"); !id) return id;
   const std::string path = seed_path(directory, vm_id);
-  for (const std::string& gone : {fresh_path(path) + ".files", fresh_path(path), path}) {
+  for (const std::string& gone : {work_folder(path), path}) {
     if (auto removed = remove_path(gone); !removed) return removed;
   }
   return {};

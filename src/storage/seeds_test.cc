@@ -1,9 +1,13 @@
 #include "storage/seeds.h"
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <filesystem>
 
+#include "base/unique_fd.h"
 #include "storage/testing.h"
 
 namespace gantry::storage {
@@ -40,6 +44,26 @@ TEST_F(SeedsTest, ItHoldsTheFilesForItsUser) {
   EXPECT_EQ(file.st_uid, kUid);
   EXPECT_EQ(file.st_mode & 0777U, 0400U);
   EXPECT_EQ(files_there(), 1U);
+}
+
+// Users may pass through the directory: what is made there may be opened by all before it gets its mode.
+TEST_F(SeedsTest, NoFileIsMadeWhereOthersCanPass) {
+  ASSERT_TRUE(make({{"user-data", "one"}}).has_value());
+  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), options.seed_directory.c_str(), IN_CREATE | IN_MOVED_TO), 0);
+  ASSERT_TRUE(make({{"user-data", "two"}}).has_value());
+  alignas(inotify_event) std::array<char, 4096> buffer{};
+  const ssize_t size = ::read(watch.get(), buffer.data(), buffer.size());
+  ASSERT_GT(size, 0);
+  int moved = 0;
+  for (ssize_t at = 0; at < size;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(buffer.data() + at);
+    const bool made_file = (event->mask & IN_CREATE) != 0 && (event->mask & IN_ISDIR) == 0;
+    EXPECT_FALSE(made_file) << event->name;
+    if ((event->mask & IN_MOVED_TO) != 0) ++moved;
+    at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+  }
+  EXPECT_EQ(moved, 1);
 }
 
 TEST_F(SeedsTest, ItIsMadeAnewAndRemoved) {
