@@ -150,7 +150,62 @@ class CliTest(unittest.TestCase):
         self.assertEqual(self.code_of("console", "nobody"), 3)
         lab.gantry("stop", "talker", "--force")
         self.assertEqual(self.code_of("console", "talker"), 4)
+        with self.assertRaisesRegex(CommandFailed, "has no console now\n *why: it does not run"):
+            lab.gantry("console", "talker")
         lab.gantry("delete", "talker", "--yes")
+
+    def test_a_console_that_is_refused_for_another_reason_says_that_reason(self):
+        with self.assertRaises(CommandFailed) as failed:
+            self.lab.gantry("console", "a" * 20000)  # more than a request's header may have
+        self.assertEqual(failed.exception.code, 2)
+        self.assertNotIn("run", failed.exception.stderr)
+
+    def test_following_events_ends_well_only_after_as_many_as_were_asked_for(self):
+        lab = self.lab
+        command = [*lab.enter, str(BUILD / "src/app/gantry"), "--run-dir", str(lab.run_directory), "-o", "json",
+                   "events", "--from", "999999999", "--kinds", "volume", "--count", "2"]
+
+        def follow():
+            process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            first = json.loads(process.stdout.readline())
+            self.assertIs(first["resync"], True)
+            self.assertGreater(int(first["revision"]), 0)
+            return process
+
+        with follow() as process:
+            lab.gantry("volume", "create", "told", "--size", "1M")
+            said, problem = process.communicate(timeout=120)
+            self.assertEqual((process.returncode, problem), (0, ""))
+            events = [json.loads(line) for line in said.splitlines()]
+            self.assertEqual([event["kind"] for event in events], ["volume", "volume"])
+            self.assertFalse(any("resync" in event for event in events))
+        with follow() as process:
+            lab.stop_daemon()
+            _, problem = process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 6, problem)
+            self.assertIn("next:", problem)
+        lab.start()
+        lab.gantry("volume", "delete", "told")
+
+    def test_importing_says_as_much_as_it_is_asked_to(self):
+        lab = self.lab
+        disk = lab.directory / "small.raw"
+        disk.write_bytes(bytes(1 << 20))
+        self.assertEqual(lab.gantry("-q", "image", "import", disk, "--name", "silent"), "")
+        task = lab.json("image", "import", disk, "--name", "as-json")
+        self.assertEqual((task["action"], task["state"]), ("image.create", "SUCCEEDED"))
+        self.assertIn("done", lab.gantry("image", "import", disk, "--name", "told"))
+        lab.gantry("image", "delete", "silent", "as-json", "told")
+
+    def test_the_pool_of_new_disks_makes_no_disk_of_a_kernel(self):
+        lab = self.lab
+        lab.gantry("pool", "create", "second", "--path", lab.directory / "second")
+        lab.launch("pooled", "--no-start", "--pool", "second", "--add-disk", "1M", "--network", "none")
+        (disk,) = lab.json("volume", "list")["items"]
+        self.assertEqual(disk["spec"]["pool"], lab.json("pool", "show", "second")["meta"]["id"])
+        lab.gantry("delete", "pooled", "--yes")
+        self.assertEqual(self.code_of("launch", "no-such-image", "--name", "x", "--pool", "second"), 3)
+        lab.gantry("pool", "delete", "second")
 
     def test_a_command_that_fails_says_what_to_do_next(self):
         with self.assertRaises(CommandFailed) as failed:

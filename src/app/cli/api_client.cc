@@ -137,28 +137,38 @@ Result<void> ApiClient::upload_image(const std::string& image_id, const std::str
 }
 
 Result<void> ApiClient::follow_events(const v1::EventsRequest& request,
-                                      const std::function<bool(const v1::ChangeEvent&)>& change) {
+                                      const std::function<bool(const v1::ChangeEvent&, bool)>& change) {
   auto http = prepare(route_of("Events"), request, {});
   http.headers["Accept"] = "text/event-stream";
-  const auto response = https_.stream_lines(http, [&change](std::string_view line) {
+  bool resync = false;
+  bool wanted = true;
+  const auto response = https_.stream_lines(http, [&](std::string_view line) {
     constexpr std::string_view kData = "data:";
+    if (line.empty()) resync = false;
+    if (line == "event: resync") resync = true;
     if (line.substr(0, kData.size()) != kData) return true;
     v1::ChangeEvent event;
     google::protobuf::util::JsonParseOptions lenient;
     lenient.ignore_unknown_fields = true;
     const std::string json(line.substr(kData.size()));
     if (!google::protobuf::util::JsonStringToMessage(json, &event, lenient).ok()) return true;
-    return change(event);
+    wanted = change(event, resync);
+    return wanted;
   });
   if (!response) return fail(response.error());
   if (response->status >= 400) return fail(error_of(*response));
-  return {};
+  if (!wanted) return {};
+  return fail(ErrorCode::unavailable, "the server ended the stream of events", "it stops, or you were too slow",
+              "go on from the last revision seen: gantry events --from REVISION");
 }
 
 Result<void> ApiClient::run_console(const std::string& vm, const ConsoleEnds& ends) {
   v1::ById request;
   request.set_id(vm);
-  return https_.run_console(prepare(route_of("ConsoleVm"), request, {}), ends);
+  const auto response = https_.run_console(prepare(route_of("ConsoleVm"), request, {}), ends);
+  if (!response) return fail(response.error());
+  // 101: the connection became a console.
+  return response->status == 101 ? Result<void>() : fail(error_of(*response));
 }
 
 }  // namespace gantry::app

@@ -33,9 +33,10 @@ class ApiClient {
                          google::protobuf::Message& answer);
   Result<void> upload_image(const std::string& image_id, const std::string& path,
                             const std::function<void(std::uint64_t sent, std::uint64_t total)>& progress);
-  // Until `change` returns false or the server ends the stream.
+  // Until `change` returns false; that the server ends the stream is an error. `resync`: changes before the event's
+  // revision are missing, and the event tells of none.
   Result<void> follow_events(const v1::EventsRequest& request,
-                             const std::function<bool(const v1::ChangeEvent&)>& change);
+                             const std::function<bool(const v1::ChangeEvent& event, bool resync)>& change);
   Result<void> run_console(const std::string& vm, const ConsoleEnds& ends);
 
  private:

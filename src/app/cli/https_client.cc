@@ -368,7 +368,7 @@ class ConsoleBridge {
     return error;
   }
 
-  [[nodiscard]] const beast::websocket::response_type& response() const { return response_; }
+  [[nodiscard]] beast::websocket::response_type& response() { return response_; }
 
   error_code run() {
     read_guest();
@@ -429,33 +429,20 @@ class ConsoleBridge {
   error_code error_;
 };
 
-// Why a console was not opened: Beast keeps the status of a declined upgrade, but not its body.
-Error refusal(unsigned status) {
-  if (status == 404) {
-    return {ErrorCode::not_found, "cannot open the console", "no VM has that name", "see: gantry list"};
-  }
-  if (status == 401 || status == 403) {
-    return {ErrorCode::unauthenticated, "cannot open the console", "you are not signed in", "sign in: gantry login"};
-  }
-  return {ErrorCode::conflict, "cannot open the console", "the VM does not run", "start it: gantry start NAME"};
-}
-
 }  // namespace
 
-Result<void> HttpsClient::run_console(const HttpRequest& request, const ConsoleEnds& ends) {
+Result<HttpResponse> HttpsClient::run_console(const HttpRequest& request, const ConsoleEnds& ends) {
   auto open = connection();
   if (!open) return fail(open.error());
   // The bridge stands on the connection's socket and must go first.
   std::unique_ptr<Connection> connection = std::move(connection_);
   ConsoleBridge bridge(connection->io(), connection->stream(), ends);
   if (const auto error = bridge.open(request, address_)) {
-    const unsigned status = bridge.response().result_int();
-    if (error != beast::websocket::error::upgrade_declined)
-      return fail(explain("lost the connection to", error.message()));
-    return fail(refusal(status));
+    if (error == beast::websocket::error::upgrade_declined) return to_response(bridge.response());
+    return fail(explain("lost the connection to", error.message()));
   }
   if (const auto error = bridge.run()) return fail(explain("lost the console at", error.message()));
-  return {};
+  return to_response(bridge.response());
 }
 
 }  // namespace gantry::app

@@ -60,8 +60,8 @@ class HttpsClient {
   // Hands each line of an endless answer to `line` until that returns false or the server ends it. An answer from 400
   // on comes back as it is.
   Result<HttpResponse> stream_lines(const HttpRequest& request, const std::function<bool(std::string_view)>& line);
-  // Until the guest's console ends or the user leaves.
-  Result<void> run_console(const HttpRequest& request, const ConsoleEnds& ends);
+  // Until the guest's console ends or the user leaves. The answer of a server that opens none comes back as it is.
+  Result<HttpResponse> run_console(const HttpRequest& request, const ConsoleEnds& ends);
 
   // What the server shows, whether it is trusted or not: to ask a person.
   Result<std::string> peek_fingerprint();

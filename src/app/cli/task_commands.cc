@@ -2,6 +2,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "app/cli/commands.h"
 
@@ -78,6 +79,20 @@ std::string describe(const v1::ChangeEvent& event) {
   }
 }
 
+// In JSON a line for changes that are missing has "resync": true.
+std::string event_line(const v1::ChangeEvent& event, bool resync, Format format) {
+  if (format == Format::table) {
+    return std::to_string(event.revision()) +
+           (resync ? " resync: changes before this are not kept, list again" : " " + describe(event));
+  }
+  std::string line;
+  (void)google::protobuf::util::MessageToJsonString(event, &line);
+  if (!resync) return line;
+  auto json = nlohmann::ordered_json::parse(line, nullptr, false);
+  json["resync"] = true;
+  return json.dump();
+}
+
 }  // namespace
 
 void add_task_commands(const Commands& commands) {
@@ -104,14 +119,9 @@ void add_task_commands(const Commands& commands) {
     request.set_from_revision(options->from_revision);
     request.set_kinds(options->kinds);
     std::uint64_t seen = 0;
-    const auto followed = (*client)->follow_events(request, [&](const v1::ChangeEvent& event) {
-      std::string line = std::to_string(event.revision()) + " " + describe(event);
-      if (session.format() != Format::table) {
-        line.clear();
-        (void)google::protobuf::util::MessageToJsonString(event, &line);
-      }
-      std::cout << line << std::endl;
-      return ++seen != options->count;
+    const auto followed = (*client)->follow_events(request, [&](const v1::ChangeEvent& event, bool resync) {
+      std::cout << event_line(event, resync, session.format()) << std::endl;
+      return resync || ++seen != options->count;
     });
     return followed ? 0 : report(followed.error());
   });
