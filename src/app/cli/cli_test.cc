@@ -133,6 +133,25 @@ TEST_F(Login, IsKeptForTheUserAloneAndForgotten) {
             ErrorCode::unauthenticated);
 }
 
+// "Nobody signed in" would send the user to the wrong place.
+TEST_F(Login, ADamagedFileIsToldAsThat) {
+  const std::string login = directory_ + "/gantry/login.json";
+  const std::string local = directory_ + "/local.json";
+  const SettingsOptions options{.server = "", .token = "", .fingerprint = "", .run_directory = directory_};
+  ASSERT_TRUE(runtime::make_directories(directory_ + "/gantry", 0700));
+  for (const char* text : {"{", "[]", R"({"server":"a b"})", R"({"token":"t"})"}) {
+    ASSERT_TRUE(runtime::write_file_durably(login, text));
+    const auto found = find_settings(options);
+    ASSERT_FALSE(found) << text;
+    EXPECT_EQ(found.error().code, ErrorCode::corrupt) << text;
+    EXPECT_NE(found.error().summary.find(login), std::string::npos) << found.error().summary;
+  }
+  ASSERT_TRUE(forget_login());
+  ASSERT_TRUE(runtime::write_file_durably(local, "{"));
+  EXPECT_EQ(find_settings(options).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(find_root_settings(options).error().code, ErrorCode::corrupt);
+}
+
 // Whoever is signed in, root of the machine can act as root.
 TEST_F(Login, RootOfTheMachineGoesPastIt) {
   ASSERT_TRUE(keep_login(Settings{{"::1", "9443", "ab"}, "secret"}));

@@ -1,5 +1,5 @@
 #include <filesystem>
-#include <iostream>
+#include <memory>
 
 #include "app/cli/commands.h"
 #include "app/cli/launch_parts.h"
@@ -87,6 +87,26 @@ Result<v1::Task> create_for_import(Session& session, const ImportOptions& option
   return task;
 }
 
+// Tells of a file on its way, unless nothing is to be told.
+class Sending {
+ public:
+  Sending(const Session& session, const std::string& path) {
+    if (!session.options.quiet) line_ = std::make_unique<ProgressLine>("sending " + path);
+  }
+  void show(std::uint64_t done, std::uint64_t total) {
+    v1::Progress progress;
+    progress.set_measurable(total != 0);
+    progress.set_percent(total == 0 ? 0 : static_cast<std::uint32_t>(done * 100 / total));
+    if (line_) line_->show(progress);
+  }
+  void finish(const std::string& word) {
+    if (line_) line_->finish(word);
+  }
+
+ private:
+  std::unique_ptr<ProgressLine> line_;
+};
+
 int import_image(Session& session, const ImportOptions& options) {
   const bool is_url = options.source.rfind("https://", 0) == 0;
   if (!is_url && !std::filesystem::is_regular_file(options.source)) {
@@ -96,27 +116,24 @@ int import_image(Session& session, const ImportOptions& options) {
   if (!task) return report(task.error());
   if (session.options.dry_run) return 0;
   if (!is_url) {
-    ProgressLine line("sending " + options.source);
-    const auto sent = (*session.api())->upload_image(task->target_id(), options.source, [&line](auto done, auto total) {
-      v1::Progress progress;
-      progress.set_measurable(total != 0);
-      progress.set_percent(total == 0 ? 0 : static_cast<std::uint32_t>(done * 100 / total));
-      line.show(progress);
-    });
+    Sending sending(session, options.source);
+    const auto sent =
+        (*session.api())->upload_image(task->target_id(), options.source, [&sending](auto done, auto total) {
+          sending.show(done, total);
+        });
     if (!sent) {
-      line.finish("failed");
+      sending.finish("failed");
       // Nothing will ever come for it: it would wait for ever.
       v1::ById request;
       request.set_id(task->meta().id());
       (void)(*session.api())->call<v1::Task>("CancelTask", request);
       return report(sent.error());
     }
-    line.finish("done");
+    sending.finish("done");
     if (session.options.wait) task = session.wait_for_task(task->meta().id());
     if (!task) return report(task.error());
   }
-  std::cout << (session.options.wait ? "image " + options.name + " is ready\n" : task->meta().id() + "\n");
-  return 0;
+  return session.conclude(*task);
 }
 
 void add_import(const Commands& commands, CLI::App& group) {

@@ -60,8 +60,22 @@ Result<void> fill_keys(const LaunchOptions& options, v1::CloudInit& cloud_init) 
   return {};
 }
 
-Result<void> fill_disks(const LaunchOptions& options, v1::VmSpec& spec) {
-  if (!options.disk.empty() || !options.pool.empty()) {
+// An image of kind KERNEL is no disk; which kind it is matters only where the pool of a first disk would be said.
+Result<bool> asks_for_first_disk(Session& session, const LaunchOptions& options) {
+  if (!options.disk.empty() || options.pool.empty()) return !options.disk.empty();
+  auto client = session.api();
+  if (!client) return fail(client.error());
+  v1::ById request;
+  request.set_id(options.image);
+  const auto image = (*client)->call<v1::Image>("GetImage", request);
+  if (!image) return fail(image.error());
+  return image->spec().kind() != v1::ImageSpec::KERNEL;
+}
+
+Result<void> fill_disks(Session& session, const LaunchOptions& options, v1::VmSpec& spec) {
+  const auto has_first = asks_for_first_disk(session, options);
+  if (!has_first) return fail(has_first.error());
+  if (*has_first) {
     auto root = parse_disk(options.disk, true);
     if (!root) return fail(root.error());
     root->mutable_create()->set_image(options.image);
@@ -94,7 +108,7 @@ Result<void> fill_networks(const LaunchOptions& options, v1::VmSpec& spec) {
   return {};
 }
 
-Result<v1::CreateVmRequest> make_request(const LaunchOptions& options) {
+Result<v1::CreateVmRequest> make_request(Session& session, const LaunchOptions& options) {
   v1::CreateVmRequest request;
   request.set_name(options.name);
   add_labels(options.labels, *request.mutable_labels());
@@ -109,7 +123,7 @@ Result<v1::CreateVmRequest> make_request(const LaunchOptions& options) {
   if (!memory) return fail(memory.error());
   spec.set_memory_mib(*memory);
   spec.set_stop_timeout_seconds(options.stop_timeout_seconds);
-  if (auto filled = fill_disks(options, spec); !filled) return fail(filled.error());
+  if (auto filled = fill_disks(session, options, spec); !filled) return fail(filled.error());
   if (auto filled = fill_networks(options, spec); !filled) return fail(filled.error());
   auto& cloud_init = *spec.mutable_cloud_init();
   cloud_init.set_user(options.user);
@@ -147,7 +161,7 @@ int describe_launched(Session& session, const std::string& vm_id) {
 }
 
 int launch(Session& session, const LaunchOptions& options) {
-  const auto request = make_request(options);
+  const auto request = make_request(session, options);
   if (!request) return report(request.error());
   const auto task = session.change("CreateVm", *request);
   if (!task) return report(task.error());

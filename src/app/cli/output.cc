@@ -15,9 +15,8 @@
 namespace gantry::app {
 namespace {
 
-std::string json_of(const google::protobuf::Message& message, bool pretty) {
+std::string json_of(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = pretty;
   // An enum's first value is a statement too: a VM's power RUNNING, a volume's format QCOW2.
   options.always_print_primitive_fields = true;
   std::string text;
@@ -92,12 +91,12 @@ std::string Table::text() const {
 }
 
 std::string to_pretty_json(const google::protobuf::Message& message) {
-  return nlohmann::ordered_json::parse(json_of(message, false), nullptr, false).dump(2) + "\n";
+  return nlohmann::ordered_json::parse(json_of(message), nullptr, false).dump(2) + "\n";
 }
 
 std::string to_yaml(const google::protobuf::Message& message) {
   std::string text;
-  write_yaml(nlohmann::ordered_json::parse(json_of(message, false), nullptr, false), 0, text);
+  write_yaml(nlohmann::ordered_json::parse(json_of(message), nullptr, false), 0, text);
   return text;
 }
 

@@ -114,13 +114,16 @@ Result<v1::Task> Session::wait_for_task(const std::string& task_id) {
 int Session::run_change(const std::string& rpc, const google::protobuf::Message& request) {
   const auto task = change(rpc, request);
   if (!task) return report(task.error());
-  if (options.dry_run) return 0;
+  return options.dry_run ? 0 : conclude(*task);
+}
+
+int Session::conclude(const v1::Task& task) const {
   if (format() != Format::table) {
-    print_record(*task, format());
+    print_record(task, format());
   } else if (!options.wait) {
-    std::cout << task->meta().id() << "\n";
+    std::cout << task.meta().id() << "\n";
   } else if (!options.quiet) {
-    std::cout << task->action() << " " << task->target_name() << ": done\n";
+    std::cout << task.action() << " " << task.target_name() << ": done\n";
   }
   return 0;
 }

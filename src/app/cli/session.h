@@ -35,6 +35,8 @@ class Session {
   Result<v1::Task> change(const std::string& rpc, const google::protobuf::Message& request);
   // The same where nothing is left to do afterwards: prints and gives the exit code.
   int run_change(const std::string& rpc, const google::protobuf::Message& request);
+  // How that ends: prints the task as the options ask for.
+  [[nodiscard]] int conclude(const v1::Task& task) const;
   Result<v1::Task> wait_for_task(const std::string& task_id);
   // A change that makes no task: what is to be done with its answer is `done`'s; a dry run prints the plan instead.
   template <class Answer>

@@ -32,9 +32,17 @@ Result<Settings> read_settings(const std::string& path) {
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
   auto server = parse_server_address(field("server"));
-  if (!server) return fail(server.error());
+  if (!server) {
+    return fail(ErrorCode::corrupt, "cannot understand " + path, server.error().summary,
+                "remove it and sign in again: gantry login");
+  }
   server->fingerprint = field("fingerprint");
   return Settings{*server, field("token")};
+}
+
+// Whoever is not root cannot see whether there is one. Another failure says for itself what is wrong.
+bool means_no_server(const Error& why) {
+  return why.code == ErrorCode::not_found || why.code == ErrorCode::permission_denied;
 }
 
 Error no_server(const Error& why) {
@@ -53,7 +61,7 @@ std::string local_path(const SettingsOptions& options) { return options.run_dire
 Result<Settings> find_root_settings(const SettingsOptions& options) {
   if (!options.server.empty() || !options.token.empty()) return find_settings(options);
   auto found = read_settings(local_path(options));
-  if (found) return found;
+  if (found || !means_no_server(found.error())) return found;
   const bool may_not = found.error().code == ErrorCode::permission_denied;
   return fail(ErrorCode::unauthenticated, "cannot act as root of this machine's gantryd",
               may_not ? "only root may read " + local_path(options) : "gantryd does not run on this machine",
@@ -74,8 +82,11 @@ Result<Settings> find_settings(const SettingsOptions& options) {
     return settings;
   }
   auto found = read_settings(login_path());
-  if (!found && found.error().code == ErrorCode::not_found) found = read_settings(local_path(options));
-  if (!found) return fail(no_server(found.error()));
+  if (!found && found.error().code == ErrorCode::not_found) {
+    found = read_settings(local_path(options));
+    if (!found && means_no_server(found.error())) return fail(no_server(found.error()));
+  }
+  if (!found) return found;
   if (!options.token.empty()) found->token = options.token;
   return found;
 }
