@@ -80,8 +80,6 @@ void Core::inspect_pool(const std::string& id, PoolObject& pool) {
                                     core.pool_is_back(id);
                                   found = *result;
                                   found.set_state(v1::PoolStatus::READY);
-                                  // Known here better than there, and at any time: see pool_status().
-                                  found.clear_promised_bytes();
                                 } else {
                                   found = memory.told ? *memory.told : object.wanted.status();
                                   found.clear_observed();

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <functional>
@@ -13,7 +12,6 @@
 #include "runtime/clock.h"
 #include "runtime/files.h"
 #include "storage/file_ops.h"
-#include "storage/image_header.h"
 #include "storage/paths.h"
 #include "storage/qemu_img.h"
 
@@ -64,25 +62,11 @@ Result<void> sweep(const std::string& directory, ActiveObjects& active) {
   });
 }
 
-// The qcow2 header's word, or the file's length. Volumes come and go meanwhile: what cannot be read counts nothing.
-std::uint64_t promised_by(const std::string& path, std::uint64_t size_bytes) {
-  if (!path.ends_with(".qcow2")) return size_bytes;
-  const auto file = open_file(path);
-  if (!file) return 0;
-  std::array<unsigned char, kHeaderBytes> head{};
-  const auto count = read_at(file->get(), 0, head);
-  if (!count) return 0;
-  const auto header = probe_image_header(std::span<const unsigned char>(head).first(*count), {});
-  return header ? header->virtual_size_bytes.value_or(0) : 0;
-}
-
-Result<void> add_up(const std::string& directory, bool promises, v1::PoolStatus& status) {
+Result<void> add_up(const std::string& directory, v1::PoolStatus& status) {
   return for_each_name(directory, [&](const std::string& name) -> Result<void> {
-    const std::string path = directory + "/" + name;
-    const auto file = stat_file(path);
-    if (!file) return {};
-    status.set_allocation_bytes(status.allocation_bytes() + file->allocation_bytes);
-    if (promises) status.set_promised_bytes(status.promised_bytes() + promised_by(path, file->size_bytes));
+    // They come and go meanwhile: what cannot be read counts nothing.
+    const auto file = stat_file(directory + "/" + name);
+    if (file) status.set_allocation_bytes(status.allocation_bytes() + file->allocation_bytes);
     return {};
   });
 }
@@ -185,8 +169,7 @@ Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObje
   status.set_available_bytes(static_cast<std::uint64_t>(facts->f_bavail) * facts->f_frsize);
   for (const std::string& directory :
        {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
-    const bool promises = directory == volumes_directory(pool_path);
-    if (auto added = add_up(directory, promises, status); !added) return fail(unusable(added.error(), pool_path));
+    if (auto added = add_up(directory, status); !added) return fail(unusable(added.error(), pool_path));
   }
   return status;
 }
