@@ -57,6 +57,9 @@ TEST(ImageInfoTest, OtherTextIsCorrupt) {
     EXPECT_EQ(code_of(parse_image_info(text)), ErrorCode::corrupt) << text.substr(0, 40);
     EXPECT_EQ(code_of(parse_measured_bytes(text)), ErrorCode::corrupt);
   }
+  // However deep it nests, nothing recurses.
+  const std::string nested = R"({"required": 3, "x": )" + deep + std::string(deep.size(), ']') + "}";
+  EXPECT_EQ(parse_measured_bytes(nested).value(), 3U);
   EXPECT_EQ(parse_measured_bytes(R"({"required": 7, "fully-allocated": 9})").value(), 7U);
 }
 
