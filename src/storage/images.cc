@@ -27,7 +27,8 @@ Result<void> check_request(const port::ImageRequest& request) {
   return check_pool_path(request.pool_path);
 }
 
-// The user that reads this image's untrusted content: of no VM, and no other image's.
+// The user that reads this image's untrusted content: a number of its own, which a VM hardly ever has too
+// (model/uid.h).
 std::uint32_t reader_of(const port::ImageRequest& request) {
   return ::geteuid() == 0 ? model::guest_uid(request.image_id) : 0;
 }
@@ -63,8 +64,7 @@ Result<port::ImageFacts> disk_facts(const port::ImageRequest& request) {
   const auto file = stat_file(path);
   if (!file && file.error().code == ErrorCode::not_found) return fail(image_missing(request));
   if (!file) return fail(file.error());
-  // A file of this driver's own making: read as it is, not as an unknown user.
-  const auto info = image_info({path, "qcow2"}, 0);
+  const auto info = image_info({path, "qcow2"}, reader_of(request));
   if (!info && info.error().code == ErrorCode::unsupported) return fail(info.error());
   if (!info) {
     return fail(ErrorCode::corrupt, "image " + request.image_id + " cannot be read",

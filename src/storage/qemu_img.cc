@@ -53,11 +53,12 @@ Result<std::uint64_t> measure_as_qcow2(const ImageFile& file, std::uint32_t uid)
   return parse_measured_bytes(output->out);
 }
 
-Result<void> create_qcow2(const std::string& path, std::uint64_t capacity_bytes, const ImageFile& backing) {
+Result<void> create_qcow2(const std::string& path, std::uint64_t capacity_bytes, const ImageFile& backing,
+                          std::uint32_t uid) {
   std::vector<std::string> argv = {"qemu-img", "create", "-q", "-f", "qcow2"};
   if (!backing.path.empty()) argv.insert(argv.end(), {"-b", backing.path, "-F", backing.format});
   argv.insert(argv.end(), {path, std::to_string(capacity_bytes)});
-  return run_quick(std::move(argv), 0);
+  return run_quick(std::move(argv), uid);
 }
 
 Result<void> resize_image(const ImageFile& file, std::uint64_t capacity_bytes, std::uint32_t uid) {

@@ -21,8 +21,9 @@ struct ImageFile {
 Result<ImageInfo> image_info(const ImageFile& file, std::uint32_t uid);
 Result<std::uint64_t> measure_as_qcow2(const ImageFile& file, std::uint32_t uid);
 
-// An empty qcow2 over `backing` (none when its path is empty), made anew.
-Result<void> create_qcow2(const std::string& path, std::uint64_t capacity_bytes, const ImageFile& backing);
+// An empty qcow2 over `backing` (none when its path is empty). The file must be there and writable for `uid`.
+Result<void> create_qcow2(const std::string& path, std::uint64_t capacity_bytes, const ImageFile& backing,
+                          std::uint32_t uid);
 Result<void> resize_image(const ImageFile& file, std::uint64_t capacity_bytes, std::uint32_t uid);
 // The target must be there and writable for `uid`.
 Result<void> convert_image(const ImageFile& from, const ImageFile& to, std::uint32_t uid, const Job& job);

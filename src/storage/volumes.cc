@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "model/limits.h"
+#include "model/uid.h"
 #include "runtime/files.h"
 #include "storage/file_ops.h"
 #include "storage/image_header.h"
@@ -83,20 +84,29 @@ Result<void> grow_file(const std::string& path, std::uint64_t size_bytes) {
   return {};
 }
 
-// Makes the whole file under its fresh name.
+// Whose file a new volume is, who also looks into its image: its guest, or a number of its own until it has one.
+std::uint32_t owner_of(const port::VolumeRequest& request) {
+  if (::geteuid() != 0) return 0;
+  return request.uid != 0 ? request.uid : model::guest_uid(request.volume_id);
+}
+
+// Makes the whole file under its fresh name. What the image holds came from outside, converted or not: root opens none
+// of it.
 Result<void> fill(const port::VolumeRequest& request, const std::string& fresh, std::uint64_t capacity_bytes,
                   const Job& job) {
+  const std::uint32_t owner = owner_of(request);
   if (auto made = make_file(fresh, 0600); !made) return fail(made.error());
+  if (auto given = set_owner(fresh, owner, 0600); !given) return given;
   const ImageFile image{request.image_path, request.image_path.empty() ? "" : "qcow2"};
   if (request.format == v1::VolumeSpec::QCOW2) {
-    if (auto created = create_qcow2(fresh, capacity_bytes, image); !created) return created;
+    if (auto created = create_qcow2(fresh, capacity_bytes, image, owner); !created) return created;
   } else {
     if (!image.path.empty()) {
-      if (auto copied = convert_image(image, {fresh, "raw"}, 0, job); !copied) return copied;
+      if (auto copied = convert_image(image, {fresh, "raw"}, owner, job); !copied) return copied;
     }
     if (auto grown = grow_file(fresh, capacity_bytes); !grown) return grown;
   }
-  return set_owner(fresh, request.uid, 0600);
+  return {};
 }
 
 Error volume_missing(const port::VolumeRequest& request) {

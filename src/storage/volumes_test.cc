@@ -5,8 +5,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <future>
+#include <iterator>
+#include <set>
+#include <sstream>
 #include <thread>
 
+#include "model/uid.h"
 #include "runtime/process.h"
 #include "storage/paths.h"
 #include "storage/testing.h"
@@ -276,6 +280,52 @@ class StuckQemuImg {
   std::string path_ = std::getenv("PATH");
   std::string pid_file_;
 };
+
+// Who ran each qemu-img, by a program before it in PATH.
+class WatchedQemuImg {
+ public:
+  explicit WatchedQemuImg(const std::string& directory) : users_file_(directory + "/users") {
+    write_text(directory + "/qemu-img", "#!/bin/sh\nid -u >> " + users_file_ + "\nexec /usr/bin/qemu-img \"$@\"\n");
+    std::filesystem::permissions(directory + "/qemu-img", std::filesystem::perms(0755));
+    write_text(users_file_, "");
+    std::filesystem::permissions(users_file_, std::filesystem::perms(0666));
+    ::setenv("PATH", (directory + ":" + path_).c_str(), 1);
+  }
+  WatchedQemuImg(const WatchedQemuImg&) = delete;
+  WatchedQemuImg& operator=(const WatchedQemuImg&) = delete;
+  ~WatchedQemuImg() { ::setenv("PATH", path_.c_str(), 1); }
+
+  [[nodiscard]] std::set<std::string> users() const {
+    std::istringstream lines(read_text(users_file_));
+    return {std::istream_iterator<std::string>(lines), {}};
+  }
+
+ private:
+  std::string path_ = std::getenv("PATH");
+  std::string users_file_;
+};
+
+TEST_F(VolumesTest, RootNeverOpensWhatAnImageHolds) {
+  const WatchedQemuImg watched(directory.path());
+  auto request = volume(0);
+  request.image_path = make_image(2 * kMiB);
+  ASSERT_TRUE(inspect(upload()).has_value());
+  EXPECT_EQ(watched.users(), std::set<std::string>{std::to_string(model::guest_uid(kImageId))});
+  for (const std::uint32_t uid : {kUid, 0U}) {
+    request.uid = uid;
+    for (const auto format : {v1::VolumeSpec::QCOW2, v1::VolumeSpec::RAW}) {
+      request.format = format;
+      const auto made = create(request);
+      ASSERT_TRUE(made.has_value()) << made.error().to_text();
+      EXPECT_EQ(stat_of(made->path).st_uid, uid != 0 ? uid : model::guest_uid(kVolumeId));
+      EXPECT_EQ(stat_of(made->path).st_mode & 0777U, 0600U);
+      ASSERT_TRUE(inspect(request).has_value());
+      ASSERT_TRUE(remove(request).has_value());
+    }
+  }
+  EXPECT_FALSE(watched.users().contains("0"));
+  EXPECT_EQ(watched.users().size(), 3U);
+}
 
 TEST_F(VolumesTest, DeletingEndsTheProcessOfALongCopy) {
   auto request = volume(0, v1::VolumeSpec::RAW);
