@@ -214,8 +214,8 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
   if (!file_exists(main_path(request))) done = make_content(request, options, job);
   // What was sent is kept for another try unless it is done with: a file that is refused would be refused again.
   const bool keeps = !done && !blames_content(done.error());
-  (void)remove_remains(request, !keeps);
   if (done) return inspect_image(request);
+  (void)remove_remains(request, !keeps);
   if (!done.error().reason.empty()) return fail(done.error());
   return fail(explain(done.error(), summary, request.pool_path));
 }
@@ -223,7 +223,10 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
 Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
   if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return fail(there.error());
-  return is_kernel(request) ? kernel_facts(request) : disk_facts(request);
+  auto facts = is_kernel(request) ? kernel_facts(request) : disk_facts(request);
+  // A daemon that was killed as the image became complete left what was sent, which nothing else would take away.
+  if (facts) (void)remove_remains(request, true);
+  return facts;
 }
 
 Result<void> delete_image(const port::ImageRequest& request) {

@@ -74,6 +74,31 @@ TEST_F(ImagesTest, ARepeatedImportFindsWhatIsThere) {
   EXPECT_EQ(again->virtual_size_bytes, 3 * kMiB);
 }
 
+TEST_F(ImagesTest, WhatWasSentGoesOnceTheImageIsFoundComplete) {
+  for (const auto kind : {v1::ImageSpec::DISK, v1::ImageSpec::KERNEL}) {
+    const auto request = upload(kind);
+    if (kind == v1::ImageSpec::DISK) {
+      put("qcow2");
+    } else {
+      run({"tar", "-C", directory.path(), "--transform=s/source.raw/kernel/", "-cf", upload_path(pool, kImageId),
+           "source.raw"});
+      fs::copy_file(source, directory.path("initramfs"));
+      run({"tar", "-C", directory.path(), "-rf", upload_path(pool, kImageId), "initramfs"});
+    }
+    ASSERT_TRUE(import(request).has_value());
+    const auto complete = files_of_pool();
+    // As a kill just after the image got its name leaves it.
+    write_text(upload_path(pool, kImageId), "what was sent");
+    ASSERT_TRUE(inspect(request).has_value());
+    EXPECT_EQ(files_of_pool(), complete);
+    ASSERT_TRUE(remove(request).has_value());
+    // What is still to be imported stays.
+    write_text(upload_path(pool, kImageId), "what was sent");
+    EXPECT_EQ(code_of(inspect(request)), ErrorCode::not_found);
+    EXPECT_TRUE(fs::exists(upload_path(pool, kImageId)));
+  }
+}
+
 TEST_F(ImagesTest, WithoutContentItWaits) {
   EXPECT_EQ(code_of(import(upload())), ErrorCode::not_found);
   EXPECT_EQ(word_of(import(upload())), "upload_missing");
