@@ -90,8 +90,8 @@ std::uint32_t owner_of(const port::VolumeRequest& request) {
   return request.uid != 0 ? request.uid : model::guest_uid(request.volume_id);
 }
 
-// Makes the whole file under its fresh name. What the image holds came from outside, converted or not: root opens none
-// of it.
+// Makes the whole file under its fresh name. What the image holds came from outside, converted or not: no qemu-img of
+// root opens it.
 Result<void> fill(const port::VolumeRequest& request, const std::string& fresh, std::uint64_t capacity_bytes,
                   const Job& job) {
   const std::uint32_t owner = owner_of(request);
