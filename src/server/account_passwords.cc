@@ -40,7 +40,14 @@ std::vector<port::Write> ends_of_sessions(const port::Range& sessions, const std
   return writes;
 }
 
+// What stands for a network where passwords are changed: tries there make nobody wait elsewhere.
+std::string place_of_changes(const std::string& user) { return "change " + user; }
+
 }  // namespace
+
+Milliseconds Accounts::change_wait_ms(const std::string& user) const {
+  return throttle_.wait_ms(user, place_of_changes(user), now_().monotonic_ms);
+}
 
 void Accounts::change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
                                Done<MessagePtr> done) {
@@ -49,7 +56,7 @@ void Accounts::change_password(const Caller& caller, const v1::ChangePasswordReq
   if (auto allowed = check_whose(caller, change.user); !allowed) return done(fail(allowed.error()));
   if (!caller.is_local) {
     // Whoever holds a session cannot try passwords without end either.
-    const Milliseconds wait_ms = throttle_.begin(change.user, "change " + change.user, now_().monotonic_ms);
+    const Milliseconds wait_ms = throttle_.begin(change.user, place_of_changes(change.user), now_().monotonic_ms);
     if (wait_ms > 0) {
       return done(fail(ErrorCode::unavailable, "too many wrong passwords", "this user has to wait",
                        "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
@@ -76,7 +83,7 @@ void Accounts::check_password(const PasswordChange& change, const port::Entry& e
   };
   hash_on_worker(change.caller, std::move(work), [=, this](const Result<std::string>& hash) {
     if (!hash) return done(fail(hash.error()));
-    if (!change.caller.is_local) throttle_.succeeded(change.user, "change " + change.user);
+    if (!change.caller.is_local) throttle_.succeeded(change.user, place_of_changes(change.user));
     replace_password(change, entry, *hash, done);
   });
 }

@@ -123,6 +123,10 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
   });
 }
 
+Milliseconds Accounts::login_wait_ms(const std::string& user, const std::string& address) const {
+  return throttle_.wait_ms(user, network_of(address), now_().monotonic_ms);
+}
+
 // `account` as the password was checked by: one that was changed meanwhile opens nothing.
 void Accounts::open_session(const std::string& user, const port::Entry& account, const Done<v1::LoginAnswer>& done) {
   const std::string token = new_token("gs_");

@@ -53,6 +53,9 @@ class Accounts {
   void authenticate(const std::string& token, bool renew, Done<Caller> done);
   void login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done);
   // With `dry_run` these refuse what they would refuse, and else change nothing.
+  // How long that user has to wait before the next attempt: to log in there, to change the password.
+  [[nodiscard]] Milliseconds login_wait_ms(const std::string& user, const std::string& address) const;
+  [[nodiscard]] Milliseconds change_wait_ms(const std::string& user) const;
   void logout(const Caller& caller, bool dry_run, Done<MessagePtr> done);
   // Ends all other sessions of the user; API tokens stay. A local caller may set anybody's, knowing no password.
   void change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,

@@ -37,6 +37,8 @@ class ApiHandler {
 
   // How a request is to be served; nothing when it has no route (handle() says so).
   [[nodiscard]] std::optional<v1::Route::Kind> kind_of(const HttpRequest& request) const;
+  // Looks at the header alone: whether the caller is known; false when the route needs no login. Else the refusal.
+  void check_sender(const HttpRequest& request, std::function<void(Result<bool, HttpAnswer>)> done);
   // READ, CHANGE and DIRECT routes, the OpenAPI document, and errors for all else.
   void handle(HttpRequest request, Done done);
   // For EVENTS, SOCKET and UPLOAD routes.
@@ -51,6 +53,9 @@ class ApiHandler {
 
  private:
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  void authenticate(const HttpRequest& request, bool renew, Accounts::Done<Caller> done);
+  // How long the user has to wait before the next attempt with a password.
+  [[nodiscard]] Milliseconds wait_ms(const HttpRequest& request, const Admitted& admitted) const;
   bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void read_openapi(const HttpRequest& request, const Done& done);
 

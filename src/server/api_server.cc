@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <exception>
+#include <map>
 #include <optional>
 #include <thread>
 
@@ -125,12 +126,28 @@ class ApiServer::Impl {
 
   void on_client(tcp::socket socket) {
     // Too many: closed by its destructor.
-    if (edge_.connections.size() >= options_.connections_max) return;
+    if (edge_.connections.size() >= options_.connections_max && !make_room()) return;
     const std::uint64_t number = next_number_++;
     const auto tls = identity_.current(now_().monotonic_ms);
     const auto connection = std::make_shared<HttpConnection>(edge_, number, std::move(socket), *tls);
     edge_.connections[number] = connection;
     connection->start();
+  }
+
+  // Ends the oldest spare connection of the network that has the most of those. Nobody keeps others out by opening
+  // many: whoever has fewer comes in.
+  bool make_room() {
+    std::map<std::string, std::size_t> spare;
+    for (const auto& [number, connection] : edge_.connections) {
+      if (connection->is_spare()) ++spare[connection->network()];
+    }
+    std::shared_ptr<ConnectionBase> goes;
+    for (const auto& [number, connection] : edge_.connections) {
+      if (!connection->is_spare()) continue;
+      if (!goes || spare[connection->network()] > spare[goes->network()]) goes = connection;
+    }
+    if (goes) goes->abort();
+    return goes != nullptr;
   }
 
   void retry_later(std::function<void()> work) {

@@ -37,6 +37,7 @@ struct ApiServerOptions {
   // 0: no limit.
   std::uint64_t upload_bytes_max = 0;
   std::size_t uploads_max = 4;
+  // When so many are open, a newcomer takes the place of one that nothing is under way on, if there is one.
   std::size_t connections_max = 512;
   std::size_t event_clients_max = 64;
   // For a whole request header, counted from the end of the answer before: also how long an idle connection stays.

@@ -51,6 +51,11 @@ class ConnectionBase : public std::enable_shared_from_this<ConnectionBase> {
   // Closes the socket now; whatever was pending fails and leave() follows.
   virtual void abort() = 0;
 
+  // Nothing of it is under way that anybody signed in waits for: it may be aborted to make room for another.
+  [[nodiscard]] virtual bool is_spare() const { return false; }
+  // Where its client is (network_of()).
+  [[nodiscard]] const std::string& network() const { return network_; }
+
   // Out of the table; the caller keeps it alive until it returns.
   void leave() {
     const auto found = edge_.connections.find(number_);
@@ -62,13 +67,18 @@ class ConnectionBase : public std::enable_shared_from_this<ConnectionBase> {
   std::shared_ptr<Self> self_as() {
     return std::static_pointer_cast<Self>(shared_from_this());
   }
-  void hand_over_to(std::shared_ptr<ConnectionBase> next) { edge_.connections[number_] = std::move(next); }
+  void hand_over_to(std::shared_ptr<ConnectionBase> next) {
+    next->network_ = network_;
+    edge_.connections[number_] = std::move(next);
+  }
+  void set_network(std::string network) { network_ = std::move(network); }
   Edge& edge() { return edge_; }
   [[nodiscard]] std::uint64_t number() const { return number_; }
 
  private:
   Edge& edge_;
   std::uint64_t number_;
+  std::string network_;
 };
 
 }  // namespace gantry::server

@@ -4,17 +4,22 @@
 #include <boost/beast/core/detect_ssl.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "model/state.h"
+#include "server/login_throttle.h"
+
 namespace gantry::server {
 namespace {
 
 constexpr Milliseconds kHandshakeMs = 10'000;
 constexpr std::uint32_t kHeaderBytesMax = 16U << 10U;
 constexpr std::uint64_t kBodyBytesMax = 1U << 20U;
+// Of whoever is not signed in.
+constexpr std::uint64_t kStrangerBodyBytesMax = 16U << 10U;
 constexpr std::size_t kBufferBytesMax = 128U << 10U;
 
-Error body_too_large() {
-  return Error{ErrorCode::invalid_argument, "the body of the request is too large", "at most 1 MiB is taken here",
-               "send less", "body_too_large"};
+Error body_too_large(std::uint64_t bytes_max) {
+  return Error{ErrorCode::invalid_argument, "the body of the request is too large",
+               "at most " + model::bytes_text(bytes_max) + " is taken here", "send less", "body_too_large"};
 }
 
 std::string lower(std::string_view text) {
@@ -50,6 +55,7 @@ HttpConnection::HttpConnection(Edge& edge_in, std::uint64_t number_in, asio::ip:
   lowest.set_option(asio::ip::tcp::no_delay(true), ignored);
   const auto endpoint = lowest.remote_endpoint(ignored);
   peer_ = endpoint.address().to_string(ignored);
+  set_network(network_of(peer_));
 }
 
 void HttpConnection::start() {
@@ -126,10 +132,28 @@ void HttpConnection::on_header(const BeastError& error) {
   const auto kind = edge().api.kind_of(request_);
   const bool special = kind == v1::Route::EVENTS || kind == v1::Route::SOCKET || kind == v1::Route::UPLOAD;
   if (special) return serve_special(*kind);
-  if (header_->is_done()) return dispatch();
-  const auto length = header_->content_length();
-  if (length && *length > kBodyBytesMax) return answer_last(answer_for(body_too_large()), true);
-  send_continue([self = self_as<HttpConnection>()] { self->read_body(); });
+  if (header_->is_done() || !kind) return dispatch();
+  admit_body();
+}
+
+// Memory is for those who are known: nobody else's body is read, but for the few bytes of a login.
+void HttpConnection::admit_body() {
+  await_answer(request_number_);
+  const std::weak_ptr<HttpConnection> weak = self_as<HttpConnection>();
+  edge().api.check_sender(request_, [weak, mine = request_number_](Result<bool, HttpAnswer> known) {
+    const auto self = weak.lock();
+    if (!self || mine != self->request_number_) return;
+    ++self->request_number_;
+    self->answer_timer_.cancel();
+    if (!known) return self->answer_last(std::move(known.error()), true);
+    self->body_bytes_max_ = *known ? kBodyBytesMax : kStrangerBodyBytesMax;
+    self->reads_of_stranger_ = !*known;
+    const auto length = self->header_->content_length();
+    if (length && *length > self->body_bytes_max_) {
+      return self->answer_last(answer_for(body_too_large(self->body_bytes_max_)), true);
+    }
+    self->send_continue([self] { self->read_body(); });
+  });
 }
 
 void HttpConnection::refuse_header(const BeastError& error) {
@@ -160,14 +184,15 @@ void HttpConnection::send_continue(std::function<void()> then) {
 
 void HttpConnection::read_body() {
   body_.emplace(std::move(*header_));
-  body_->body_limit(kBodyBytesMax);
+  body_->body_limit(body_bytes_max_);
   expire_after(stream_, edge().options.body_timeout_ms);
   http::async_read(stream_, buffer_, *body_,
                    [self = self_as<HttpConnection>()](const BeastError& error, std::size_t) { self->on_body(error); });
 }
 
 void HttpConnection::on_body(const BeastError& error) {
-  if (error == http::error::body_limit) return answer_last(answer_for(body_too_large()), true);
+  reads_of_stranger_ = false;
+  if (error == http::error::body_limit) return answer_last(answer_for(body_too_large(body_bytes_max_)), true);
   if (error) return refuse_header(error);
   request_.body = std::move(body_->get().body());
   dispatch();
@@ -198,7 +223,9 @@ void HttpConnection::on_answer(std::uint64_t request_number, HttpAnswer answer) 
   if (request_number != request_number_ || !busy_) return;
   ++request_number_;
   answer_timer_.cancel();
-  if (!keep_alive_ || finishing_ || edge().stopping) return answer_last(std::move(answer), false);
+  // What is left unread of this request must not be taken for the next one.
+  const bool unread = !body_ && !header_->is_done();
+  if (!keep_alive_ || unread || finishing_ || edge().stopping) return answer_last(std::move(answer), unread);
   response_ = make_response(std::move(answer), true, head_);
   expire_after(stream_, edge().options.answer_timeout_ms);
   http::async_write(stream_, response_, [self = self_as<HttpConnection>()](const BeastError& error, std::size_t) {

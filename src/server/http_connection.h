@@ -14,6 +14,7 @@ class HttpConnection final : public ConnectionBase {
   void start();
   void finish() override;
   void abort() override;
+  [[nodiscard]] bool is_spare() const override { return !busy_ || reads_of_stranger_; }
 
  private:
   void on_detected(const BeastError& error, bool is_tls);
@@ -23,6 +24,7 @@ class HttpConnection final : public ConnectionBase {
   void read_header();
   void on_header(const BeastError& error);
   void refuse_header(const BeastError& error);
+  void admit_body();
   void read_body();
   void on_body(const BeastError& error);
   void send_continue(std::function<void()> then);
@@ -51,6 +53,9 @@ class HttpConnection final : public ConnectionBase {
   bool head_ = false;
   // From a request's header to its answer.
   bool busy_ = false;
+  std::uint64_t body_bytes_max_ = 0;
+  // The body of a request that needs no login is being read.
+  bool reads_of_stranger_ = false;
   bool finishing_ = false;
 };
 

@@ -163,16 +163,6 @@ TEST(Http, LateAnswersAfterTheEndAreHarmless) {
   late(FakeManager::sample("GetVm", false));
 }
 
-TEST(Http, RefusesMoreConnectionsThanAllowed) {
-  TestServer server([](ApiServerOptions& options) { options.connections_max = 2; });
-  Client first(server.started.port);
-  Client second(server.started.port);
-  EXPECT_TRUE(first.connected() && second.connected());
-  Client third(server.started.port);
-  EXPECT_FALSE(third.connected());
-  EXPECT_EQ(second.ask("GET", "/api/v1/version").status, 200);
-}
-
 TEST(Certificate, IsMadeOnceForLoopbackAndTheAddresses) {
   TestServer server;
   struct stat facts {};

@@ -46,7 +46,7 @@ std::unique_ptr<google::protobuf::Message> FakeManager::sample(const std::string
   return nullptr;
 }
 
-Client::Client(std::uint16_t port, bool tls, int tls_version_max)
+Client::Client(std::uint16_t port, bool tls, int tls_version_max, const char* from)
     : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), tls_(tls) {
   // A server that closes must not end the test.
   std::signal(SIGPIPE, SIG_IGN);
@@ -55,6 +55,8 @@ Client::Client(std::uint16_t port, bool tls, int tls_version_max)
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  ::inet_pton(AF_INET, from, &address.sin_addr);
+  if (::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return;

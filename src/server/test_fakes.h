@@ -62,6 +62,7 @@ class FakeStore final : public port::Store {
       if (within && (request.limit == 0 || range.entries.size() < request.limit)) range.entries.push_back(entry);
     }
     const bool unavailable = unavailable_;
+    if (silent_) return;
     lock.unlock();
     if (unavailable) return done(tl::unexpected(port::StoreError::unavailable));
     done(std::move(range));
@@ -123,6 +124,11 @@ class FakeStore final : public port::Store {
   void set_unavailable(bool unavailable) {
     const std::lock_guard lock(mutex_);
     unavailable_ = unavailable;
+  }
+  // Reads are never answered.
+  void set_silent(bool silent) {
+    const std::lock_guard lock(mutex_);
+    silent_ = silent;
   }
 
  private:
@@ -204,6 +210,7 @@ class FakeStore final : public port::Store {
   port::Revision revision_ = 0;
   port::Revision compacted_ = 0;
   bool unavailable_ = false;
+  bool silent_ = false;
   std::function<void()> before_commit_;
 };
 

@@ -27,8 +27,8 @@ struct Reply {
 // One connection. Every wait ends after ten seconds.
 class Client {
  public:
-  // `tls` false: talks plain text.
-  explicit Client(std::uint16_t port, bool tls = true, int tls_version_max = 0);
+  // `tls` false: talks plain text. `from`: its own address, of the loopback.
+  explicit Client(std::uint16_t port, bool tls = true, int tls_version_max = 0, const char* from = "127.0.0.1");
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
