@@ -102,6 +102,7 @@ bool place_descriptors(const ChildPlan& plan, int& gate, int& failure) {
   while ((count = ::read(gate, &go, 1)) < 0 && errno == EINTR) {
   }
   if (count != 1) ::_exit(0);
+  runtime::take_ordinary_oom_score();
   reset_signals();
   ::umask(077);
   if (::chdir("/") != 0 || !drop_privileges(plan.uid, plan.extra_group))
