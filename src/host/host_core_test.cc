@@ -143,9 +143,12 @@ TEST_F(HostCoreTest, DoesNothingToAGuestThatCannotBeLookedFor) {
   assign_and_run();
   const port::GuestObservation before = world.guests["vm-1"];
   world.change("vm-1", [](port::GuestObservation& guest) {
-    guest = {.vm_id = guest.vm_id, .state = GuestState::unknown};
+    guest = port::GuestObservation();
+    guest.vm_id = "vm-1";
+    guest.state = GuestState::unknown;
     guest.problem.set_code("guest_unknown");
   });
+  crash_and_return();
   world.calls.clear();
   executor.run_for(60'000);
   EXPECT_EQ(told().state(), v1::VmStatus::STARTING);
@@ -154,7 +157,7 @@ TEST_F(HostCoreTest, DoesNothingToAGuestThatCannotBeLookedFor) {
   change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
   executor.run_for(60'000);
   EXPECT_EQ(told().state(), v1::VmStatus::STOPPING);
-  EXPECT_THAT(world.calls, testing::Not(testing::Contains(testing::AnyOf("start", "kill", "detach", "forget"))));
+  for (const char* call : {"start", "kill", "detach", "forget"}) EXPECT_EQ(world.count(call), 0) << call;
   world.change("vm-1", [&before](port::GuestObservation& guest) { guest = before; });
   executor.run_for(60'000);
   EXPECT_EQ(told().state(), v1::VmStatus::STOPPED);

@@ -90,7 +90,7 @@ struct VmPlan {
 // undone.
 const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation& guest);
 
-// A process of that guest is there.
+// A process of that guest is there, or may be.
 bool is_live(const port::GuestObservation& guest);
 
 // QEMU itself holds the guest's processors, as after a write to a full disk: letting it go on may work later.

@@ -81,7 +81,7 @@ VmPlan tend_running(const VmInput& input) {
   if (spec.power() == v1::VmSpec::PAUSED && input.guest.state == State::running) return just(VmStep::pause);
   if (spec.power() != v1::VmSpec::RUNNING || input.guest.state != State::paused) return {};
   const auto resume_at_ms = input.memory.held_resume_at_ms;
-  // Waits for nothing that is under way: see judge_held() in control.
+  // Waits for nothing that is under way: see is_held() in task_machine.cc of control.
   if (resume_at_ms && *resume_at_ms > input.now.monotonic_ms) return wait_for("", resume_at_ms);
   return just(VmStep::resume);
 }
@@ -112,6 +112,8 @@ VmPlan prepare_and_start(const VmInput& input) {
 
 VmPlan plan_when_idle(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
+  // Whatever were done now could be done to a guest that runs.
+  if (input.guest.state == State::unknown) return wait_for("the hypervisor");
   if (input.wanted.meta().has_deletion()) return delete_guest(input);
   if (!is_live(input.guest)) {
     if (spec.power() == v1::VmSpec::STOPPED || boot_is_over(input)) return clean_up(input);
@@ -149,7 +151,8 @@ const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation
 }
 
 bool is_live(const port::GuestObservation& guest) {
-  return guest.state == State::starting || guest.state == State::running || guest.state == State::paused;
+  return guest.state == State::unknown || guest.state == State::starting || guest.state == State::running ||
+         guest.state == State::paused;
 }
 
 bool is_held(const port::GuestObservation& guest) {

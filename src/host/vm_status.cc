@@ -45,6 +45,7 @@ v1::VmStatus::State wanted_on_state(const VmInput& input, const VmPlan& plan, v1
 
 v1::VmStatus::State live_state(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
+  if (input.guest.state == State::unknown && spec.power() != v1::VmSpec::STOPPED) return v1::VmStatus::STARTING;
   if (spec.power() == v1::VmSpec::STOPPED || input.guest.boot_id != spec.boot_id()) return v1::VmStatus::STOPPING;
   if (input.guest.state == State::starting) return v1::VmStatus::STARTING;
   return input.guest.state == State::paused ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
@@ -71,15 +72,16 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   v1::VmStatus status;
   const port::GuestObservation& guest = input.guest;
   status.set_host_id(host_id);
-  status.set_boot_id(guest.boot_id);
+  const bool unknown = guest.state == State::unknown;
+  status.set_boot_id(unknown ? input.wanted.status().boot_id() : guest.boot_id);
   status.set_reset_id(last_reset(input.wanted, guest));
   status.set_observed_generation(input.wanted.meta().generation());
   status.set_waiting_for(plan.waiting_for);
   if (guest.exit.reason() != v1::VmExit::NONE) *status.mutable_exit() = guest.exit;
   set_problem(input, status);
-  if (is_held(guest)) *status.mutable_problem() = guest.problem;
+  if (is_held(guest) || unknown) *status.mutable_problem() = guest.problem;
   if (is_live(guest)) {
-    if (guest.state != State::starting) *status.mutable_guest() = guest.guest;
+    if (guest.state != State::starting && !unknown) *status.mutable_guest() = guest.guest;
     status.set_accelerator(guest.accelerator);
     if (guest.started_unix_ms != 0) status.mutable_started_at()->set_seconds(guest.started_unix_ms / 1000);
   }

@@ -61,7 +61,8 @@ struct GuestDefinition {
 
 struct GuestObservation {
   enum class State {
-    absent,    // nothing is known of it here
+    absent,    // it is not here
+    unknown,   // nobody can look now whether it is; `problem` says why
     starting,  // a process is there but does not run the guest yet
     running,
     paused,
@@ -74,7 +75,8 @@ struct GuestObservation {
   std::string reset_id;
   v1::VmExit exit;
   // Why QEMU itself holds the guest's processors (run states io-error: code "disk_full"; internal-error:
-  // "guest_stopped"); `state` is paused then. Without a code: nobody but a caller of pause() holds them.
+  // "guest_stopped"); `state` is paused then. Or of `unknown`. Without a code: nobody but a caller of pause() holds
+  // them.
   v1::Problem problem;
   v1::GuestFacts guest;
   std::string accelerator;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
@@ -143,11 +144,36 @@ Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, cons
   return process->take_pidfd();
 }
 
-bool lives(const GuestRecord& record, const UniqueFd& pidfd) {
-  if (!pidfd.valid() || record.machine_boot_id != machine_boot_id()) return false;
+// Not valid: it is gone.
+Result<UniqueFd> process_of(const GuestRecord& record) {
+  const std::string machine = machine_boot_id();
+  if (machine.empty()) return fail(ErrorCode::unavailable, "cannot tell this boot of the machine from earlier ones");
+  if (record.pid <= 0 || record.machine_boot_id != machine) return UniqueFd();
+  auto pidfd = open_pidfd(record.pid);
   // Asked after the pidfd was opened, so that both speak of the same process.
   const auto facts = process_facts(record.pid);
-  return facts && facts->start_ticks == record.pid_start_ticks && facts->state != 'Z' && facts->state != 'X';
+  const bool other =
+      facts && (facts->start_ticks != record.pid_start_ticks || facts->state == 'Z' || facts->state == 'X');
+  if (other || (::kill(record.pid, 0) != 0 && errno == ESRCH)) return UniqueFd();
+  if (!facts) return fail(ErrorCode::unavailable, "cannot see process " + std::to_string(record.pid) + " in /proc");
+  return pidfd;
+}
+
+// Nothing: there is none, and no process that it would be of.
+Result<std::optional<GuestRecord>> load_record(const GuestDirectory& directory, const std::string& vm_id) {
+  auto record = directory.load();
+  if (record && record->vm_id != vm_id) {
+    record = fail(ErrorCode::corrupt, "a guest's record on disk is damaged", "it names another guest");
+  }
+  if (record) return std::move(*record);
+  Error error = record.error();
+  if (error.code == ErrorCode::not_found) return std::nullopt;
+  if (error.code == ErrorCode::corrupt) {
+    // Without its words nothing can be said of its exit; it matters only while its process may live.
+    if (directory.lock()) return std::nullopt;
+    error.next_step = "shut the guest down from within, or end its QEMU process";
+  }
+  return fail(std::move(error));
 }
 
 // That it had ended before is known from QEMU's words, although nobody was there to write it down.
@@ -188,16 +214,16 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   return GuestProcess{std::move(record), std::move(*pidfd), std::move(prepared->qmp), std::move(prepared->serial)};
 }
 
-FoundGuest find_guest(const Engine& engine, const std::string& vm_id, const Now& now) {
+Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, const Now& now) {
   const GuestDirectory directory(engine.options.state_directory, vm_id);
   FoundGuest found;
-  auto record = directory.load();
-  // Without a (readable) record nothing is known of it; its lock still prevents a second process.
-  if (!record || record->vm_id != vm_id) return found;
+  auto record = load_record(directory, vm_id);
+  if (!record) return fail(record.error());
   found.record = std::move(*record);
-  if (found.record->phase == GuestRecord::Phase::ended) return found;
-  auto pidfd = open_pidfd(found.record->pid);
-  if (pidfd && lives(*found.record, *pidfd)) {
+  if (!found.record || found.record->phase == GuestRecord::Phase::ended) return found;
+  auto pidfd = process_of(*found.record);
+  if (!pidfd) return fail(pidfd.error());
+  if (pidfd->valid()) {
     directory.trim_logs();
     found.console_tail = directory.console_tail(kConsoleTail);
     if (auto qmp = connect_unix(directory.qmp_socket())) found.qmp = std::move(*qmp);
@@ -208,7 +234,7 @@ FoundGuest find_guest(const Engine& engine, const std::string& vm_id, const Now&
   // The machine was rebooted or lost power under it: it did not end by itself, and may begin again. To begin again does
   // a reset that was under way, too.
   if (lost_with_machine(*found.record, directory.error_output())) {
-    const bool resetting = found.record->phase == GuestRecord::Phase::resetting;
+    const bool resetting = found.record->phase == GuestRecord::Phase::resetting && !found.record->reset_given_up;
     GuestRecord over{.vm_id = vm_id, .boot_id = {}, .phase = GuestRecord::Phase::ended};
     over.reset_id = resetting ? found.record->reset_wanted : found.record->reset_id;
     found.record = std::move(over);

@@ -29,6 +29,8 @@ struct EngineOptions {
   std::string accelerator = "tcg";
   std::string firmware_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
   std::string firmware_variables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+  // How long a guest that was found may leave open how it is, before it is told as its record says.
+  Milliseconds adoption_timeout_ms = 30'000;
 };
 
 struct Engine {
@@ -48,9 +50,9 @@ struct GuestProcess {
   UniqueFd serial;
 };
 
-// Blocks. A QEMU process that waits to be told to run its guest; its record is durable. On failure no process is left,
-// and no record but what was there. Reason "guest_process_lives": there is a process already.
-// `reset_id`: the last reset done.
+// Blocks. A QEMU process that waits to be told to run its guest; its record is durable. On failure no process is left;
+// the record is the one that was there, or this boot's in phase `starting`, for the caller to end. Reason
+// "guest_process_lives": there is a process already. `reset_id`: the last reset done.
 Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const std::string& reset_id,
                                   const Now& now);
 
@@ -65,8 +67,9 @@ struct FoundGuest {
   std::string console_tail;
 };
 
-// Blocks. What an agent that was here before left of a guest; one that ended meanwhile gets its exit recorded.
-FoundGuest find_guest(const Engine& engine, const std::string& vm_id, const Now& now);
+// Blocks. What an agent that was here before left of a guest; one that ended meanwhile gets its exit recorded. An error
+// means that nothing is known of it: not that it is absent.
+Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, const Now& now);
 
 // Blocks. Records how a process that has ended did, and removes its cgroup.
 GuestRecord settle_exit(const Engine& engine, GuestRecord record, const UniqueFd& pidfd, const Now& now);

@@ -17,12 +17,16 @@
 namespace gantry::qemu {
 namespace {
 
+// How long writing down that it is forced to end may hold that up.
+constexpr Milliseconds kForcedSaveTimeoutMs = 1'000;
 // How long QEMU has to flush and go by itself.
 constexpr Milliseconds kQuitTimeoutMs = 3'000;
 // After SIGKILL; longer only when a disk hangs in the kernel.
 constexpr Milliseconds kKillTimeoutMs = 30'000;
 constexpr Milliseconds kConsoleAgainMs = 500;
 constexpr Milliseconds kConsoleAgainMostMs = 30'000;
+constexpr Milliseconds kSaveAgainMs = 3'000;
+constexpr Milliseconds kLookAgainMs = 3'000;
 
 Error start_error(const std::string& vm_id, std::string cause) {
   return {ErrorCode::unavailable, "QEMU could not start virtual machine " + vm_id, std::move(cause),
@@ -36,21 +40,46 @@ Guest::Guest(std::shared_ptr<const Engine> engine, std::string vm_id)
       vm_id_(std::move(vm_id)),
       end_timer_(engine_->loop),
       reset_timer_(engine_->loop),
-      console_timer_(engine_->loop) {}
+      console_timer_(engine_->loop),
+      save_timer_(engine_->loop),
+      find_timer_(engine_->loop) {}
 
 Guest::~Guest() {
   if (qmp_) qmp_->close();
 }
 
-void Guest::adopt(FoundGuest found, std::function<void()> done) {
-  record_ = std::move(found.record);
+void Guest::find(std::function<void()> done) {
   adopted_ = std::move(done);
+  look();
+}
+
+void Guest::look() {
+  on_worker<Result<FoundGuest>>(
+      [engine = engine_, vm_id = vm_id_, now = engine_->loop.now()] { return find_guest(*engine, vm_id, now); },
+      [this](Result<FoundGuest> found) {
+        if (found) {
+          adopt(std::move(*found));
+          return;
+        }
+        unknown_ = {ErrorCode::unavailable, "cannot tell whether virtual machine " + vm_id_ + " runs",
+                    found.error().to_text(), "it is looked for again every few seconds", "guest_unknown"};
+        process_ = Process::unknown;
+        publish();
+        answer_adoption();
+        find_timer_.arm(kLookAgainMs, [this] { look(); });
+      });
+}
+
+void Guest::adopt(FoundGuest found) {
+  process_ = Process::none;
+  record_ = std::move(found.record);
   if (!found.pidfd.valid()) {
     publish();
     answer_adoption();
     return;
   }
   take_process(std::move(found.pidfd));
+  find_timer_.arm(engine_->options.adoption_timeout_ms, [this] { adoption_is_late(); });
   if (found.serial.valid()) {
     attach_console(std::move(found.serial), std::move(found.console_tail));
   } else {
@@ -62,6 +91,13 @@ void Guest::adopt(FoundGuest found, std::function<void()> done) {
   } else {
     reconnect();
   }
+}
+
+void Guest::adoption_is_late() {
+  // Who waits for its end need not wait for its words.
+  if (record_->forced) begin_kill();
+  publish();
+  answer_adoption();
 }
 
 void Guest::start(const port::GuestDefinition& guest, port::Done done) {
@@ -151,8 +187,8 @@ void Guest::run_processors() {
 void Guest::processors_run() {
   record_->phase = GuestRecord::Phase::running;
   paused_ = false;
-  // Not waited for: until it is written, QEMU's own words and state tell the same.
-  save_record([](const Result<void>&) {});
+  // Until it is written, QEMU's own words and state tell the same.
+  keep_record();
   watch_agent();
   publish();
   if (std::exchange(starting_, false)) answer_operation({});
@@ -170,26 +206,37 @@ void Guest::kill(port::Done done) {
     done({});
     return;
   }
+  if (process_ == Process::unknown) {
+    done(fail(unknown_));
+    return;
+  }
   kills_.push_back(std::move(done));
   answer_operation(fail(ErrorCode::cancelled, "virtual machine " + vm_id_ + " is being forced to end"));
   // A launch under way looks for it at its end.
   if (process_ == Process::alive) begin_kill();
+  if (process_ == Process::ending) end_timer_.arm(kKillTimeoutMs, [this] { end_is_late(); });
 }
 
 void Guest::begin_kill() {
   if (ending_ != Ending::no) return;
-  ending_ = Ending::asked;
+  ending_ = Ending::begun;
   record_->forced = true;
-  save_record([this](const Result<void>&) {
-    if (process_ != Process::alive || ending_ != Ending::asked) return;
-    if (!qmp_) {
-      force_end();
-      return;
-    }
-    // Accepted or not: what is still there then goes the hard way.
-    end_timer_.arm(kQuitTimeoutMs, [this] { force_end(); });
-    qmp_->execute("quit", {}, kQuitTimeoutMs, [](const Result<std::string>&) {});
-  });
+  // Written down first, so that its end is known to be forced whatever becomes of us; but storage that hangs is one of
+  // the reasons to force a guest.
+  end_timer_.arm(kForcedSaveTimeoutMs, [this] { ask_to_quit(); });
+  save_record([this](const Result<void>&) { ask_to_quit(); });
+}
+
+void Guest::ask_to_quit() {
+  if (process_ != Process::alive || ending_ != Ending::begun) return;
+  if (!qmp_) {
+    force_end();
+    return;
+  }
+  ending_ = Ending::asked;
+  // Accepted or not: what is still there then goes the hard way.
+  end_timer_.arm(kQuitTimeoutMs, [this] { force_end(); });
+  qmp_->execute("quit", {}, kQuitTimeoutMs, [](const Result<std::string>&) {});
 }
 
 void Guest::force_end() {
@@ -205,8 +252,11 @@ void Guest::end_is_late() {
   const auto self = shared_from_this();
   // The next to ask has it forced again and gets an answer too.
   ending_ = Ending::no;
-  const auto late = fail(ErrorCode::timed_out, "the QEMU process of " + vm_id_ + " does not end",
-                         "the kernel waits for one of its disks", "see to the host's storage");
+  const auto late = process_ == Process::ending
+                        ? fail(ErrorCode::timed_out, "the end of virtual machine " + vm_id_ + " is not written down",
+                               "the host's state directory does not answer", "see to the host's storage")
+                        : fail(ErrorCode::timed_out, "the QEMU process of " + vm_id_ + " does not end",
+                               "the kernel waits for one of its disks", "see to the host's storage");
   answer_kills(late);
   answer_operation(late);
 }
@@ -215,6 +265,7 @@ void Guest::process_ended() {
   process_ = Process::ending;
   exit_watch_.reset();
   console_timer_.disarm();
+  end_timer_.arm(kKillTimeoutMs, [this] { end_is_late(); });
   agent_.reset();
   if (qmp_) std::exchange(qmp_, nullptr)->close();
   // One that the agent before us had not let begin yet, and that went with it, may be begun again.
@@ -222,8 +273,10 @@ void Guest::process_ended() {
   using Settled = Result<std::optional<GuestRecord>>;
   on_worker<Settled>(
       [engine = engine_, unbegun, record = *record_, pidfd = pidfd_, now = engine_->loop.now()]() -> Settled {
-        if (unbegun) return find_guest(*engine, record.vm_id, now).record;
-        return settle_exit(*engine, record, *pidfd, now);
+        if (!unbegun) return settle_exit(*engine, record, *pidfd, now);
+        auto found = find_guest(*engine, record.vm_id, now);
+        if (!found) return fail(found.error());
+        return std::move(found->record);
       },
       [this](Settled settled) {
         if (settled) {
@@ -273,7 +326,8 @@ void Guest::forget(port::Done done) {
       [engine = engine_, vm_id = vm_id_]() -> Result<void> {
         const GuestDirectory directory(engine->options.state_directory, vm_id);
         const auto lock = directory.lock();
-        if (!lock && lock.error().code == ErrorCode::conflict) return fail(lock.error());
+        // Its directory may be gone already.
+        if (!lock && lock.error().code != ErrorCode::not_found) return fail(lock.error());
         if (auto removed = directory.remove(); !removed) return removed;
         return engine->cgroups.remove(vm_id);
       },
@@ -284,12 +338,20 @@ void Guest::forget(port::Done done) {
           publish();
         }
         done(removed);
+        end_timer_.disarm();
+        answer_kills({});
       });
 }
 
 void Guest::trim_logs() {
-  engine_->workers.submit(
-      [directory = GuestDirectory(engine_->options.state_directory, vm_id_)] { directory.trim_logs(); });
+  if (std::exchange(trimming_, true)) return;
+  // After the step under way: a launch makes the logs anew.
+  on_worker<Result<void>>(
+      [directory = GuestDirectory(engine_->options.state_directory, vm_id_)]() -> Result<void> {
+        directory.trim_logs();
+        return {};
+      },
+      [this](const Result<void>&) { trimming_ = false; });
 }
 
 void Guest::attach_console(UniqueFd connected, std::string replay) {
@@ -331,7 +393,14 @@ port::GuestObservation Guest::observation() const {
   using State = port::GuestObservation::State;
   port::GuestObservation seen;
   seen.vm_id = vm_id_;
-  if (!record_) return seen;
+  if (process_ == Process::unknown) {
+    seen.state = State::unknown;
+    seen.problem.set_code(unknown_.word());
+    seen.problem.set_summary(unknown_.summary);
+    seen.problem.set_cause(unknown_.cause);
+    seen.problem.set_next_step(unknown_.next_step);
+  }
+  if (process_ == Process::unknown || !record_) return seen;
   seen.boot_id = record_->boot_id;
   seen.reset_id = record_->reset_id;
   seen.accelerator = record_->accelerator;
@@ -362,6 +431,7 @@ void Guest::answer_kills(const Result<void>& answer) {
 }
 
 void Guest::answer_adoption() {
+  find_timer_.disarm();
   if (auto done = std::exchange(adopted_, nullptr)) done();
 }
 
@@ -369,6 +439,15 @@ void Guest::save_record(std::function<void(Result<void>)> then) {
   on_worker<Result<void>>([directory = GuestDirectory(engine_->options.state_directory, vm_id_),
                            record = *record_] { return directory.save(record); },
                           std::move(then));
+}
+
+void Guest::keep_record() {
+  save_record([this](const Result<void>& saved) {
+    if (saved || process_ != Process::alive) return;
+    save_timer_.arm(kSaveAgainMs, [this] {
+      if (process_ == Process::alive) keep_record();
+    });
+  });
 }
 
 void Guest::submit(std::function<std::function<void()>()> work) {

@@ -27,8 +27,9 @@ class Guest : public std::enable_shared_from_this<Guest> {
   Guest& operator=(const Guest&) = delete;
   ~Guest();
 
-  // Takes up what was found; a start or a reset that was interrupted is finished. Its state was told when `done`.
-  void adopt(FoundGuest found, std::function<void()> done);
+  // Looks for it and takes up what is there; a start or a reset that was interrupted is finished. Its state was told
+  // when `done`, which comes also when it cannot be told yet: that is tried again until it can.
+  void find(std::function<void()> done);
 
   // As in port::Hypervisor.
   void start(const port::GuestDefinition& guest, port::Done done);
@@ -48,12 +49,17 @@ class Guest : public std::enable_shared_from_this<Guest> {
  private:
   enum class Process {
     none,
+    unknown,  // nobody could look: see unknown_
     launching,
     alive,
     ending,  // it is gone, its exit is being recorded
   };
   using Reply = std::function<void(Result<std::string>)>;
 
+  void look();
+  void adopt(FoundGuest found);
+  // Whoever waits for its state waits no longer.
+  void adoption_is_late();
   void took_launched(Result<GuestProcess> launched, const port::GuestDefinition& guest);
   void take_process(UniqueFd pidfd);
   void run_processors();
@@ -72,6 +78,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   Result<void> check_runs(const char* wish) const;
 
   void begin_kill();
+  void ask_to_quit();
   void force_end();
   void end_is_late();
   void process_ended();
@@ -83,6 +90,9 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void continue_reset(const std::string& status);
   void reset_happened();
   void end_reset(const std::string& status);
+  // A step of it failed: finds out what QEMU has done and leaves the guest as it was, or finishes.
+  void reset_failed(const Error& why);
+  void undo_reset(const std::string& status);
   void reset_done(const Result<void>& answer);
 
   void attach_console(UniqueFd connected, std::string replay);
@@ -90,6 +100,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void find_console(std::string replay, Milliseconds again_ms);
   void watch_agent();
   void save_record(std::function<void(Result<void>)> then);
+  // Tries again until it is written; nobody waits for it.
+  void keep_record();
   void publish();
   void answer_operation(const Result<void>& answer);
   void answer_adoption();
@@ -125,6 +137,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   std::shared_ptr<const Engine> engine_;
   std::string vm_id_;
   Process process_ = Process::none;
+  Error unknown_;
   std::optional<GuestRecord> record_;
   bool paused_ = false;
   // Why QEMU itself holds its processors.
@@ -146,16 +159,22 @@ class Guest : public std::enable_shared_from_this<Guest> {
   bool resetting_ = false;
   // system_reset was accepted and its RESET event is awaited.
   bool reset_event_due_ = false;
+  std::optional<Error> reset_error_;
   std::optional<Error> start_error_;
   std::vector<port::Done> kills_;
-  // How it is being ended: `quit` was asked for, or SIGKILL was sent and nothing is left but to wait.
-  enum class Ending { no, asked, forced };
+  // How it is being ended: that is being written down, `quit` was asked for, or SIGKILL was sent and nothing is left
+  // but to wait.
+  enum class Ending { no, begun, asked, forced };
   Ending ending_ = Ending::no;
   // Of the step that `ending_` names.
   OneTimer end_timer_;
   OneTimer reset_timer_;
   OneTimer console_timer_;
+  OneTimer save_timer_;
+  // Of looking for it and of its adoption.
+  OneTimer find_timer_;
   std::function<void()> adopted_;
+  bool trimming_ = false;
 
   std::deque<std::function<void()>> jobs_;
   bool job_runs_ = false;

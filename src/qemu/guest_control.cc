@@ -70,19 +70,16 @@ void Guest::command(const char* name, Reply reply) {
 void Guest::ask_status(std::function<void(const std::string& status)> then) {
   // That the process is ours was seen by its lock, number and start; this asks the one at the socket who it is.
   command("query-uuid", [this](const Result<std::string>& reply) {
-    if (reply && json_member(*reply, "UUID") != guest_uuid(vm_id_) && qmp_) std::exchange(qmp_, nullptr)->close();
+    if (!reply || json_member(*reply, "UUID") == guest_uuid(vm_id_) || !qmp_) return;
+    std::exchange(qmp_, nullptr)->close();
+    reconnect();
   });
   command("query-status", [this, then = std::move(then)](const Result<std::string>& reply) {
     if (reply) {
       then(model::printable_text(json_member(*reply, "status").value_or(""), kStatusBytesMax));
       return;
     }
-    // Where the connection broke, either the process ends or it is reached again: both will tell more. One that lives
-    // but does not answer is told as its record says, so that nobody waits for it.
-    if (reply.error().code == ErrorCode::timed_out) {
-      publish();
-      answer_adoption();
-    }
+    // The process ends, or it is reached again, or the time of its adoption is over: each will tell more.
     if (resetting_) reset_done(fail(reply.error()));
   });
 }
@@ -99,6 +96,7 @@ void Guest::take_status(const std::string& status) {
     processors_run();
   } else if (record_->phase == GuestRecord::Phase::resetting && !resetting_) {
     resetting_ = true;
+    reset_error_.reset();
     paused_ = !record_->resume_after_reset;
     continue_reset(status);
   } else {
@@ -158,6 +156,9 @@ void Guest::take_event(const QmpEvent& event) {
 }
 
 Result<void> Guest::check_runs(const char* wish) const {
+  if (resetting_) {
+    return fail(ErrorCode::unavailable, "virtual machine " + vm_id_ + " is being reset", {}, "try again soon");
+  }
   if (process_ == Process::alive && record_->phase != GuestRecord::Phase::starting && ending_ == Ending::no) return {};
   return fail(ErrorCode::conflict, std::string("cannot ") + wish + " virtual machine " + vm_id_, "it does not run",
               "start it first", "not_running");
@@ -191,6 +192,14 @@ void Guest::resume(port::Done done) {
     return;
   }
   operation_ = std::move(done);
+  if (record_->phase == GuestRecord::Phase::resetting) {
+    // What a reset left that could not be brought to its end.
+    resetting_ = true;
+    reset_error_.reset();
+    record_->resume_after_reset = true;
+    ask_status([this](const std::string& status) { continue_reset(status); });
+    return;
+  }
   command("cont", [this, stops = stops_](const Result<std::string>& reply) {
     // Its events tell of it before; one that could not go on is stopped again by now.
     if (reply && stops == stops_ && std::exchange(paused_, false)) publish();
@@ -206,6 +215,7 @@ void Guest::resume(port::Done done) {
 //                             "paused":    stopped, not reset
 //                             "prelaunch": reset, not written down
 //   reset_id == reset_wanted:              only to be let run again
+//   reset_given_up, not "prelaunch":       only to be let run again, as if nothing had been asked
 // A guest that has not run since its last reset is "prelaunch" already; to reset it again would change nothing.
 void Guest::reset(const std::string& reset_id, port::Done done) {
   if (auto runs = check_runs("reset"); !runs) {
@@ -216,57 +226,58 @@ void Guest::reset(const std::string& reset_id, port::Done done) {
     done({});
     return;
   }
-  if (resetting_) {
-    done(fail(ErrorCode::unavailable, "virtual machine " + vm_id_ + " is being reset already", {}, "try again soon"));
-    return;
-  }
   operation_ = std::move(done);
   resetting_ = true;
+  reset_error_.reset();
   if (record_->phase != GuestRecord::Phase::resetting) record_->resume_after_reset = !paused_;
   record_->phase = GuestRecord::Phase::resetting;
   record_->reset_wanted = reset_id;
+  record_->reset_given_up = false;
   begin_reset();
 }
 
 void Guest::begin_reset() {
   save_record([this](const Result<void>& saved) {
-    if (!saved) {
-      record_->phase = GuestRecord::Phase::running;
-      reset_done(saved);
-      return;
+    if (saved) {
+      ask_status([this](const std::string& status) { continue_reset(status); });
+    } else {
+      reset_failed(saved.error());
     }
-    ask_status([this](const std::string& status) { continue_reset(status); });
   });
 }
 
 void Guest::continue_reset(const std::string& status) {
   if (record_->reset_id == record_->reset_wanted) {
     end_reset(status);
+  } else if (record_->reset_given_up && status != "prelaunch") {
+    undo_reset(status);
   } else if (status == "running") {
     command("stop", [this](const Result<std::string>& reply) {
       if (reply) {
         continue_reset("paused");
       } else {
-        reset_done(fail(reply.error()));
+        reset_failed(reply.error());
       }
     });
   } else if (status == "prelaunch") {
-    record_->reset_id = record_->reset_wanted;
-    save_record([this, status](const Result<void>& saved) {
+    std::string before = std::exchange(record_->reset_id, record_->reset_wanted);
+    save_record([this, status, before = std::move(before)](const Result<void>& saved) {
       if (saved) {
         end_reset(status);
       } else {
+        // The guest stands until it is known for good that this was done: it may do nothing that a second reset undoes.
+        record_->reset_id = before;
         reset_done(saved);
       }
     });
   } else {
     reset_event_due_ = true;
     command("system_reset", [this](const Result<std::string>& reply) {
-      if (!reply) reset_done(fail(reply.error()));
+      if (!reply && reset_event_due_) reset_failed(reply.error());
     });
     reset_timer_.arm(kResetTimeoutMs, [this] {
       const auto self = shared_from_this();
-      reset_done(fail(ErrorCode::timed_out, "QEMU did not reset virtual machine " + vm_id_));
+      reset_failed({ErrorCode::timed_out, "QEMU did not reset virtual machine " + vm_id_});
     });
   }
 }
@@ -278,7 +289,7 @@ void Guest::reset_happened() {
     if (status == "prelaunch") {
       continue_reset(status);
     } else {
-      reset_done(fail(ErrorCode::internal, "virtual machine " + vm_id_ + " is \"" + status + "\" after its reset"));
+      reset_failed({ErrorCode::internal, "virtual machine " + vm_id_ + " is \"" + status + "\" after its reset"});
     }
   });
 }
@@ -287,7 +298,7 @@ void Guest::end_reset(const std::string& status) {
   if (status != "prelaunch" || !record_->resume_after_reset) {
     record_->phase = GuestRecord::Phase::running;
     paused_ = status != "running";
-    save_record([](const Result<void>&) {});
+    keep_record();
     reset_done({});
     return;
   }
@@ -300,12 +311,43 @@ void Guest::end_reset(const std::string& status) {
   });
 }
 
+void Guest::reset_failed(const Error& why) {
+  reset_event_due_ = false;
+  reset_timer_.disarm();
+  reset_error_ = why;
+  record_->reset_given_up = true;
+  ask_status([this](const std::string& status) { continue_reset(status); });
+}
+
+void Guest::undo_reset(const std::string& status) {
+  if (status == "paused" && record_->resume_after_reset) {
+    command("cont", [this](const Result<std::string>& reply) {
+      if (reply) {
+        undo_reset("running");
+      } else {
+        reset_done(fail(reply.error()));
+      }
+    });
+    return;
+  }
+  record_->phase = GuestRecord::Phase::running;
+  keep_record();
+  look_why_held(status, [this] { reset_done(reset_error_ ? fail(*reset_error_) : Result<void>()); });
+}
+
 void Guest::reset_done(const Result<void>& answer) {
   resetting_ = false;
   reset_event_due_ = false;
   reset_timer_.disarm();
-  watch_agent();
-  publish();
+  if (process_ == Process::alive) {
+    if (record_->phase == GuestRecord::Phase::resetting) {
+      // It stands, or QEMU does not say how: whoever wants it to run asks for that, and it is brought to its end then.
+      paused_ = true;
+      keep_record();
+    }
+    watch_agent();
+    publish();
+  }
   answer_operation(answer);
   answer_adoption();
 }

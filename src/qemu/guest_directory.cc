@@ -132,12 +132,16 @@ Result<void> GuestDirectory::remove() const {
   return {};
 }
 
-std::vector<std::string> guests_in(const std::string& state_directory) {
+Result<std::vector<std::string>> guests_in(const std::string& state_directory) {
+  const std::string path = state_directory + "/vms";
   std::vector<std::string> ids;
   std::error_code error;
-  std::filesystem::directory_iterator entry(state_directory + "/vms", error);
+  std::filesystem::directory_iterator entry(path, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     if (std::string name = entry->path().filename().string(); is_id(name, "vm")) ids.push_back(std::move(name));
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return fail(runtime::errno_error("cannot list " + path, error.value()));
   }
   std::sort(ids.begin(), ids.end());
   return ids;

@@ -57,7 +57,7 @@ class GuestDirectory {
   std::string path_;
 };
 
-// The ids of all guests that have a directory.
-std::vector<std::string> guests_in(const std::string& state_directory);
+// The ids of all guests that have a directory. An error says nothing of which there are.
+Result<std::vector<std::string>> guests_in(const std::string& state_directory);
 
 }  // namespace gantry::qemu

@@ -57,6 +57,7 @@ GuestRecord record_from(const Json& json) {
   record.reset_id = json.value("reset_id", "");
   record.reset_wanted = json.value("reset_wanted", "");
   record.resume_after_reset = json.value("resume_after_reset", false);
+  record.reset_given_up = json.value("reset_given_up", false);
   record.pid = json.value("pid", pid_t{0});
   record.pid_start_ticks = json.value("pid_start_ticks", std::uint64_t{0});
   record.machine_boot_id = json.value("machine_boot_id", "");
@@ -77,6 +78,7 @@ std::string to_text(const GuestRecord& record) {
                {"reset_id", record.reset_id},
                {"reset_wanted", record.reset_wanted},
                {"resume_after_reset", record.resume_after_reset},
+               {"reset_given_up", record.reset_given_up},
                {"pid", record.pid},
                {"pid_start_ticks", record.pid_start_ticks},
                {"machine_boot_id", record.machine_boot_id},

@@ -29,6 +29,8 @@ struct GuestRecord {
   std::string reset_wanted = {};
   // The guest ran when the reset began, so it is to run after it.
   bool resume_after_reset = false;
+  // It was told as failed: it is not to be done any more, and counts only if QEMU has done it already.
+  bool reset_given_up = false;
   // A process is this one only if its number, the time it began and the machine's own boot all agree.
   pid_t pid = 0;
   std::uint64_t pid_start_ticks = 0;

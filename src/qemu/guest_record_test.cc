@@ -16,6 +16,7 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   record.reset_id = "task-2";
   record.reset_wanted = "task-3";
   record.resume_after_reset = true;
+  record.reset_given_up = true;
   record.pid = 4711;
   record.pid_start_ticks = 123456789012345;
   record.machine_boot_id = "uuid";
@@ -29,6 +30,7 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   const auto back = parse_guest_record(to_text(record));
   ASSERT_TRUE(back) << back.error().to_text();
   EXPECT_EQ(to_text(*back), to_text(record));
+  EXPECT_TRUE(back->reset_given_up);
   EXPECT_EQ(back->pid_start_ticks, record.pid_start_ticks);
   EXPECT_EQ(back->exit.reason(), v1::VmExit::CRASH);
 }

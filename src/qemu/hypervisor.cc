@@ -8,12 +8,14 @@
 #include "qemu/guest.h"
 #include "qemu/guest_directory.h"
 #include "runtime/event_loop.h"
+#include "runtime/report.h"
 #include "runtime/worker_pool.h"
 
 namespace gantry::qemu {
 namespace {
 
 constexpr Milliseconds kTrimEveryMs = 60'000;
+constexpr Milliseconds kFindAgainMs = 5'000;
 
 }  // namespace
 
@@ -35,21 +37,32 @@ void QemuHypervisor::observe(std::function<void(const port::GuestObservation&)> 
   engine_->observer = std::move(observer);
   auto round = std::make_shared<Round>();
   round->complete = std::move(complete);
-  engine_->workers.submit([engine = engine_, round, weak = std::weak_ptr(self_)] {
-    auto ids = guests_in(engine->options.state_directory);
-    engine->loop.post([ids = std::move(ids), round, weak] {
-      const auto self = weak.lock();
-      if (!self) return;
-      // One more than there are guests, for ourselves.
-      round->left = ids.size() + 1;
-      for (const auto& vm_id : ids) (*self)->adopt(vm_id, round);
-      (*self)->adopt({}, round);
-    });
-  });
+  find_guests(round);
   trim_logs_now_and_then();
 }
 
-void QemuHypervisor::adopt(const std::string& vm_id, const std::shared_ptr<Round>& round) {
+void QemuHypervisor::find_guests(const std::shared_ptr<Round>& round) {
+  engine_->workers.submit([engine = engine_, round, weak = std::weak_ptr(self_)] {
+    auto ids = guests_in(engine->options.state_directory);
+    engine->loop.post([engine, ids = std::move(ids), round, weak] {
+      const auto self = weak.lock();
+      if (!self) return;
+      if (!ids) {
+        runtime::report_problem("the virtual machines of this host cannot be found yet: " + ids.error().to_text());
+        engine->loop.post_after(kFindAgainMs, [round, weak] {
+          if (const auto still = weak.lock()) (*still)->find_guests(round);
+        });
+        return;
+      }
+      // One more than there are guests, for ourselves.
+      round->left = ids->size() + 1;
+      for (const auto& vm_id : *ids) (*self)->find(vm_id, round);
+      (*self)->find({}, round);
+    });
+  });
+}
+
+void QemuHypervisor::find(const std::string& vm_id, const std::shared_ptr<Round>& round) {
   const auto finished = [round, weak = std::weak_ptr(self_)] {
     if (--round->left > 0) return;
     const auto self = weak.lock();
@@ -61,16 +74,9 @@ void QemuHypervisor::adopt(const std::string& vm_id, const std::shared_ptr<Round
     finished();
     return;
   }
-  engine_->workers.submit([engine = engine_, vm_id, finished, weak = std::weak_ptr(self_), now = engine_->loop.now()] {
-    auto found = std::make_shared<FoundGuest>(find_guest(*engine, vm_id, now));
-    engine->loop.post([engine, vm_id, finished, weak, found] {
-      const auto self = weak.lock();
-      if (!self) return;
-      const auto guest = std::make_shared<Guest>(engine, vm_id);
-      (*self)->guests_[vm_id] = guest;
-      guest->adopt(std::move(*found), finished);
-    });
-  });
+  const auto guest = std::make_shared<Guest>(engine_, vm_id);
+  guests_[vm_id] = guest;
+  guest->find(finished);
 }
 
 port::Done QemuHypervisor::posted(port::Done done) const {

@@ -36,7 +36,8 @@ class QemuHypervisor final : public port::Hypervisor {
  private:
   struct Round;
 
-  void adopt(const std::string& vm_id, const std::shared_ptr<Round>& round);
+  void find_guests(const std::shared_ptr<Round>& round);
+  void find(const std::string& vm_id, const std::shared_ptr<Round>& round);
   // Answers `done` itself and gives nothing when the call cannot be made.
   std::shared_ptr<Guest> guest_for(const std::string& vm_id, port::Done& done);
   port::Done posted(port::Done done) const;

@@ -24,11 +24,13 @@ inline constexpr auto kGenerous = std::chrono::seconds(60);
 // One life of the agent: loop, workers, hypervisor. Its end is as abrupt as a killed daemon's, but for the threads.
 class Agent {
  public:
-  explicit Agent(const std::string& state_directory, const std::string& emulator = "/usr/bin/qemu-system-x86_64")
+  explicit Agent(const std::string& state_directory, const std::string& emulator = "/usr/bin/qemu-system-x86_64",
+                 Milliseconds adoption_timeout_ms = 30'000)
       : consoles_(loop_), workers_(2) {
     EngineOptions options;
     options.state_directory = state_directory;
     options.emulator = emulator;
+    options.adoption_timeout_ms = adoption_timeout_ms;
     hypervisor_ = std::make_unique<QemuHypervisor>(loop_, workers_, cgroups_, consoles_, options);
     thread_ = std::thread([this] { loop_.run(); });
     std::promise<void> complete;
