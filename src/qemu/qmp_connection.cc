@@ -24,7 +24,7 @@ QmpConnection::QmpConnection(runtime::EventLoop& loop, Handlers handlers)
           loop.now(), kHandshakeTimeoutMs) {}
 
 std::shared_ptr<QmpConnection> QmpConnection::open(runtime::EventLoop& loop, UniqueFd connected, Handlers handlers) {
-  const std::shared_ptr<QmpConnection> connection(new QmpConnection(loop, std::move(handlers)));
+  std::shared_ptr<QmpConnection> connection(new QmpConnection(loop, std::move(handlers)));
   const std::weak_ptr<QmpConnection> weak = connection;
   connection->stream_ = open_stream(loop, std::move(connected),
                                     {.on_bytes =

@@ -239,7 +239,7 @@ Result<void> delete_image(const port::ImageRequest& request) {
     if (auto removed = remove_path(path); !removed) return removed;
   }
   if (auto removed = remove_remains(request, true); !removed) return removed;
-  const auto synced = sync_directory(images_directory(pool));
+  auto synced = sync_directory(images_directory(pool));
   if (!synced && synced.error().code == ErrorCode::not_found) return {};
   return synced;
 }

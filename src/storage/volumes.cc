@@ -246,7 +246,7 @@ Result<void> delete_volume(const port::VolumeRequest& request) {
   for (const std::string& gone : {fresh_path(path), path}) {
     if (auto removed = remove_path(gone); !removed) return removed;
   }
-  const auto synced = sync_directory(volumes_directory(request.pool_path));
+  auto synced = sync_directory(volumes_directory(request.pool_path));
   if (!synced && synced.error().code == ErrorCode::not_found) return {};
   return synced;
 }

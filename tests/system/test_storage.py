@@ -1,6 +1,7 @@
 """Full disks and damaged images: a clear error on the task and on the record, nothing half-made left."""
 import os
 import shutil
+import subprocess
 import unittest
 from unittest import mock
 
@@ -62,6 +63,36 @@ class StorageTest(unittest.TestCase):
         problem = lab.vm("lost")["status"]["problem"]
         self.assertIn("data", problem["summary"] + problem["cause"])
         lab.gantry("delete", "lost", "--yes")
+        lab.gantry("volume", "delete", "data")
+
+
+class UnmountedPoolTest(unittest.TestCase):
+    def test_a_pool_waits_for_its_file_system(self):
+        lab = Lab()
+        self.addCleanup(lab.close)
+        disks = lab.directory / "disks"
+        disks.mkdir()
+        point = lab.directory / "point"
+        point.mkdir()
+        run("mount", "--bind", disks, point)
+        self.addCleanup(subprocess.run, ["umount", "-l", point], check=False, capture_output=True)
+        lab.start()
+        lab.gantry("pool", "create", "late", "--path", point)
+        lab.gantry("volume", "create", "data", "--size", "64M", "--pool", "late")
+        lab.stop_daemon()
+        run("umount", point)
+        # Twice: the first start without it must not make the second forget that it was there.
+        for _ in range(2):
+            lab.start()
+            status = wait_until("it is looked for in vain", lambda: (
+                (found := lab.json("pool", "show", "late")["status"]).get("state") == "FAILED" and found))
+            self.assertEqual(status["problem"]["code"], "pool_unusable")
+            self.assertEqual(list(point.iterdir()), [])
+            lab.stop_daemon()
+        lab.start()
+        run("mount", "--bind", disks, point)
+        for kind, name in (("pool", "late"), ("volume", "data")):
+            wait_until("it is found again", lambda k=kind, n=name: lab.json(k, "show", n)["status"]["state"] == "READY")
         lab.gantry("volume", "delete", "data")
 
 
