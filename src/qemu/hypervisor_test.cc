@@ -163,10 +163,12 @@ TEST_F(HypervisorTest, AdoptsARunningGuest) {
   EXPECT_EQ(agent_->last(vm_).state, State::running);
   EXPECT_EQ(agent_->last(vm_).boot_id, "task-1");
   EXPECT_EQ(pid(), before);
-  Screen screen(agent_->consoles(), vm_);
-  EXPECT_TRUE(screen.shows("B"));
-  screen.type("x");
-  EXPECT_TRUE(screen.shows("x"));
+  {
+    Screen screen(agent_->consoles(), vm_);
+    EXPECT_TRUE(screen.shows("B"));
+    screen.type("x");
+    EXPECT_TRUE(screen.shows("x"));
+  }
   ASSERT_TRUE(agent_->pause(vm_));
   restart_agent();
   EXPECT_EQ(agent_->last(vm_).state, State::paused);
