@@ -176,10 +176,11 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
 
 // ---- storage
 
-void Agent::inspect_pool(const port::PoolRequest&, std::function<void(Result<v1::PoolStatus>)> done) {
+void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
   run<v1::PoolStatus>(
       "pool inspection", 50,
-      [this]() -> Result<v1::PoolStatus> {
+      [this, request]() -> Result<v1::PoolStatus> {
+        if (auto usable = world_.use_pool(request); !usable) return fail(usable.error());
         constexpr std::uint64_t kGib = 1U << 30U;
         v1::PoolStatus status;
         const std::uint64_t used_gib = world_.allocated_gib();
@@ -217,12 +218,7 @@ void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone d
 void Agent::delete_volume(const port::VolumeRequest& request, port::Done done) {
   cut_short(request.volume_id);
   run<void>(
-      "deletion of a volume", 50,
-      [this, request]() -> Result<void> {
-        world_.delete_volume(request.volume_id);
-        return {};
-      },
-      std::move(done));
+      "deletion of a volume", 50, [this, request] { return world_.delete_volume(request); }, std::move(done));
 }
 
 void Agent::import_image(const port::ImageRequest& request, port::ProgressCallback progress, port::ImageDone done) {
@@ -245,12 +241,7 @@ void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone don
 void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
   cut_short(request.image_id);
   run<void>(
-      "deletion of an image", 50,
-      [this, request]() -> Result<void> {
-        world_.delete_image(request.image_id);
-        return {};
-      },
-      std::move(done));
+      "deletion of an image", 50, [this, request] { return world_.delete_image(request); }, std::move(done));
 }
 
 void Agent::make_seed(const std::string& vm_id, std::uint32_t, const std::map<std::string, std::string>&,

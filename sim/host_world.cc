@@ -44,6 +44,7 @@ std::string HostWorld::user_of(const std::string& volume_id) const {
 // ---- guests
 
 Result<void> HostWorld::check_definition(const port::GuestDefinition& definition) const {
+  if (!pool_mounted && !definition.disks.empty()) return fail(ErrorCode::not_found, "no file of any disk");
   for (const port::GuestDisk& disk : definition.disks) {
     const auto volume = volumes.find(disk.volume_id);
     if (volume == volumes.end()) return fail(ErrorCode::not_found, "no file of disk " + disk.volume_id);
@@ -251,21 +252,39 @@ void HostWorld::lose_power() {
     if (lives(guest)) end(vm_id, v1::VmExit::CRASH);
   }
   networks.clear();
+  // Before the manager knows of the pool it may rightly be made where it is not mounted.
+  if (calm || !records_.knows_pool_ready() || !rng_.chance(swarm_.pool_comes_late, 1'000)) return;
+  trace_.note("HOST", "comes back without its pool");
+  pool_mounted = false;
+  scheduler_.at(static_cast<Milliseconds>(rng_.below(90'000)), [this] { mount_pool(); });
 }
 
 // ---- files
 
+void HostWorld::mount_pool() {
+  if (!pool_mounted) trace_.note("HOST", "its pool is mounted");
+  pool_mounted = true;
+}
+
+Result<void> HostWorld::use_pool(const port::PoolRequest& request) {
+  if (pool_mounted) return {};
+  if (request.is_new) trace_.violation("a pool is made anew below the mount point of the one that is not there");
+  return fail(ErrorCode::unavailable, "the pool is not mounted", "", "", "pool_unusable");
+}
+
 Result<port::VolumeFacts> HostWorld::inspect_volume(const port::VolumeRequest& request) {
+  if (auto usable = use_pool(request.pool); !usable) return fail(usable.error());
   const auto volume = volumes.find(request.volume_id);
   if (volume == volumes.end()) return fail(ErrorCode::not_found, "no file of volume " + request.volume_id);
   if (volume->second.corrupt) return fail(ErrorCode::corrupt, "volume " + request.volume_id + " cannot be read");
   if (request.uid != 0) volume->second.uid = request.uid;
-  return port::VolumeFacts{.path = request.pool_path + "/" + request.volume_id,
+  return port::VolumeFacts{.path = request.pool.path + "/" + request.volume_id,
                            .capacity_bytes = volume->second.capacity_bytes,
                            .allocation_bytes = 1U << 30U};
 }
 
 Result<port::VolumeFacts> HostWorld::create_volume(const port::VolumeRequest& request) {
+  if (auto usable = use_pool(request.pool); !usable) return fail(usable.error());
   const auto volume = volumes.find(request.volume_id);
   if (volume != volumes.end()) return inspect_volume(request);
   if (!request.image_path.empty() && !images.contains(request.image_path)) {
@@ -284,6 +303,7 @@ Result<port::VolumeFacts> HostWorld::create_volume(const port::VolumeRequest& re
 }
 
 Result<port::VolumeFacts> HostWorld::resize_volume(const port::VolumeRequest& request) {
+  if (auto usable = use_pool(request.pool); !usable) return fail(usable.error());
   const auto volume = volumes.find(request.volume_id);
   if (volume == volumes.end()) return inspect_volume(request);
   if (const std::string user = user_of(request.volume_id); !user.empty()) {
@@ -297,8 +317,10 @@ Result<port::VolumeFacts> HostWorld::resize_volume(const port::VolumeRequest& re
   return inspect_volume(request);
 }
 
-void HostWorld::delete_volume(const std::string& volume_id) {
-  if (!volumes.contains(volume_id)) return;
+Result<void> HostWorld::delete_volume(const port::VolumeRequest& request) {
+  if (auto usable = use_pool(request.pool); !usable) return usable;
+  const std::string& volume_id = request.volume_id;
+  if (!volumes.contains(volume_id)) return {};
   if (const std::string user = user_of(volume_id); !user.empty()) {
     trace_.violation("volume " + volume_id + " is deleted while " + user + " has it open");
   }
@@ -307,10 +329,12 @@ void HostWorld::delete_volume(const std::string& volume_id) {
   }
   volumes.erase(volume_id);
   trace_.note("disk", "volume " + volume_id + " deleted");
+  return {};
 }
 
-Result<port::ImageFacts> HostWorld::inspect_image(const port::ImageRequest& request) const {
-  const std::string path = request.pool_path + "/" + request.image_id;
+Result<port::ImageFacts> HostWorld::inspect_image(const port::ImageRequest& request) {
+  if (auto usable = use_pool(request.pool); !usable) return fail(usable.error());
+  const std::string path = request.pool.path + "/" + request.image_id;
   if (!images.contains(path)) return fail(ErrorCode::not_found, "no image " + request.image_id);
   return port::ImageFacts{.path = path,
                           .initramfs_path = request.spec.kind() == v1::ImageSpec::KERNEL ? path + ".initramfs" : "",
@@ -319,27 +343,29 @@ Result<port::ImageFacts> HostWorld::inspect_image(const port::ImageRequest& requ
 }
 
 Result<port::ImageFacts> HostWorld::import_image(const port::ImageRequest& request) {
-  const std::string path = request.pool_path + "/" + request.image_id;
+  if (auto usable = use_pool(request.pool); !usable) return fail(usable.error());
+  const std::string path = request.pool.path + "/" + request.image_id;
   if (images.insert(path).second) trace_.note("disk", "image " + request.image_id + " made");
   return inspect_image(request);
 }
 
-void HostWorld::delete_image(const std::string& image_id) {
-  for (auto image = images.begin(); image != images.end(); ++image) {
-    if (!image->ends_with("/" + image_id)) continue;
-    for (const auto& [volume_id, volume] : volumes) {
-      if (volume.image_path == *image) trace_.violation("image " + image_id + " is deleted under volume " + volume_id);
-    }
-    if (!records_.deletion_was_requested(image_id)) {
-      trace_.violation("image " + image_id + " is deleted, and nobody asked for it");
-    }
-    images.erase(image);
-    trace_.note("disk", "image " + image_id + " deleted");
-    return;
+Result<void> HostWorld::delete_image(const port::ImageRequest& request) {
+  if (auto usable = use_pool(request.pool); !usable) return usable;
+  const std::string& image_id = request.image_id;
+  const std::string path = request.pool.path + "/" + image_id;
+  if (images.erase(path) == 0) return {};
+  for (const auto& [volume_id, volume] : volumes) {
+    if (volume.image_path == path) trace_.violation("image " + image_id + " is deleted under volume " + volume_id);
   }
+  if (!records_.deletion_was_requested(image_id)) {
+    trace_.violation("image " + image_id + " is deleted, and nobody asked for it");
+  }
+  trace_.note("disk", "image " + image_id + " deleted");
+  return {};
 }
 
 void HostWorld::damage_a_file() {
+  if (!pool_mounted) return;
   std::vector<std::string> idle;
   for (const auto& [volume_id, volume] : volumes) {
     // The manager must have heard of it: before that it may be made again.

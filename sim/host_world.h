@@ -62,6 +62,7 @@ class HostWorld {
   std::set<std::string> damaged;
   // Told of every change while an agent observes.
   std::function<void(const std::string& vm_id)> guest_changed;
+  bool pool_mounted = true;
   // After that nothing goes wrong by itself any more.
   bool calm = false;
 
@@ -83,10 +84,13 @@ class HostWorld {
   Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
   Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request);
   Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request);
-  void delete_volume(const std::string& volume_id);
+  Result<void> delete_volume(const port::VolumeRequest& request);
   Result<port::ImageFacts> import_image(const port::ImageRequest& request);
-  Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) const;
-  void delete_image(const std::string& image_id);
+  Result<port::ImageFacts> inspect_image(const port::ImageRequest& request);
+  Result<void> delete_image(const port::ImageRequest& request);
+  // Fails while the pool's file system is not mounted; to take such a pool for a new one is a violation.
+  Result<void> use_pool(const port::PoolRequest& request);
+  void mount_pool();
   [[nodiscard]] std::uint64_t allocated_gib() const { return volumes.size() + 2 * images.size(); }
 
   // What the network does.
@@ -94,7 +98,7 @@ class HostWorld {
   void detach(const std::string& vm_id);
   void remove_network(const std::string& network_id);
 
-  // Everything that runs is gone at once; files stay.
+  // Everything that runs is gone at once; files stay. The pool's file system may come back later than the host.
   void lose_power();
   // Somebody deletes or spoils a file of a volume no guest has open.
   void damage_a_file();

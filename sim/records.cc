@@ -1,5 +1,7 @@
 #include "sim/records.h"
 
+#include <algorithm>
+
 #include "model/keys.h"
 #include "model/state.h"
 
@@ -13,6 +15,11 @@ Records::Records(port::Store& store, Trace& trace) : trace_(trace) {
       trace_.violation("the store ended the checks' own watch");
     }
   });
+}
+
+bool Records::knows_pool_ready() const {
+  return std::ranges::any_of(pools,
+                             [](const auto& pool) { return pool.second.status().state() == v1::PoolStatus::READY; });
 }
 
 void Records::check_task(const v1::Task* before, const v1::Task& after) {
@@ -60,6 +67,7 @@ void Records::apply(const port::ChangeBatch& batch) {
       if (!erased) line += "(" + v1::VolumeStatus::State_Name(volumes[id].status().state()) + ")";
     }
     if (const auto id = id_in(model::kImage); !id.empty()) change(images, one, id);
+    if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, id);
     if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, id);
     if (const auto id = id_in(model::kTask); !id.empty()) {
       change(tasks, one, id);

@@ -22,6 +22,7 @@ class Records {
   std::map<std::string, v1::Vm> vms;
   std::map<std::string, v1::Volume> volumes;
   std::map<std::string, v1::Image> images;
+  std::map<std::string, v1::Pool> pools;
   std::map<std::string, v1::Network> networks;
   std::map<std::string, v1::Task> tasks;
 
@@ -34,6 +35,7 @@ class Records {
     const auto found = committed_.find(id);
     return found == committed_.end() ? 0 : found->second;
   }
+  [[nodiscard]] bool knows_pool_ready() const;
   [[nodiscard]] bool deletion_was_requested(const std::string& id) const { return deleting_.contains(id); }
 
  private:

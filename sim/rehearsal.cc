@@ -98,6 +98,7 @@ void Rehearsal::heal() {
   trace_.note("WORLD", "heals");
   healed_ = true;
   world_.calm = true;
+  world_.mount_pool();
   client_.stop();
   link_.set_duplicates(0);
   if (faulty_store_) faulty_store_->set_rates({});

@@ -30,6 +30,7 @@ Swarm draw_swarm(Rng& rng) {
   swarm.agent_crash_every = maybe(rng, 50, 1'500);
   swarm.manager_crash_every = maybe(rng, 100, 2'000);
   swarm.power_loss_every = maybe(rng, 500, 5'000);
+  swarm.pool_comes_late = maybe(rng, 100, 900);
   swarm.link_break_every = maybe(rng, 50, 1'000);
   swarm.file_damage_every = rng.chance(1, 4) ? 500 + rng.below(3'000) : 0;
   swarm.duplicates = maybe(rng, 10, 300);

@@ -18,6 +18,8 @@ struct Swarm {
   std::uint64_t power_loss_every = 0;
   std::uint64_t link_break_every = 0;
   std::uint64_t file_damage_every = 0;
+  // Chances in a thousand of each power loss.
+  std::uint64_t pool_comes_late = 0;
   // Chances in a thousand of each message.
   std::uint64_t duplicates = 0;
   // Chances in a thousand of each call to the host's adapters.

@@ -6,6 +6,8 @@
 #include <tl/expected.hpp>
 #include <utility>
 
+#include "base/time.h"
+
 namespace gantry {
 
 // The kind of a failure, as far as callers act on it. The words for people stand beside it in Error.
@@ -36,6 +38,8 @@ struct Error {
   std::string next_step = {};
   // A stable word more exact than `code` ("pool_full"); empty: `code` serves.
   std::string reason = {};
+  // How soon it may be worth to try again; 0: nobody knows.
+  Milliseconds retry_after_ms = 0;
 
   // All of it on one line, for logs.
   [[nodiscard]] std::string to_text() const;

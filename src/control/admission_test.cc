@@ -226,10 +226,7 @@ TEST(Admission, AKernelImageNeedsNoDisk) {
 TEST(Admission, AVmWaitsForAnImageBeingImported) {
   World world;
   world.host.asleep = true;
-  v1::CreateImageRequest image;
-  image.set_name("debian-12");
-  image.mutable_spec()->set_recipe("debian-12");
-  world.accept("CreateImage", image);
+  world.accept("CreateImage", World::image_request());
   const v1::Accepted accepted = world.accept("CreateVm", World::vm_request());
   ASSERT_GE(accepted.plan().warnings_size(), 1);
   EXPECT_THAT(accepted.plan().warnings(0), HasSubstr("not ready yet"));
@@ -339,11 +336,7 @@ TEST(Admission, UpdatesHoldFromTheNextStart) {
 
 TEST(Admission, UploadsAreAnnouncedByANewGeneration) {
   World world;
-  world.host.asleep = true;
-  v1::CreateImageRequest request;
-  request.set_name("mine");
-  request.mutable_spec()->set_upload(true);
-  const v1::Accepted accepted = world.accept("CreateImage", request);
+  const v1::Accepted accepted = world.make_image_to_upload();
   const auto answer = world.call("UploadImage", World::by_id("mine"));
   ASSERT_TRUE(answer);
   EXPECT_EQ(dynamic_cast<v1::Image&>(**answer).meta().generation(), 2U);
@@ -354,11 +347,7 @@ TEST(Admission, UploadsAreAnnouncedByANewGeneration) {
 
 TEST(Admission, AnUploadIsTakenOnlyWhileTheImageWaitsForOne) {
   World world;
-  world.host.asleep = true;
-  v1::CreateImageRequest request;
-  request.set_name("mine");
-  request.mutable_spec()->set_upload(true);
-  world.accept("CreateImage", request);
+  world.make_image_to_upload();
   const v1::ById mine = World::by_id("mine");
   const auto tell = [&](v1::ImageStatus::State state, std::uint64_t generation, const std::string& path = {}) {
     v1::Observation observation;

@@ -283,10 +283,7 @@ TEST(Tasks, CancellingACreateTakesEverythingBack) {
 TEST(Tasks, WhatCameToBeUsedIsNotTakenBack) {
   World world;
   world.host.asleep = true;
-  v1::CreateImageRequest image;
-  image.set_name("debian-12");
-  image.mutable_spec()->set_recipe("debian-12");
-  const v1::Accepted made = world.accept("CreateImage", image);
+  const v1::Accepted made = world.accept("CreateImage", World::image_request());
   const v1::Accepted vm = world.accept("CreateVm", World::vm_request());
   EXPECT_EQ(world.refused("CancelTask", World::by_id(made.task().meta().id())), "in_use");
   ASSERT_TRUE(world.call("CancelTask", World::by_id(vm.task().meta().id())));

@@ -79,21 +79,14 @@ TEST(Manager, TwoManagersNeverPromiseTheSame) {
 TEST(Manager, AnUnknownCommitOfWhatMakesNoTaskIsSettledToo) {
   for (const Fault fault : {Fault::unknown_written, Fault::unknown_lost, Fault::unknown_late}) {
     World world;
-    world.host.asleep = true;
-    v1::CreateImageRequest request;
-    request.set_name("mine");
-    request.mutable_spec()->set_upload(true);
-    world.accept("CreateImage", request);
+    world.make_image_to_upload();
     world.executor.run_for(1'000);
     world.store.faults = {fault, fault};
     const auto announced = world.call("UploadImage", World::by_id("mine"));
     ASSERT_TRUE(announced) << announced.error().to_text();
     EXPECT_EQ(dynamic_cast<v1::Image&>(**announced).meta().generation(), 2U);
 
-    v1::CreateImageRequest other;
-    other.set_name("other");
-    other.mutable_spec()->set_recipe("debian-12");
-    world.accept("CreateImage", other);
+    world.accept("CreateImage", World::image_request("other"));
     v1::CreateVmRequest vm = World::vm_request();
     vm.mutable_spec()->set_image("other");
     world.accept("CreateVm", vm);

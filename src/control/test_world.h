@@ -101,11 +101,22 @@ struct World {
     return task(accepted.task().meta().id());
   }
 
-  v1::Task make_image(const std::string& name = "debian-12") {
+  static v1::CreateImageRequest image_request(const std::string& name = "debian-12") {
     v1::CreateImageRequest request;
     request.set_name(name);
     request.mutable_spec()->set_recipe("debian-12");
-    return ended(accept("CreateImage", request));
+    return request;
+  }
+  v1::Task make_image(const std::string& name = "debian-12") {
+    return ended(accept("CreateImage", image_request(name)));
+  }
+  // The image "mine", which waits for its upload; the host sleeps.
+  v1::Accepted make_image_to_upload() {
+    host.asleep = true;
+    v1::CreateImageRequest request;
+    request.set_name("mine");
+    request.mutable_spec()->set_upload(true);
+    return accept("CreateImage", request);
   }
   // "data", of 1 GiB.
   static v1::CreateVolumeRequest volume_request() {

@@ -68,7 +68,8 @@ class Core : public std::enable_shared_from_this<Core> {
   void carry_out(const std::string& id, VolumeObject& volume, const VolumePlan& plan);
   void carry_out(const std::string& id, ImageObject& image, const ImagePlan& plan);
   void inspect_pool(const std::string& id, PoolObject& pool);
-  [[nodiscard]] static bool is_new(const PoolObject& pool);
+  void pool_inspected(const std::string& id, const Result<v1::PoolStatus>& result);
+  [[nodiscard]] port::PoolRequest pool_request(const std::string& id) const;
   [[nodiscard]] v1::PoolStatus pool_status(const std::string& id, const PoolObject& pool) const;
   port::VolumeDone volume_done(const std::string& id, VolumeStep step, std::uint32_t uid);
   port::ImageDone image_done(const std::string& id, ImageStep step);

@@ -46,9 +46,13 @@ void Core::tend_pools() {
   }
 }
 
-// What says so must outlive the agent and lie outside the pool: the manager's record, and what it was told since.
-bool Core::is_new(const PoolObject& pool) {
-  return !was_ready(pool.wanted.status()) && !(pool.memory.told && was_ready(*pool.memory.told));
+port::PoolRequest Core::pool_request(const std::string& id) const {
+  const PoolObject* pool = find_pool(id);
+  if (pool == nullptr) return {};
+  // What says whether it is new must outlive the agent and lie outside the pool: the manager's record, and what it was
+  // told since.
+  const bool was_told = pool->memory.told && was_ready(*pool->memory.told);
+  return {.path = pool->wanted.spec().path(), .is_new = !was_ready(pool->wanted.status()) && !was_told};
 }
 
 // Whatever was given up for want of the pool is tried again.
@@ -68,27 +72,29 @@ void Core::pool_is_back(const std::string& pool_id) {
 void Core::inspect_pool(const std::string& id, PoolObject& pool) {
   pool.under_way = PoolStep::inspect;
   pool.memory.inspect_soon = false;
-  const port::PoolRequest request{.path = pool.wanted.spec().path(), .is_new = is_new(pool)};
-  ports_.storage.inspect_pool(request, alive([id](Core& core, const Result<v1::PoolStatus>& result) {
-                                PoolObject& object = core.table_.pools.at(id);
-                                object.under_way = PoolStep::none;
-                                PoolMemory& memory = object.memory;
-                                memory.inspected_at_ms = core.now().monotonic_ms;
-                                v1::PoolStatus found;
-                                if (result) {
-                                  if (memory.told && memory.told->state() == v1::PoolStatus::FAILED)
-                                    core.pool_is_back(id);
-                                  found = *result;
-                                  found.set_state(v1::PoolStatus::READY);
-                                } else {
-                                  found = memory.told ? *memory.told : object.wanted.status();
-                                  found.clear_observed();
-                                  found.set_state(v1::PoolStatus::FAILED);
-                                  *found.mutable_problem() = to_problem(result.error(), core.now());
-                                }
-                                if (!memory.told || differs_noticeably(*memory.told, found)) memory.told = found;
-                                core.touch();
+  ports_.storage.inspect_pool(pool_request(id), alive([id](Core& core, const Result<v1::PoolStatus>& result) {
+                                core.pool_inspected(id, result);
                               }));
+}
+
+void Core::pool_inspected(const std::string& id, const Result<v1::PoolStatus>& result) {
+  PoolObject& pool = table_.pools.at(id);
+  pool.under_way = PoolStep::none;
+  PoolMemory& memory = pool.memory;
+  memory.inspected_at_ms = now().monotonic_ms;
+  v1::PoolStatus found;
+  if (result) {
+    if (memory.told && memory.told->state() == v1::PoolStatus::FAILED) pool_is_back(id);
+    found = *result;
+    found.set_state(v1::PoolStatus::READY);
+  } else {
+    found = memory.told ? *memory.told : pool.wanted.status();
+    found.clear_observed();
+    found.set_state(v1::PoolStatus::FAILED);
+    *found.mutable_problem() = to_problem(result.error(), now());
+  }
+  if (!memory.told || differs_noticeably(*memory.told, found)) memory.told = found;
+  touch();
 }
 
 v1::PoolStatus Core::pool_status(const std::string& id, const PoolObject& pool) const {
@@ -131,10 +137,7 @@ port::VolumeRequest Core::request_of(const VolumeObject& volume) const {
   const v1::VolumeSpec& spec = volume.wanted.spec();
   port::VolumeRequest request;
   request.volume_id = volume.wanted.meta().id();
-  if (const PoolObject* pool = find_pool(spec.pool())) {
-    request.pool_path = pool->wanted.spec().path();
-    request.pool_is_new = is_new(*pool);
-  }
+  request.pool = pool_request(spec.pool());
   request.format = spec.format();
   request.capacity_bytes = spec.capacity_bytes();
   const auto image = table_.images.find(spec.image());
@@ -246,10 +249,7 @@ port::ImageRequest Core::request_of(const ImageObject& image) const {
   port::ImageRequest request;
   request.image_id = image.wanted.meta().id();
   request.spec = image.wanted.spec();
-  if (const PoolObject* pool = find_pool(image.wanted.spec().pool())) {
-    request.pool_path = pool->wanted.spec().path();
-    request.pool_is_new = is_new(*pool);
-  }
+  request.pool = pool_request(image.wanted.spec().pool());
   return request;
 }
 

@@ -24,9 +24,7 @@ struct PoolRequest {
 
 struct VolumeRequest {
   std::string volume_id;
-  std::string pool_path;
-  // As in PoolRequest.
-  bool pool_is_new = false;
+  PoolRequest pool;
   v1::VolumeSpec::Format format = v1::VolumeSpec::QCOW2;
   std::uint64_t capacity_bytes = 0;
   // The image file it is an overlay (raw: a copy) of; empty: blank.
@@ -43,9 +41,7 @@ struct VolumeFacts {
 
 struct ImageRequest {
   std::string image_id;
-  std::string pool_path;
-  // As in PoolRequest.
-  bool pool_is_new = false;
+  PoolRequest pool;
   v1::ImageSpec spec;
 };
 

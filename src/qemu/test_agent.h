@@ -50,7 +50,8 @@ class Agent {
   template <class Call>
   Result<void> call(Call make) {
     auto answer = std::make_shared<std::promise<Result<void>>>();
-    loop_.post([this, make, answer] { make(*hypervisor_, [answer](Result<void> done) { answer->set_value(done); }); });
+    loop_.post(
+        [this, make, answer] { make(*hypervisor_, [answer](const Result<void>& done) { answer->set_value(done); }); });
     auto future = answer->get_future();
     if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
     return future.get();

@@ -16,7 +16,9 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
+#include "base/id.h"
 #include "model/uid.h"
 #include "qemu/console_hub.h"
 #include "qemu/guest_directory.h"
@@ -67,7 +69,14 @@ class Screen {
   std::unique_ptr<port::ConsoleSession> session_;
 };
 
-class GuestTest : public testing::Test {
+// Another in each process: tests run side by side, and a guest's control group is named after it alone.
+inline std::string make_vm_id() {
+  Rng rng(static_cast<std::uint64_t>(::getpid()));
+  return make_id("vm", rng);
+}
+
+// A state directory, the disk of one guest, and no agent.
+class GuestFilesTest : public testing::Test {
  protected:
   void SetUp() override {
     std::string pattern = "/tmp/gantry-qemu-XXXXXX";
@@ -77,15 +86,8 @@ class GuestTest : public testing::Test {
     disk_ = state_ + "/disk.raw";
     ASSERT_TRUE(runtime::write_file_durably(disk_, test_guest_disk()));
     ASSERT_EQ(::chown(disk_.c_str(), uid_, uid_), 0);
-    agent_ = std::make_unique<Agent>(state_);
   }
-  void TearDown() override {
-    if (agent_) {
-      EXPECT_TRUE(agent_->kill(vm_));
-    }
-    agent_.reset();
-    std::filesystem::remove_all(state_);
-  }
+  void TearDown() override { std::filesystem::remove_all(state_); }
 
   [[nodiscard]] port::GuestDefinition guest(const std::string& boot_id) const {
     port::GuestDefinition definition;
@@ -95,10 +97,6 @@ class GuestTest : public testing::Test {
     definition.uid = uid_;
     definition.disks = {{.path = disk_, .format = v1::VolumeSpec::RAW, .volume_id = "vol-4f7k2m9qzt3x"}};
     return definition;
-  }
-  void restart_agent() {
-    agent_.reset();
-    agent_ = std::make_unique<Agent>(state_);
   }
   static bool becomes(const std::function<bool()>& reached) {
     constexpr std::chrono::milliseconds kPause(20);
@@ -131,10 +129,32 @@ class GuestTest : public testing::Test {
     ASSERT_TRUE(directory().save(*record));
   }
 
-  const std::string vm_ = "vm-4f7k2m9qzt3x";
+  const std::string vm_ = make_vm_id();
   const std::uint32_t uid_ = model::guest_uid(vm_);
   std::string state_;
   std::string disk_;
+};
+
+// With an agent, which ends the guest at the end.
+class GuestTest : public GuestFilesTest {
+ protected:
+  void SetUp() override {
+    GuestFilesTest::SetUp();
+    if (!HasFatalFailure()) agent_ = std::make_unique<Agent>(state_);
+  }
+  void TearDown() override {
+    if (agent_) {
+      EXPECT_TRUE(agent_->kill(vm_));
+    }
+    agent_.reset();
+    GuestFilesTest::TearDown();
+  }
+
+  void restart_agent() {
+    agent_.reset();
+    agent_ = std::make_unique<Agent>(state_);
+  }
+
   std::unique_ptr<Agent> agent_;
 };
 

@@ -45,21 +45,17 @@ std::string place_of_changes(const std::string& user) { return "change " + user;
 
 }  // namespace
 
-Milliseconds Accounts::change_wait_ms(const std::string& user) const {
-  return throttle_.wait_ms(user, place_of_changes(user), now_().monotonic_ms);
-}
-
 void Accounts::change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
-                               Done<MessagePtr> done) {
+                               const Done<MessagePtr>& done) {
   const PasswordChange change{caller, request.user().empty() ? caller.user : request.user(), request, dry_run};
   if (auto fine = check_new_password(request.new_password()); !fine) return done(fail(fine.error()));
   if (auto allowed = check_whose(caller, change.user); !allowed) return done(fail(allowed.error()));
   if (!caller.is_local) {
     // Whoever holds a session cannot try passwords without end either.
-    const Milliseconds wait_ms = throttle_.begin(change.user, place_of_changes(change.user), now_().monotonic_ms);
-    if (wait_ms > 0) {
-      return done(fail(ErrorCode::unavailable, "too many wrong passwords", "this user has to wait",
-                       "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
+    if (auto begun = begin_attempt(change.user, place_of_changes(change.user), "too many wrong passwords",
+                                   "this user has to wait");
+        !begun) {
+      return done(fail(std::move(begun.error())));
     }
   }
   store_.get(model::record_key(model::kUser, change.user), [=, this](const Result<std::optional<port::Entry>>& found) {

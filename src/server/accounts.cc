@@ -88,16 +88,25 @@ void Accounts::hash_on_worker(const Caller& caller, std::function<Result<std::st
   });
 }
 
+Result<void> Accounts::begin_attempt(const std::string& user, const std::string& network, const char* summary,
+                                     const char* cause) {
+  const Milliseconds wait_ms = throttle_.begin(user, network, now_().monotonic_ms);
+  if (wait_ms == 0) return {};
+  Error error{ErrorCode::unavailable, summary, cause, "try again in " + std::to_string(wait_ms / 1000 + 1) + " s",
+              "too_many_attempts"};
+  error.retry_after_ms = wait_ms;
+  return fail(std::move(error));
+}
+
 void Accounts::login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done) {
   if (request.user().empty() || request.user().size() > 63 || request.password().size() > kPasswordBytesMax) {
     return done(fail(wrong_login()));
   }
   const std::string network = network_of(address);
-  const Milliseconds wait_ms = throttle_.begin(request.user(), network, now_().monotonic_ms);
-  if (wait_ms > 0) {
-    return done(fail(ErrorCode::unavailable, "too many failed logins",
-                     "this user has to wait at your address, or all of your network",
-                     "try again in " + std::to_string(wait_ms / 1000 + 1) + " s", "too_many_attempts"));
+  if (auto begun = begin_attempt(request.user(), network, "too many failed logins",
+                                 "this user has to wait at your address, or all of your network");
+      !begun) {
+    return done(fail(std::move(begun.error())));
   }
   const std::string key = model::record_key(model::kUser, request.user());
   store_.get(key, [=, this](const Result<std::optional<port::Entry>>& found) {
@@ -121,10 +130,6 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
       open_session(request.user(), **found, done);
     });
   });
-}
-
-Milliseconds Accounts::login_wait_ms(const std::string& user, const std::string& address) const {
-  return throttle_.wait_ms(user, network_of(address), now_().monotonic_ms);
 }
 
 // `account` as the password was checked by: one that was changed meanwhile opens nothing.

@@ -53,16 +53,14 @@ class Accounts {
   void authenticate(const std::string& token, bool renew, Done<Caller> done);
   void login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done);
   // With `dry_run` these refuse what they would refuse, and else change nothing.
-  // How long that user has to wait before the next attempt: to log in there, to change the password.
-  [[nodiscard]] Milliseconds login_wait_ms(const std::string& user, const std::string& address) const;
-  [[nodiscard]] Milliseconds change_wait_ms(const std::string& user) const;
   void logout(const Caller& caller, bool dry_run, Done<MessagePtr> done);
   // Ends all other sessions of the user; API tokens stay. A local caller may set anybody's, knowing no password.
   void change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
-                       Done<MessagePtr> done);
+                       const Done<MessagePtr>& done);
   void list_tokens(const Caller& caller, Done<v1::ApiTokenList> done);
-  void create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run, Done<MessagePtr> done);
-  void delete_token(const Caller& caller, const v1::ById& request, bool dry_run, Done<MessagePtr> done);
+  void create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run,
+                    const Done<MessagePtr>& done);
+  void delete_token(const Caller& caller, const v1::ById& request, bool dry_run, const Done<MessagePtr>& done);
 
  private:
   // One change of a password that is allowed, as far as that can be said without looking at the user.
@@ -73,6 +71,9 @@ class Accounts {
     bool dry_run = false;
   };
 
+  // Counts an attempt with a password; too_many_attempts when the user has to wait before the next.
+  Result<void> begin_attempt(const std::string& user, const std::string& network, const char* summary,
+                             const char* cause);
   // One after the other. Those of `caller` when it is root on this host come whatever the others' number.
   void hash_on_worker(const Caller& caller, std::function<Result<std::string>()> work, Done<std::string> done);
   void renew_session(const port::Entry& entry, v1::Session session);
@@ -82,8 +83,8 @@ class Accounts {
   void replace_password(const PasswordChange& change, const port::Entry& entry, const std::string& hash,
                         const Done<MessagePtr>& done);
   void store_token(const Caller& caller, const v1::CreateTokenRequest& request, const Done<MessagePtr>& done);
-  // Commits, and answers v1::Empty; `conflict` when what the transaction compares has changed.
   void end_late_sessions(const PasswordChange& change, const Done<MessagePtr>& done);
+  // Commits, and answers v1::Empty; `conflict` when what the transaction compares has changed.
   void commit_and_answer(port::Txn txn, Error conflict, const Done<MessagePtr>& done);
   Error unknown_token() const;
 

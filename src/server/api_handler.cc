@@ -110,16 +110,6 @@ Error missing_credentials() {
                "log in by POST /api/v1/sessions, or use an API token", "no_credentials"};
 }
 
-// Says on a 429 how long to wait.
-ApiHandler::Done with_wait(std::function<Milliseconds()> wait_ms, ApiHandler::Done done) {
-  return [wait_ms = std::move(wait_ms), done = std::move(done)](HttpAnswer answer) {
-    for (auto& [name, value] : answer.headers) {
-      if (answer.status == 429 && name == "Retry-After") value = std::to_string(wait_ms() / 1000 + 1);
-    }
-    done(std::move(answer));
-  };
-}
-
 }  // namespace
 
 ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, std::string version)
@@ -224,17 +214,10 @@ void ApiHandler::dispatch(const RequestPtr& request, const Admitted& admitted, c
        });
 }
 
-Milliseconds ApiHandler::wait_ms(const HttpRequest& request, const Admitted& admitted) const {
-  const auto* login = dynamic_cast<const v1::LoginRequest*>(admitted.message.get());
-  return login != nullptr ? accounts_->login_wait_ms(login->user(), request.peer)
-                          : accounts_->change_wait_ms(admitted.caller.user);
-}
-
-bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& give) {
+bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done) {
   const std::string& rpc = admitted.entry->rpc;
   const Message& message = *admitted.message;
   const bool dry_run = admitted.options.dry_run;
-  const Done done = with_wait([this, request, admitted] { return wait_ms(*request, admitted); }, give);
   const auto answer = [request, admitted, done](const auto& result) {
     if (!result) return done(answer_for(result.error()));
     HttpAnswer made = answer_message(*request, admitted, as_message(*result));

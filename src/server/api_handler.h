@@ -54,8 +54,6 @@ class ApiHandler {
  private:
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void authenticate(const HttpRequest& request, bool renew, Accounts::Done<Caller> done);
-  // How long the user has to wait before the next attempt with a password.
-  [[nodiscard]] Milliseconds wait_ms(const HttpRequest& request, const Admitted& admitted) const;
   bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void read_openapi(const HttpRequest& request, const Done& done);
 

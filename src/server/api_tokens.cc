@@ -47,7 +47,7 @@ void Accounts::list_tokens(const Caller& caller, Done<v1::ApiTokenList> done) {
 }
 
 void Accounts::create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run,
-                            Done<MessagePtr> done) {
+                            const Done<MessagePtr>& done) {
   if (!model::is_name(request.name())) {
     return done(fail(ErrorCode::invalid_argument, "the token was not made",
                      "name must be 1 to 63 of a-z, 0-9 and \"-\", beginning with a letter, not ending with \"-\"",
@@ -105,7 +105,7 @@ void Accounts::store_token(const Caller& caller, const v1::CreateTokenRequest& r
   });
 }
 
-void Accounts::delete_token(const Caller& caller, const v1::ById& request, bool dry_run, Done<MessagePtr> done) {
+void Accounts::delete_token(const Caller& caller, const v1::ById& request, bool dry_run, const Done<MessagePtr>& done) {
   store_.range(model::prefix_of(model::kApiToken), [=, this](const Result<port::Range>& range) {
     if (!range) return done(fail(range.error()));
     const auto mine = tokens_of(*range, caller.user);

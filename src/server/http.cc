@@ -55,7 +55,9 @@ HttpAnswer answer_for(const Error& error) {
   body.set_next_step(error.next_step);
   answer.body = write_json(body);
   if (answer.status == 401) answer.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"gantry\"");
-  if (answer.status == 429 || answer.status == 503) answer.headers.emplace_back("Retry-After", "1");
+  if (answer.status == 429 || answer.status == 503) {
+    answer.headers.emplace_back("Retry-After", std::to_string(error.retry_after_ms / 1000 + 1));
+  }
   return answer;
 }
 

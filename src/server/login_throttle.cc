@@ -48,15 +48,12 @@ void LoginThrottle::count(Records<Key>& records, const Key& key, Milliseconds no
   record.last_ms = now_ms;
 }
 
-Milliseconds LoginThrottle::wait_ms(const std::string& user, const std::string& network, Milliseconds now_ms) const {
-  return std::max(wait_of(users_, UserThere(user, network), {5, 60'000}, now_ms),
-                  wait_of(networks_, network, {20, 300'000}, now_ms));
-}
-
 Milliseconds LoginThrottle::begin(const std::string& user, const std::string& network, Milliseconds now_ms) {
-  const Milliseconds left_ms = wait_ms(user, network, now_ms);
-  if (left_ms > 0) return left_ms;
-  count(users_, UserThere(user, network), now_ms);
+  const UserThere there(user, network);
+  const Milliseconds wait_ms =
+      std::max(wait_of(users_, there, {5, 60'000}, now_ms), wait_of(networks_, network, {20, 300'000}, now_ms));
+  if (wait_ms > 0) return wait_ms;
+  count(users_, there, now_ms);
   count(networks_, network, now_ms);
   return 0;
 }

@@ -19,9 +19,7 @@ std::string network_of(const std::string& address);
 
 class LoginThrottle {
  public:
-  // How long to wait before an attempt may be made.
-  [[nodiscard]] Milliseconds wait_ms(const std::string& user, const std::string& network, Milliseconds now_ms) const;
-  // The same; when it is 0 the attempt is counted as failed until succeeded().
+  // How long to wait before an attempt may be made. 0: now, and the attempt is counted as failed until succeeded().
   Milliseconds begin(const std::string& user, const std::string& network, Milliseconds now_ms);
   void succeeded(const std::string& user, const std::string& network);
 

@@ -93,14 +93,5 @@ TEST(Strangers, RequestsUnderWayAreNotEndedForThem) {
   EXPECT_EQ(busy.receive().status, 200);
 }
 
-TEST(Strangers, WhoGuessesPasswordsIsToldHowLongToWait) {
-  TestServer server([](ApiServerOptions& options) { options.now = [] { return Now{5'000, 1'700'000'000'000}; }; });
-  const std::string body = R"({"user":"admin","password":"not the password"})";
-  Reply reply;
-  for (int i = 0; i < 6 && reply.status != 429; ++i) reply = server.ask("POST", "/api/v1/sessions", body, {}, "");
-  ASSERT_EQ(reply.status, 429) << reply.body;
-  EXPECT_EQ(reply.headers.at("retry-after"), "2") << reply.body;
-}
-
 }  // namespace
 }  // namespace gantry::server::testing

@@ -25,8 +25,8 @@ class RecipeTest : public StorageTest {
     storage.emplace(executor, quick, slow, options);
     port::ImageRequest request;
     request.image_id = kImageId;
-    request.pool_path = pool;
-    request.pool_is_new = pool_is_new;
+    request.pool.path = pool;
+    request.pool.is_new = pool_is_new;
     request.spec.set_recipe("test");
     return request;
   }
@@ -123,8 +123,8 @@ class UrlTest : public StorageTest {
   port::ImageRequest url(const std::string& name, const std::string& sha256) {
     port::ImageRequest request;
     request.image_id = kImageId;
-    request.pool_path = pool;
-    request.pool_is_new = pool_is_new;
+    request.pool.path = pool;
+    request.pool.is_new = pool_is_new;
     request.spec.set_url("https://127.0.0.1:" + port + "/" + name);
     request.spec.set_sha256(sha256);
     return request;

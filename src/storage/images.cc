@@ -24,7 +24,7 @@ bool is_kernel(const port::ImageRequest& request) { return request.spec.kind() =
 
 Result<void> check_request(const port::ImageRequest& request) {
   if (auto id = check_id(request.image_id, "img"); !id) return id;
-  return check_pool_path(request.pool_path);
+  return require_pool(request.pool);
 }
 
 // The user that reads this image's untrusted content: a number of its own, which a VM hardly ever has too
@@ -35,12 +35,12 @@ std::uint32_t reader_of(const port::ImageRequest& request) {
 
 // The file that marks the image as complete: the last one to get its name.
 std::string main_path(const port::ImageRequest& request) {
-  return is_kernel(request) ? kernel_path(request.pool_path, request.image_id)
-                            : disk_image_path(request.pool_path, request.image_id);
+  return is_kernel(request) ? kernel_path(request.pool.path, request.image_id)
+                            : disk_image_path(request.pool.path, request.image_id);
 }
 
 std::string fetch_path(const port::ImageRequest& request) {
-  return upload_path(request.pool_path, request.image_id) + kFetchSuffix;
+  return upload_path(request.pool.path, request.image_id) + kFetchSuffix;
 }
 
 Error image_missing(const port::ImageRequest& request) {
@@ -51,7 +51,7 @@ Error image_missing(const port::ImageRequest& request) {
 // ---- what is there
 
 Result<port::ImageFacts> kernel_facts(const port::ImageRequest& request) {
-  const std::string initramfs = initramfs_path(request.pool_path, request.image_id);
+  const std::string initramfs = initramfs_path(request.pool.path, request.image_id);
   const auto kernel_file = stat_file(main_path(request));
   const auto initramfs_file = stat_file(initramfs);
   if (!kernel_file || !initramfs_file) return fail(image_missing(request));
@@ -77,7 +77,7 @@ Result<port::ImageFacts> disk_facts(const port::ImageRequest& request) {
 // ---- steps of an import
 
 Result<void> require_space(const port::ImageRequest& request, std::uint64_t bytes) {
-  const auto available = available_bytes(request.pool_path);
+  const auto available = available_bytes(request.pool.path);
   if (!available) return fail(available.error());
   if (bytes <= *available) return {};
   return fail(ErrorCode::out_of_space, "the image does not fit");
@@ -112,7 +112,7 @@ Result<void> split_kernel_bundle(const port::ImageRequest& request, const std::s
       facts->size_bytes);
   if (!bundle) return fail(bundle.error());
   if (auto fits = require_space(request, facts->size_bytes); !fits) return fits;
-  const std::string initramfs = initramfs_path(request.pool_path, request.image_id);
+  const std::string initramfs = initramfs_path(request.pool.path, request.image_id);
   const auto copy = [&](const FileRange& range, const std::string& fresh, const Job& part) {
     Result<void> done = copy_range(source, range.offset, range.size_bytes, fresh, part);
     return done ? set_owner(fresh, 0, kImageMode) : done;
@@ -139,7 +139,7 @@ Result<void> import_file(const port::ImageRequest& request, const std::string& s
 }
 
 Result<void> import_upload(const port::ImageRequest& request, const Job& job) {
-  const std::string source = upload_path(request.pool_path, request.image_id);
+  const std::string source = upload_path(request.pool.path, request.image_id);
   if (!file_exists(source)) {
     return fail(ErrorCode::not_found, "image " + request.image_id + " has no content yet", "nothing was uploaded",
                 "send it to /api/v1/images/" + request.image_id + "/content", "upload_missing");
@@ -165,7 +165,7 @@ Result<void> require_plain_qcow2(const port::ImageRequest& request, const std::s
 
 // Leaves nothing of an attempt; with `all` also what was sent.
 Result<void> remove_remains(const port::ImageRequest& request, bool all) {
-  const std::string& pool = request.pool_path;
+  const std::string& pool = request.pool.path;
   const std::string& id = request.image_id;
   std::vector<std::string> gone = {fetch_path(request), fresh_path(disk_image_path(pool, id)),
                                    // The work directory of a recipe's program.
@@ -206,8 +206,8 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
   if (auto checked = check_request(request); !checked) return fail(checked.error());
   if (auto checked = check_source(request, options); !checked) return fail(checked.error());
   const std::string summary = "cannot import image " + request.image_id;
-  if (auto made = make_pool_directories(request.pool_path, request.pool_is_new); !made) {
-    return fail(explain(made.error(), summary, request.pool_path));
+  if (auto made = make_pool_directories(request.pool.path); !made) {
+    return fail(explain(made.error(), summary, request.pool.path));
   }
   if (auto removed = remove_remains(request, false); !removed) return fail(removed.error());
   Result<void> done;
@@ -217,12 +217,11 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
   if (done) return inspect_image(request);
   (void)remove_remains(request, !keeps);
   if (!done.error().reason.empty()) return fail(done.error());
-  return fail(explain(done.error(), summary, request.pool_path));
+  return fail(explain(done.error(), summary, request.pool.path));
 }
 
 Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
-  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return fail(there.error());
   auto facts = is_kernel(request) ? kernel_facts(request) : disk_facts(request);
   // A daemon that was killed as the image became complete left what was sent, which nothing else would take away.
   if (facts) (void)remove_remains(request, true);
@@ -231,8 +230,7 @@ Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) {
 
 Result<void> delete_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
-  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return there;
-  const std::string& pool = request.pool_path;
+  const std::string& pool = request.pool.path;
   const std::string& id = request.image_id;
   // The file that says "complete" goes first.
   for (const std::string& path : {disk_image_path(pool, id), kernel_path(pool, id), initramfs_path(pool, id)}) {

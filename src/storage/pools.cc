@@ -96,7 +96,7 @@ Error unusable(Error error, const std::string& pool_path) {
 
 Result<void> prepare(const port::PoolRequest& request, ActiveObjects& active) {
   const std::string& pool_path = request.path;
-  if (auto made = make_pool_directories(pool_path, request.is_new); !made) return made;
+  if (auto made = make_pool_directories(pool_path); !made) return made;
   for (const std::string& directory :
        {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
     if (auto swept = sweep(directory, active); !swept) return swept;
@@ -128,10 +128,12 @@ void ActiveObjects::end_removal(const std::string& id) {
   removed_.notify_all();
 }
 
-Result<void> require_pool(const std::string& pool_path, bool is_new) {
+Result<void> require_pool(const port::PoolRequest& request) {
+  const std::string& pool_path = request.path;
+  if (auto checked = check_pool_path(pool_path); !checked) return checked;
   std::error_code error;
   const auto is_there = [&error](const std::string& directory) { return fs::is_directory(directory, error); };
-  if (is_new || is_there(volumes_directory(pool_path)) || is_there(images_directory(pool_path))) return {};
+  if (request.is_new || is_there(volumes_directory(pool_path)) || is_there(images_directory(pool_path))) return {};
   const bool missing = !error || error == std::errc::no_such_file_or_directory;
   const std::string directory = volumes_directory(pool_path);
   return fail(ErrorCode::unavailable, "cannot use the pool at " + pool_path,
@@ -141,8 +143,7 @@ Result<void> require_pool(const std::string& pool_path, bool is_new) {
               "pool_unusable");
 }
 
-Result<void> make_pool_directories(const std::string& pool_path, bool is_new) {
-  if (auto there = require_pool(pool_path, is_new); !there) return there;
+Result<void> make_pool_directories(const std::string& pool_path) {
   if (auto made = runtime::make_directories(pool_path, kPassableMode); !made) return made;
   for (const std::string& directory :
        {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {
@@ -159,7 +160,7 @@ Result<std::uint64_t> available_bytes(const std::string& pool_path) {
 
 Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObjects& active) {
   const std::string& pool_path = request.path;
-  if (auto checked = check_pool_path(pool_path); !checked) return fail(checked.error());
+  if (auto there = require_pool(request); !there) return fail(there.error());
   if (auto prepared = prepare(request, active); !prepared) return fail(unusable(prepared.error(), pool_path));
   const auto facts = file_system_of(pool_path);
   if (!facts) return fail(unusable(facts.error(), pool_path));

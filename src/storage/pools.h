@@ -29,11 +29,12 @@ class ActiveObjects {
   std::set<std::string> being_removed_;
 };
 
-// Fails with pool_unusable when nothing of the pool is there and it is not new: its file system is not mounted, and
-// what is made now would land on the one below.
-Result<void> require_pool(const std::string& pool_path, bool is_new);
-// Makes volumes, images and uploads, to be passed through but not listed by guests, unless require_pool fails.
-Result<void> make_pool_directories(const std::string& pool_path, bool is_new);
+// To be asked before anything is done in a pool. Fails when that cannot be the path of one, and with pool_unusable when
+// nothing of the pool is there and it is not new: its file system is not mounted, and what is made now would land on
+// the one below.
+Result<void> require_pool(const port::PoolRequest& request);
+// Makes volumes, images and uploads, to be passed through but not listed by guests.
+Result<void> make_pool_directories(const std::string& pool_path);
 
 // Removes what a crash left behind, checks that the pool can be written and says how full it is. state is READY.
 Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObjects& active);

@@ -106,8 +106,8 @@ Result<void> StorageTest::remove(const port::ImageRequest& request) {
 port::VolumeRequest StorageTest::volume(std::uint64_t capacity_bytes, v1::VolumeSpec::Format format) const {
   port::VolumeRequest request;
   request.volume_id = kVolumeId;
-  request.pool_path = pool;
-  request.pool_is_new = pool_is_new;
+  request.pool.path = pool;
+  request.pool.is_new = pool_is_new;
   request.format = format;
   request.capacity_bytes = capacity_bytes;
   request.uid = kUid;
@@ -117,8 +117,8 @@ port::VolumeRequest StorageTest::volume(std::uint64_t capacity_bytes, v1::Volume
 port::ImageRequest StorageTest::upload(v1::ImageSpec::Kind kind) const {
   port::ImageRequest request;
   request.image_id = kImageId;
-  request.pool_path = pool;
-  request.pool_is_new = pool_is_new;
+  request.pool.path = pool;
+  request.pool.is_new = pool_is_new;
   request.spec.set_kind(kind);
   request.spec.set_upload(true);
   return request;

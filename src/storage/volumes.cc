@@ -26,12 +26,12 @@ std::string format_of(const port::VolumeRequest& request) {
 }
 
 std::string path_of(const port::VolumeRequest& request) {
-  return volume_path(request.pool_path, request.volume_id, request.format);
+  return volume_path(request.pool.path, request.volume_id, request.format);
 }
 
 Result<void> check_request(const port::VolumeRequest& request) {
   if (auto id = check_id(request.volume_id, "vol"); !id) return id;
-  if (auto pool = check_pool_path(request.pool_path); !pool) return pool;
+  if (auto pool = require_pool(request.pool); !pool) return pool;
   if (request.capacity_bytes > model::kVolumeBytesMax) {
     return fail(ErrorCode::invalid_argument, "volume " + request.volume_id + " cannot be that large",
                 "the most is 64 TiB", "ask for less", "capacity_out_of_range");
@@ -153,7 +153,7 @@ Result<void> check_backing(const port::VolumeRequest& request, const std::string
   const std::string summary = "volume " + request.volume_id + " cannot be read";
   if (!file_exists(path)) {
     const std::string pool_path = std::filesystem::path(path).parent_path().parent_path();
-    if (auto there = require_pool(pool_path, false); !there) return there;
+    if (auto there = require_pool({.path = pool_path, .is_new = false}); !there) return there;
     return fail(ErrorCode::corrupt, summary, "the image it is made on, " + path + ", is missing",
                 "bring that file back", "image_missing");
   }
@@ -174,8 +174,8 @@ Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, cons
   const std::string path = path_of(request);
   if (file_exists(path)) return inspect_volume(request);
   const std::string summary = "cannot make volume " + request.volume_id;
-  if (auto made = make_pool_directories(request.pool_path, request.pool_is_new); !made) {
-    return fail(explain(made.error(), summary, request.pool_path));
+  if (auto made = make_pool_directories(request.pool.path); !made) {
+    return fail(explain(made.error(), summary, request.pool.path));
   }
   const auto capacity = decide_capacity(request);
   if (!capacity) return fail(capacity.error());
@@ -184,7 +184,7 @@ Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, cons
   if (done) done = publish(fresh, path);
   if (!done) {
     (void)remove_path(fresh);
-    return fail(explain(done.error(), summary, request.pool_path));
+    return fail(explain(done.error(), summary, request.pool.path));
   }
   const auto file = stat_file(path);
   if (!file) return fail(file.error());
@@ -193,7 +193,6 @@ Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, cons
 
 Result<port::VolumeFacts> inspect_volume(const port::VolumeRequest& request) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
-  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return fail(there.error());
   const auto file = find_file(request);
   if (!file) return fail(file.error());
   const std::string path = path_of(request);
@@ -230,7 +229,7 @@ Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request) {
   const auto before = stat_file(now->path);
   if (!before) return fail(before.error());
   if (auto resized = resize_image({now->path, format_of(request)}, wanted, reader_of(*before)); !resized) {
-    return fail(explain(resized.error(), "cannot grow volume " + request.volume_id, request.pool_path));
+    return fail(explain(resized.error(), "cannot grow volume " + request.volume_id, request.pool.path));
   }
   auto file = open_file(now->path);
   if (!file || ::fsync(file->get()) != 0) {
@@ -241,12 +240,11 @@ Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request) {
 
 Result<void> delete_volume(const port::VolumeRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
-  if (auto there = require_pool(request.pool_path, request.pool_is_new); !there) return there;
   const std::string path = path_of(request);
   for (const std::string& gone : {fresh_path(path), path}) {
     if (auto removed = remove_path(gone); !removed) return removed;
   }
-  auto synced = sync_directory(volumes_directory(request.pool_path));
+  auto synced = sync_directory(volumes_directory(request.pool.path));
   if (!synced && synced.error().code == ErrorCode::not_found) return {};
   return synced;
 }

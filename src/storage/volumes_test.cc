@@ -62,7 +62,7 @@ TEST_F(VolumesTest, ImpossibleRequestsAreRefused) {
   request.volume_id = "vol-../../../etc";
   EXPECT_EQ(code_of(create(request)), ErrorCode::invalid_argument);
   request = volume(kMiB);
-  request.pool_path = "pool";
+  request.pool.path = "pool";
   EXPECT_EQ(code_of(create(request)), ErrorCode::invalid_argument);
 }
 
@@ -137,7 +137,7 @@ TEST_F(VolumesTest, AnOverlayWithoutItsImageIsCorrupt) {
 TEST_F(VolumesTest, AnOverlayWhoseImagesPoolIsNotMountedIsNotCorrupt) {
   auto request = volume(0);
   request.image_path = make_image(2 * kMiB);
-  request.pool_path = directory.path("other-pool");
+  request.pool.path = directory.path("other-pool");
   ASSERT_TRUE(create(request).has_value());
   std::filesystem::rename(pool, directory.path("elsewhere"));
   EXPECT_EQ(code_of(inspect(request)), ErrorCode::unavailable);
@@ -250,8 +250,8 @@ TEST_F(VolumesTest, AFullPoolIsSaidToBeFullAndKeepsNothing) {
 TEST_F(VolumesTest, ACopyThatFillsThePoolIsRemoved) {
   auto request = volume(0, v1::VolumeSpec::RAW);
   request.image_path = make_image(2 * kMiB);
-  request.pool_path = directory.path("small");
-  pool = request.pool_path;
+  request.pool.path = directory.path("small");
+  pool = request.pool.path;
   mounts.mount(pool, "128k");
   EXPECT_EQ(word_of(create(request)), "pool_full");
   EXPECT_TRUE(files_of_pool().empty());

@@ -47,6 +47,8 @@ struct ConsoleEnds {
   char escape = '\x1d';
 };
 
+class HttpsConnection;
+
 class HttpsClient {
  public:
   explicit HttpsClient(ServerAddress address);
@@ -67,12 +69,11 @@ class HttpsClient {
   Result<std::string> peek_fingerprint();
 
  private:
-  class Connection;
-  Result<Connection*> connection();
+  Result<HttpsConnection*> connection();
   Error explain(const std::string& what, const std::string& cause) const;
 
   ServerAddress address_;
-  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<HttpsConnection> connection_;
 };
 
 }  // namespace gantry::app
