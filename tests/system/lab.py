@@ -5,6 +5,7 @@ Nothing leaves the namespace: it has no way out. Only processes started here are
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GANTRY_BUILD", ROOT / "build" / "dev"))
 # Sanitizers and a busy machine make everything slower: these are no measures of speed.
 PATIENCE_S = 240
+KERNEL_ARGUMENTS = "console=ttyS0 quiet no_timer_check"
 
 
 class CommandFailed(Exception):
@@ -44,13 +46,15 @@ def run(*arguments, **options):
 
 
 class Lab:
-    def __init__(self, daemon_options=()):
+    def __init__(self, daemon_options=(), daemon_wrapper=()):
+        """`daemon_wrapper`: a command that runs the one that follows it, to take rights away."""
         self.name = "gantry-" + uuid.uuid4().hex[:8]
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gantry-lab-"))
         self.directory.chmod(0o755)
         self.state = self.directory / "state"
         self.run_directory = self.directory / "run"
         self.daemon_options = list(daemon_options)
+        self.daemon_wrapper = list(daemon_wrapper)
         self.daemon = None
         self.log = open(self.directory / "gantryd.log", "ab")
         run("ip", "netns", "add", self.name)
@@ -62,9 +66,10 @@ class Lab:
 
     def start(self):
         self.daemon = subprocess.Popen(
-            [*self.enter, str(BUILD / "src/app/gantryd"), "--state-dir", str(self.state), "--run-dir",
+            [*self.enter, *self.daemon_wrapper, str(BUILD / "src/app/gantryd"), "--state-dir", str(self.state), "--run-dir",
              str(self.run_directory), "--port", "0", "--host-name", "lab", *self.daemon_options],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
         wait_until("gantryd answers", self._answers)
 
     def _answers(self):
@@ -85,17 +90,28 @@ class Lab:
     def stop_daemon(self):
         self.daemon.terminate()
         self.daemon.wait(timeout=PATIENCE_S)
+        if self.daemon.returncode != 0:
+            raise AssertionError(f"gantryd ended with {self.daemon.returncode}:\n{self.log_tail()}")
 
     def close(self):
         try:
             if self.daemon and self.daemon.poll() is None:
-                self.daemon.kill()
-                self.daemon.wait()
+                self.stop_daemon()
+            self._check_log()
         finally:
+            if self.daemon and self.daemon.poll() is None:
+                self.kill_daemon()
             self._end_leftovers()
             subprocess.run(["ip", "netns", "del", self.name], check=False)
             self.log.close()
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _check_log(self):
+        """What a sanitizer found in a daemon that was killed since is told by its log alone."""
+        log = (self.directory / "gantryd.log").read_text(errors="replace")
+        found = re.search(r"\w+Sanitizer|runtime error:", log)
+        if found:
+            raise AssertionError(log[max(0, found.start() - 200):found.start() + 8000])
 
     def _end_leftovers(self):
         """Guests and helpers outlive the daemon: those of this lab are known by its directory in their command line."""
@@ -145,7 +161,7 @@ class Lab:
 
     # Guests
 
-    def import_test_guest(self, name="tiny", arguments="console=ttyS0 quiet no_timer_check"):
+    def import_test_guest(self, name="tiny", arguments=KERNEL_ARGUMENTS):
         guest = self.directory / "guest"
         run(ROOT / "tests/guest/make-test-guest", guest)
         archive = self.directory / "guest.tar"

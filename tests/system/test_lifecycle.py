@@ -1,9 +1,10 @@
 import os
 import pathlib
 import signal
+import time
 import unittest
 
-from lab import CommandFailed, Lab, wait_until
+from lab import KERNEL_ARGUMENTS, CommandFailed, Lab, wait_until
 
 
 class LifecycleTest(unittest.TestCase):
@@ -39,6 +40,37 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual(lab.processes(vm_id), [])
         left = [str(p) for p in lab.state.rglob("*") if vm_id in str(p)]
         self.assertEqual(left, [])
+
+    def processor_seconds(self, pid):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_the_processors_of_a_paused_guest_stand_still(self):
+        lab = self.lab
+        lab.launch("busy")
+        lab.wait_for_console("busy", "gantry-test-guest ready")
+        pid = self.qemu_of("busy")[0]
+        lab.type_at_console("busy", "while :; do :; done &\n")
+        before = self.processor_seconds(pid)
+        wait_until("the guest is busy", lambda: self.processor_seconds(pid) > before + 1)
+        lab.gantry("pause", "busy")
+        before, since = self.processor_seconds(pid), time.monotonic()
+        wait_until("some time has gone", lambda: time.monotonic() > since + 2)
+        self.assertLess(self.processor_seconds(pid) - before, 0.5)
+        lab.gantry("resume", "busy")
+        before = self.processor_seconds(pid)
+        wait_until("the guest is busy again", lambda: self.processor_seconds(pid) > before + 1)
+        lab.gantry("delete", "busy", "--yes")
+
+    def test_a_guest_whose_kernel_panics_is_crashed(self):
+        lab = self.lab
+        lab.import_test_guest("panicking", KERNEL_ARGUMENTS + " gantry.crash")
+        lab.launch("panics", image="panicking")
+        status = lab.wait_for_state("panics", "CRASHED")["status"]
+        self.assertEqual(status["exit"]["reason"], "CRASH")
+        self.assertIn("panic", status["exit"]["lastWords"])
+        self.assertEqual(self.qemu_of("panics"), [])
+        lab.gantry("delete", "panics", "--yes")
 
     def test_restart_and_reset_boot_again(self):
         lab = self.lab

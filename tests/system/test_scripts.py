@@ -22,6 +22,33 @@ class ScriptTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
 
 
+class CheckTreeTest(ScriptTest):
+    def findings(self, name, text, rooms="gantry_room(base KNOWS)\ngantry_room(model KNOWS base)\n"):
+        (self.directory / "tools").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "tools/check-tree", self.directory / "tools")
+        (self.directory / "CMakeLists.txt").write_text(rooms)
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        result = subprocess.run([self.directory / "tools/check-tree"], capture_output=True, text=True, check=False)
+        path.unlink()
+        return result.returncode, result.stdout + result.stderr
+
+    def test_it_finds_what_it_is_for(self):
+        self.assertEqual(self.findings("src/model/good.cc", '#include "base/id.h"\n')[0], 0)
+        for name, line in (("src/base/bad.h", '#include "model/vm.h"'),
+                           ("src/base/bad.cc", "auto t = std::chrono::steady_clock::now();"),
+                           ("src/model/bad.cc", "std::unordered_map<int, int> m;"),
+                           ("src/model/bad.cc", "std::uniform_int_distribution<int> d;"),
+                           ("src/model/bad.cc", "auto* p = new Thing(1);"),
+                           ("sim/bad.cc", "int n;  // " + "TO" + "DO"),
+                           ("src/model/bad.cc", "\n" * 501)):
+            code, text = self.findings(name, line + "\n")
+            self.assertEqual(code, 1, line)
+            self.assertIn(name + ":", text)
+        self.assertEqual(self.findings("src/model/good.cc", "\n", rooms="\n")[0], 1)
+
+
 class InstallPackagesTest(ScriptTest):
     """In a mount namespace with a /usr/sbin of its own, and with an apt-get and a dpkg-query that only say so."""
 

@@ -97,5 +97,23 @@ class UserNetworkTest(unittest.TestCase):
         lab.gantry("network", "delete", "nowhere")
 
 
+class WithoutRightsTest(unittest.TestCase):
+    def test_without_the_right_to_change_networks_guests_get_user_mode_and_are_told_why(self):
+        lab = Lab(daemon_wrapper=["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"])
+        self.addCleanup(lab.close)
+        lab.start()
+        lab.import_test_guest()
+        lab.launch("modest", "--forward", ":80")
+        network = lab.json("network", "show", "default")
+        self.assertEqual(network["status"]["effectiveKind"], "USER")
+        self.assertIn("CAP_NET_ADMIN", network["status"]["effectiveKindReason"])
+        lab.wait_for_console("modest", "gantry-test-guest ready")
+        port = lab.vm("modest")["spec"]["nics"][0]["portForwards"][0]["hostPort"]
+        page = wait_until("the forwarded port answers", lambda: subprocess.run(
+            [*lab.enter, "curl", "-sf", "-m", "5", f"http://127.0.0.1:{port}/"], capture_output=True, text=True,
+            check=False).stdout)
+        self.assertIn("gantry-test-guest", page)
+
+
 if __name__ == "__main__":
     unittest.main()
