@@ -70,12 +70,12 @@ void ManagerCore::Impl::admit_next() {
 void ManagerCore::Impl::commit_call(Admitted admitted) {
   auto held = std::make_shared<Admitted>(std::move(admitted));
   const std::shared_ptr<const port::Txn> txn(held, &held->txn);
-  commit_surely(txn, false, [held](Impl& self, port::CommitResult result, bool was_in_doubt) {
-    self.call_committed(held, std::move(result), was_in_doubt);
+  commit_surely(txn, false, [held](Impl& self, const port::CommitResult& result, bool was_in_doubt) {
+    self.call_committed(held, result, was_in_doubt);
   });
 }
 
-void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted, port::CommitResult result,
+void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted, const port::CommitResult& result,
                                        bool was_in_doubt) {
   switch (result.outcome) {
     case port::CommitOutcome::committed:

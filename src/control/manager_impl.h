@@ -77,14 +77,14 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   void watched(std::uint64_t watch_number, Result<port::ChangeBatch, port::StoreError> batch);
   void commit(const port::Txn& txn, CommitDone done);
   // Tries again until the outcome is not unknown. A conflict after doubt: it is committed already, or never will be.
-  void commit_surely(std::shared_ptr<const port::Txn> txn, bool in_doubt, SureDone done);
+  void commit_surely(const std::shared_ptr<const port::Txn>& txn, bool in_doubt, SureDone done);
   void view_changed(const View::Ids& touched);
 
   // manager_calls.cc
   void enqueue(Call call);
   void admit_next();
   void commit_call(Admitted admitted);
-  void call_committed(const std::shared_ptr<Admitted>& admitted, port::CommitResult result, bool was_in_doubt);
+  void call_committed(const std::shared_ptr<Admitted>& admitted, const port::CommitResult& result, bool was_in_doubt);
   void settle_call(const std::shared_ptr<Admitted>& admitted);
   void retry_call(const std::string& why, Milliseconds delay_ms);
   void expire_calls();
@@ -95,7 +95,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   void schedule_round();
   void run_round();
   port::Txn plan_round(const Round& round);
-  void round_committed(std::shared_ptr<Round> round, port::CommitResult result);
+  void round_committed(const std::shared_ptr<Round>& round, const port::CommitResult& result);
   void take_back(Round& round);
   void maintain();
 

@@ -48,9 +48,8 @@ void ManagerCore::Impl::run_round() {
     return;
   }
   round_under_way_ = true;
-  commit_surely(txn, false, [round](Impl& self, port::CommitResult result, bool) {
-    self.round_committed(round, std::move(result));
-  });
+  commit_surely(txn, false,
+                [round](Impl& self, const port::CommitResult& result, bool) { self.round_committed(round, result); });
 }
 
 port::Txn ManagerCore::Impl::plan_round(const Round& round) {
@@ -86,7 +85,7 @@ port::Txn ManagerCore::Impl::plan_round(const Round& round) {
   return draft.build();
 }
 
-void ManagerCore::Impl::round_committed(std::shared_ptr<Round> round, port::CommitResult result) {
+void ManagerCore::Impl::round_committed(const std::shared_ptr<Round>& round, const port::CommitResult& result) {
   round_under_way_ = false;
   if (result.outcome == port::CommitOutcome::committed) {
     round_delay_ms_ = 0;

@@ -108,7 +108,7 @@ void ManagerCore::Impl::commit(const port::Txn& txn, CommitDone done) {
   store_.commit(txn, on_loop<port::CommitResult>(std::move(done)));
 }
 
-void ManagerCore::Impl::commit_surely(std::shared_ptr<const port::Txn> txn, bool in_doubt, SureDone done) {
+void ManagerCore::Impl::commit_surely(const std::shared_ptr<const port::Txn>& txn, bool in_doubt, SureDone done) {
   // Each of our transactions compares a key that it writes, so that the same one cannot be committed twice: committing
   // it again settles what became of it. Once in doubt, only a commit or a conflict ends that.
   commit(*txn, [txn, in_doubt, done = std::move(done)](Impl& self, port::CommitResult result) {
