@@ -96,6 +96,7 @@ void Agent::cut_short(const std::string& object) {
 
 void Agent::observe(std::function<void(const port::GuestObservation&)> observer, std::function<void()> complete) {
   executor_.post_after(draw_delay(200), [this, observer = std::move(observer), complete = std::move(complete)] {
+    world_.settle_exits();
     for (const auto& [vm_id, guest] : world_.guests) observer(world_.observation_of(vm_id));
     observer_ = observer;
     complete();

@@ -7,6 +7,8 @@ namespace {
 
 constexpr Milliseconds kUnheardMs = 10;
 
+std::string boot_key(const std::string& vm_id, const std::string& boot_id) { return vm_id + " " + boot_id; }
+
 }  // namespace
 
 port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const {
@@ -104,7 +106,7 @@ void HostWorld::run(const std::string& vm_id) {
   guest.state = GuestState::running;
   guest.ran_at_ms = scheduler_.now().monotonic_ms;
   trace_.note("guest", vm_id + " runs");
-  if (++boots_[vm_id + " " + boot_id] > 1)
+  if (++boots_[boot_key(vm_id, boot_id)] > 1)
     trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
   const auto some_time = static_cast<Milliseconds>(rng_.below(30'000));
@@ -159,6 +161,7 @@ void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
   guest.exit.set_reason(reason);
   guest.exit.set_boot_id(guest.definition.boot_id);
   guest.exit.mutable_at()->set_seconds(scheduler_.now().unix_ms / 1000);
+  guest.exit_settled = guest_changed != nullptr;
   trace_.note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
   changed(vm_id);
 }
@@ -246,10 +249,34 @@ void HostWorld::forget(const std::string& vm_id) {
   changed(vm_id);
 }
 
+void HostWorld::settle_exits() {
+  for (auto& [vm_id, guest] : guests) {
+    if (!lives(guest)) guest.exit_settled = true;
+  }
+}
+
+// A crash that nobody saw is not to be told from the loss of the machine.
+bool HostWorld::ended_with_machine(const ModelGuest& guest) {
+  return lives(guest) || (!guest.exit_settled && guest.exit.reason() == v1::VmExit::CRASH);
+}
+
+std::map<std::string, GuestState> HostWorld::live_guests() const {
+  std::map<std::string, GuestState> live;
+  for (const auto& [vm_id, guest] : guests) {
+    if (lives(guest)) live[vm_id] = guest.state;
+  }
+  return live;
+}
+
 void HostWorld::lose_power() {
   trace_.note("HOST", "loses power");
   for (auto& [vm_id, guest] : guests) {
-    if (lives(guest)) end(vm_id, v1::VmExit::CRASH);
+    if (!ended_with_machine(guest)) continue;
+    trace_.note("guest", vm_id + " ended with the machine");
+    boots_.erase(boot_key(vm_id, guest.definition.boot_id));
+    guest.state = GuestState::ended;
+    guest.definition.boot_id.clear();
+    guest.exit.Clear();
   }
   networks.clear();
   // Before the manager knows of the pool it may rightly be made where it is not mounted.

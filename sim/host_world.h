@@ -33,6 +33,8 @@ struct ModelGuest {
   // Since when its processors ran, and when the agent asked it first to power off.
   Milliseconds ran_at_ms = 0;
   std::optional<Milliseconds> asked_at_ms;
+  // An agent saw the end and wrote it down beside the guest. Until then only QEMU's words and a kill begun tell of it.
+  bool exit_settled = false;
   // A write met a full disk: the emulator holds the processors.
   bool disk_full = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
@@ -79,6 +81,8 @@ class HostWorld {
   Result<void> set_paused(const std::string& vm_id, bool paused);
   Result<void> reset(const std::string& vm_id, const std::string& reset_id);
   void forget(const std::string& vm_id);
+  // What ended while no agent was there is looked at by the next one, and written down.
+  void settle_exits();
 
   // What the storage does.
   Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
@@ -98,12 +102,16 @@ class HostWorld {
   void detach(const std::string& vm_id);
   void remove_network(const std::string& network_id);
 
-  // Everything that runs is gone at once; files stay. The pool's file system may come back later than the host.
+  // Everything that runs is gone at once; files stay. As the engine tells it (find_guest() in src/qemu/engine.cc), a
+  // guest that ended with the machine has no boot any more, which may so begin again: `ended`, without a boot and an
+  // exit, but with its last reset. The pool's file system may come back later than the host. No agent is there.
   void lose_power();
   // Somebody deletes or spoils a file of a volume no guest has open.
   void damage_a_file();
 
   [[nodiscard]] static bool lives(const ModelGuest& guest) { return guest.state != GuestState::ended; }
+  // What the processors of each guest with a process do.
+  [[nodiscard]] std::map<std::string, GuestState> live_guests() const;
   [[nodiscard]] port::GuestObservation observation_of(const std::string& vm_id) const;
 
  private:
@@ -111,6 +119,7 @@ class HostWorld {
   [[nodiscard]] Result<void> check_definition(const port::GuestDefinition& definition) const;
   void check_boot(const port::GuestDefinition& definition);
   void end(const std::string& vm_id, v1::VmExit::Reason reason);
+  [[nodiscard]] static bool ended_with_machine(const ModelGuest& guest);
   void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself = false);
   void run(const std::string& vm_id);
   void fill_disk_later(const std::string& vm_id, Milliseconds delay_ms);
@@ -123,7 +132,7 @@ class HostWorld {
   const Records& records_;
   const Wishes& wishes_;
   std::uint64_t processes_ = 0;
-  // Operations done, ever.
+  // Operations done, ever; but a boot that ended with the machine may be done once more.
   std::map<std::string, int> boots_;
   std::map<std::string, int> resets_;
 };

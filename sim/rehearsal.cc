@@ -73,6 +73,13 @@ void Rehearsal::crash_agent() {
   scheduler_.at(100 + static_cast<Milliseconds>(rng_.below(5'000)), [this] { start_agent(); });
 }
 
+void Rehearsal::lose_power() {
+  // The manager is on the same machine, or on another.
+  if (rng_.chance(1, 2)) crash_manager();
+  crash_agent();
+  world_.lose_power();
+}
+
 // After any event, so between any two steps of anybody.
 void Rehearsal::perhaps_fail() {
   const auto happens = [this](std::uint64_t every) { return every != 0 && rng_.chance(1, every); };
@@ -80,10 +87,7 @@ void Rehearsal::perhaps_fail() {
   if (happens(swarm_.manager_crash_every)) crash_manager();
   if (happens(swarm_.link_break_every)) link_.break_connection();
   if (happens(swarm_.file_damage_every)) world_.damage_a_file();
-  if (happens(swarm_.power_loss_every)) {
-    crash_agent();
-    world_.lose_power();
-  }
+  if (happens(swarm_.power_loss_every)) lose_power();
 }
 
 void Rehearsal::run_until(Milliseconds time_ms, bool with_faults) {
@@ -114,6 +118,21 @@ void Rehearsal::run_until_settled() {
   if (!missing.empty()) trace_.violation("long after everything was healed: " + missing);
 }
 
+void Rehearsal::check_power_loss() {
+  const auto before = world_.live_guests();
+  lose_power();
+  run_until_settled();
+  const auto after = world_.live_guests();
+  for (const auto& [vm_id, state] : before) {
+    const auto found = after.find(vm_id);
+    if (found != after.end() && found->second == state) continue;
+    trace_.violation("guest " + vm_id + " ran before the machine lost its power, and does not run so again");
+  }
+  for (const auto& [vm_id, state] : after) {
+    if (!before.contains(vm_id)) trace_.violation("guest " + vm_id + " was off, and a loss of power made it run");
+  }
+}
+
 void Rehearsal::check_quiet() {
   run_until(scheduler_.now().monotonic_ms + kLastRepliesMs, false);
   const port::Revision before = records_.last_news();
@@ -138,6 +157,7 @@ Report Rehearsal::run() {
   run_until(kBeforeChaosMs + swarm_.chaos_ms, true);
   heal();
   run_until_settled();
+  if (trace_.violations().empty()) check_power_loss();
   if (trace_.violations().empty()) check_quiet();
   Report report;
   report.seed = seed_;

@@ -42,11 +42,14 @@ class Rehearsal {
   void start_agent();
   void crash_manager();
   void crash_agent();
+  void lose_power();
   void perhaps_fail();
   void heal();
   void run_until(Milliseconds time_ms, bool with_faults);
   // Until nothing is left to be done; the limit is far beyond every timeout and retry.
   void run_until_settled();
+  // Exactly what ran runs again, as it did.
+  void check_power_loss();
   void check_quiet();
 
   static constexpr const char* kHostId = "host-000000000001";
