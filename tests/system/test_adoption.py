@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import time
@@ -41,6 +42,50 @@ class AdoptionTest(unittest.TestCase):
         lab.start()
         status = lab.wait_for_state("a", "CRASHED", "STOPPED")["status"]
         self.assertNotEqual(status["exit"]["reason"], "NONE")
+
+    def test_a_reboot_of_the_machine_brings_back_exactly_what_ran(self):
+        lab = self.lab
+        names = ["ran", "held", "stopped", "crashed"]
+        for name in names:
+            lab.launch(name)
+        lab.gantry("pause", "held")
+        lab.gantry("stop", "stopped", "--force")
+        (pid,) = self.qemu_of("crashed")
+        os.kill(pid, 9)
+        crash = lab.wait_for_state("crashed", "CRASHED")["status"]["exit"]
+        boots = {name: lab.vm(name)["status"]["bootId"] for name in names}
+        directories = {name: lab.state / "vms" / lab.vm(name)["meta"]["id"] for name in names}
+        before = self.qemu_of("ran") + self.qemu_of("held")
+        self.assertEqual(len(before), 2)
+
+        lab.kill_daemon()
+        for pid in before:
+            os.kill(pid, 9)
+            wait_until(f"process {pid} is gone", lambda p=pid: not os.path.exists(f"/proc/{p}/exe"))
+        for name in names:
+            # As a reboot would find it: written during a boot of the machine that is over.
+            path = directories[name] / "record.json"
+            record = json.loads(path.read_text())
+            self.assertIn("machine_boot_id", record)
+            record["machine_boot_id"] = "an-earlier-boot-of-the-machine"
+            path.write_text(json.dumps(record))
+        lab.start()
+
+        lab.wait_for_state("ran", "RUNNING")
+        lab.wait_for_state("held", "PAUSED")
+        for name in ("ran", "held"):
+            wait_until(f"{name} has a QEMU", lambda n=name: self.qemu_of(n))
+            self.assertEqual(len(self.qemu_of(name)), 1)
+            self.assertNotIn(self.qemu_of(name)[0], before)
+            # No new operation: the one that was promised to run it does.
+            self.assertEqual(lab.vm(name)["status"]["bootId"], boots[name])
+        # It runs indeed: a guest that was held can go on.
+        lab.gantry("resume", "held")
+        lab.wait_for_state("held", "RUNNING")
+        for name, state in (("stopped", "STOPPED"), ("crashed", "CRASHED")):
+            self.assertEqual(lab.vm(name)["status"]["state"], state)
+            self.assertEqual(self.qemu_of(name), [])
+        self.assertEqual(lab.vm("crashed")["status"]["exit"], crash)
 
     def test_killed_at_random_moments_nothing_is_lost_or_done_twice(self):
         lab = self.lab
