@@ -1,12 +1,20 @@
 #include "sim/client.h"
 
 #include "gantry/v1/routes.pb.h"
+#include "model/keys.h"
 
 namespace gantry::sim {
 namespace {
 
 constexpr std::uint64_t kGib = 1U << 30U;
 constexpr Milliseconds kPatienceMs = 12'000;
+
+// What a call deletes by its id alone; empty: nothing.
+std::string_view deleted_kind(std::string_view rpc) {
+  if (rpc == "DeleteVolume") return model::kVolume;
+  if (rpc == "DeleteImage") return model::kImage;
+  return rpc == "DeleteNetwork" ? model::kNetwork : std::string_view();
+}
 
 bool may_work_later(ErrorCode code) { return code == ErrorCode::unavailable || code == ErrorCode::timed_out; }
 
@@ -39,20 +47,34 @@ void Client::begin(std::string rpc, Request request) {
 
 void Client::note_wish(std::uint64_t number, const Call& call) {
   if (call.dry_run) return;
+  Wish wish;
   if (const auto* stop = dynamic_cast<const v1::StopVmRequest*>(call.request.get())) {
     const Milliseconds asked_ms = Milliseconds{1'000} * stop->timeout_seconds();
-    wishes_.ask(number, stop->id(), stop->force() ? 0 : asked_ms != 0 ? asked_ms : kStopTimeoutMs);
+    wish.vm_name = stop->id();
+    wish.timeout_ms = stop->force() ? 0 : asked_ms != 0 ? asked_ms : kStopTimeoutMs;
   } else if (const auto* remove = dynamic_cast<const v1::DeleteVmRequest*>(call.request.get())) {
-    wishes_.ask(number, remove->id(), 0);
+    wish = {.vm_name = remove->id(),
+            .timeout_ms = 0,
+            .deletes_kind = std::string(model::kVm),
+            .deletes_name = remove->id(),
+            .keeps_volumes = remove->keep_volumes()};
   } else if (call.rpc == "CancelTask") {
+    wish.cancels_task_id = dynamic_cast<const v1::ById&>(*call.request).id();
     // Of a creation or a start: what was begun is ended.
-    const auto task = records_.tasks.find(dynamic_cast<const v1::ById&>(*call.request).id());
-    if (task != records_.tasks.end()) wishes_.ask(number, task->second.target_name(), 0);
+    wish.timeout_ms = 0;
+    const auto task = records_.tasks.find(wish.cancels_task_id);
+    if (task != records_.tasks.end()) wish.vm_name = task->second.target_name();
+  } else if (const auto kind = deleted_kind(call.rpc); !kind.empty()) {
+    wish.deletes_kind = kind;
+    wish.deletes_name = dynamic_cast<const v1::ById&>(*call.request).id();
+  } else {
+    return;
   }
+  wishes_.ask(number, std::move(wish), scheduler_.now().monotonic_ms);
 }
 
-void Client::end(std::uint64_t number) {
-  wishes_.answer(number, scheduler_.now().monotonic_ms);
+void Client::end(std::uint64_t number, bool refused) {
+  wishes_.answer(number, refused, scheduler_.now().monotonic_ms);
   calls_.erase(number);
 }
 
@@ -104,7 +126,7 @@ void Client::answered(std::uint64_t number, const Result<std::unique_ptr<google:
     trace_.note("client", call.key + " refused: " + answer.error().to_text());
     if (!call.task_id.empty()) trace_.violation("a repeat of " + call.key + " was refused after it had been accepted");
     if (answer.error().code == ErrorCode::internal) trace_.violation(call.key + ": " + answer.error().to_text());
-    end(number);
+    end(number, true);
     return;
   }
   const auto* accepted = dynamic_cast<const v1::Accepted*>(answer->get());

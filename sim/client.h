@@ -51,7 +51,7 @@ class Client {
   void next_call();
   void begin(std::string rpc, Request request);
   void note_wish(std::uint64_t number, const Call& call);
-  void end(std::uint64_t number);
+  void end(std::uint64_t number, bool refused = false);
   void attempt(std::uint64_t number);
   void answered(std::uint64_t number, const Result<std::unique_ptr<google::protobuf::Message>>& answer);
   void accept(Call& call, const std::string& task_id);

@@ -73,8 +73,10 @@ void HostWorld::check_boot(const port::GuestDefinition& definition) {
       }
     }
   }
-  if (memory_mib > swarm_.memory_mib) {
-    trace_.violation("guests hold " + std::to_string(memory_mib) + " MiB of " + std::to_string(swarm_.memory_mib));
+  // Some is kept for the host itself (docs/reference/limits.md).
+  const std::uint64_t usable_mib = swarm_.memory_mib - std::max<std::uint64_t>(256, swarm_.memory_mib / 16);
+  if (memory_mib > usable_mib) {
+    trace_.violation("guests hold " + std::to_string(memory_mib) + " MiB and may " + std::to_string(usable_mib));
   }
   const bool committed = records_.was_committed(definition.boot_id) && records_.was_committed(vm_id);
   if (!committed)
@@ -244,7 +246,7 @@ void HostWorld::forget(const std::string& vm_id) {
   const auto found = guests.find(vm_id);
   if (found == guests.end()) return;
   if (lives(found->second)) trace_.violation("guest " + vm_id + " is forgotten while it lives");
-  if (!records_.deletion_was_requested(vm_id)) trace_.violation("guest " + vm_id + " is forgotten, never deleted");
+  if (!records_.is_to_be_deleted(vm_id)) trace_.violation("guest " + vm_id + " is forgotten, never deleted");
   guests.erase(found);
   changed(vm_id);
 }
@@ -351,7 +353,7 @@ Result<void> HostWorld::delete_volume(const port::VolumeRequest& request) {
   if (const std::string user = user_of(volume_id); !user.empty()) {
     trace_.violation("volume " + volume_id + " is deleted while " + user + " has it open");
   }
-  if (!records_.deletion_was_requested(volume_id)) {
+  if (!records_.is_to_be_deleted(volume_id)) {
     trace_.violation("volume " + volume_id + " is deleted, and nobody asked for it");
   }
   volumes.erase(volume_id);
@@ -384,7 +386,7 @@ Result<void> HostWorld::delete_image(const port::ImageRequest& request) {
   for (const auto& [volume_id, volume] : volumes) {
     if (volume.image_path == path) trace_.violation("image " + image_id + " is deleted under volume " + volume_id);
   }
-  if (!records_.deletion_was_requested(image_id)) {
+  if (!records_.is_to_be_deleted(image_id)) {
     trace_.violation("image " + image_id + " is deleted, and nobody asked for it");
   }
   trace_.note("disk", "image " + image_id + " deleted");
@@ -441,7 +443,7 @@ void HostWorld::remove_network(const std::string& network_id) {
       trace_.violation("network " + network_id + " is removed under guest " + vm_id);
     }
   }
-  if (!records_.deletion_was_requested(network_id)) {
+  if (!records_.is_to_be_deleted(network_id)) {
     trace_.violation("network " + network_id + " is removed, and nobody asked for it");
   }
   networks.erase(network);

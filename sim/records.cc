@@ -6,8 +6,15 @@
 #include "model/state.h"
 
 namespace gantry::sim {
+namespace {
 
-Records::Records(port::Store& store, Trace& trace) : trace_(trace) {
+// Users of the rehearsal make no pools: it is the default.
+constexpr std::uint64_t kOvercommitPercent = 200;
+
+}  // namespace
+
+Records::Records(port::Store& store, Trace& trace, const Swarm& swarm, const Wishes& wishes)
+    : trace_(trace), swarm_(swarm), wishes_(wishes) {
   watch_ = store.watch("/", 1, [this](const Result<port::ChangeBatch, port::StoreError>& batch) {
     if (batch) {
       apply(*batch);
@@ -27,10 +34,50 @@ void Records::check_task(const v1::Task* before, const v1::Task& after) {
   trace_.violation("task " + after.meta().id() + " had ended and changed its state again");
 }
 
+void Records::check_deletion(const std::string& id) const {
+  if (wishes_.asked_to_delete(births_, id)) return;
+  const auto birth = births_.find(id);
+  const std::string name = birth == births_.end() ? "" : " \"" + birth->second.name + "\"";
+  trace_.violation(id + name + " is to be deleted, and nobody asked for it");
+}
+
+void Records::check_deletions() const {
+  for (const std::string& id : deleting_) check_deletion(id);
+}
+
+std::map<std::string, std::uint64_t> Records::promised_bytes(bool with_status) const {
+  std::map<std::string, std::uint64_t> promised;
+  for (const auto& [id, volume] : volumes) {
+    const std::uint64_t is_bytes = with_status ? volume.status().capacity_bytes() : 0;
+    promised[volume.spec().pool()] += std::max(volume.spec().capacity_bytes(), is_bytes);
+  }
+  return promised;
+}
+
+// What grows by the host's word alone (a volume as large as an image that was not there yet) was promised unseen.
+void Records::check_promises(const std::map<std::string, std::uint64_t>& asked_before) {
+  const std::uint64_t limit_bytes = (swarm_.pool_capacity_gib << 30U) * kOvercommitPercent / 100;
+  const auto promised = promised_bytes(true);
+  for (const auto& [pool_id, asked_bytes] : promised_bytes(false)) {
+    const auto before = asked_before.find(pool_id);
+    const bool grew = asked_bytes > (before == asked_before.end() ? 0 : before->second);
+    if (!grew || !inspected_.contains(pool_id) || promised.at(pool_id) <= limit_bytes) continue;
+    trace_.violation("pool " + pool_id + " promises " + std::to_string(promised.at(pool_id)) + " bytes and may " +
+                     std::to_string(limit_bytes));
+  }
+  for (const auto& [id, pool] : pools) {
+    if (pool.status().capacity_bytes() != 0) inspected_.insert(id);
+  }
+}
+
 template <class Record>
-void Records::change(std::map<std::string, Record>& records, const port::Change& change, const std::string& id) {
+void Records::change(std::map<std::string, Record>& records, const port::Change& change, const std::string& kind,
+                     const std::string& id) {
   if (change.kind == port::Write::Kind::erase) {
     records.erase(id);
+    births_[id].gone_ms = trace_.now_ms();
+    const bool may_go = std::is_same_v<Record, v1::Task> || deleting_.contains(id);
+    if (!may_go) trace_.violation("the record of " + id + " is removed, and was not to be deleted");
     return;
   }
   Record record;
@@ -38,8 +85,9 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
     trace_.violation("the record at " + change.entry.key + " cannot be read");
     return;
   }
-  committed_.try_emplace(id, trace_.now_ms());
-  if (record.meta().has_deletion()) deleting_.insert(id);
+  births_.try_emplace(
+      id, Birth{.kind = kind, .name = record.meta().name(), .revision = revision_, .at_ms = trace_.now_ms()});
+  if (record.meta().has_deletion() && deleting_.insert(id).second) check_deletion(id);
   if constexpr (std::is_same_v<Record, v1::Task>) {
     const auto before = records.find(id);
     check_task(before == records.end() ? nullptr : &before->second, record);
@@ -49,6 +97,8 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
 
 void Records::apply(const port::ChangeBatch& batch) {
   std::string line = "revision " + std::to_string(batch.revision) + ":";
+  revision_ = batch.revision;
+  const auto asked_before = promised_bytes(false);
   for (const port::Change& one : batch.changes) {
     const bool erased = one.kind == port::Write::Kind::erase;
     line += (erased ? " -" : " ") + one.entry.key;
@@ -59,22 +109,23 @@ void Records::apply(const port::ChangeBatch& batch) {
       return key.rfind(prefix, 0) == 0 ? key.substr(prefix.size()) : std::string();
     };
     if (const auto id = id_in(model::kVm); !id.empty()) {
-      change(vms, one, id);
+      change(vms, one, std::string(model::kVm), id);
       if (!erased) line += "(" + v1::VmStatus::State_Name(vms[id].status().state()) + ")";
     }
     if (const auto id = id_in(model::kVolume); !id.empty()) {
-      change(volumes, one, id);
+      change(volumes, one, std::string(model::kVolume), id);
       if (!erased) line += "(" + v1::VolumeStatus::State_Name(volumes[id].status().state()) + ")";
     }
-    if (const auto id = id_in(model::kImage); !id.empty()) change(images, one, id);
-    if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, id);
-    if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, id);
+    if (const auto id = id_in(model::kImage); !id.empty()) change(images, one, std::string(model::kImage), id);
+    if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, std::string(model::kPool), id);
+    if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, std::string(model::kNetwork), id);
     if (const auto id = id_in(model::kTask); !id.empty()) {
-      change(tasks, one, id);
+      change(tasks, one, std::string(model::kTask), id);
       if (!erased) line += "(" + tasks[id].action() + " " + v1::Task::State_Name(tasks[id].state()) + ")";
     }
   }
   trace_.note("store", line);
+  check_promises(asked_before);
 }
 
 }  // namespace gantry::sim

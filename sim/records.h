@@ -11,13 +11,15 @@
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
 #include "port/store.h"
+#include "sim/swarm.h"
 #include "sim/trace.h"
+#include "sim/wishes.h"
 
 namespace gantry::sim {
 
 class Records {
  public:
-  Records(port::Store& store, Trace& trace);
+  Records(port::Store& store, Trace& trace, const Swarm& swarm, const Wishes& wishes);
 
   std::map<std::string, v1::Vm> vms;
   std::map<std::string, v1::Volume> volumes;
@@ -29,24 +31,37 @@ class Records {
   // The last revision that changed more than a host's own record, whose heartbeats never end.
   [[nodiscard]] port::Revision last_news() const { return last_news_; }
   // Ever, also if it was removed since.
-  [[nodiscard]] bool was_committed(const std::string& id) const { return committed_.contains(id); }
+  [[nodiscard]] bool was_committed(const std::string& id) const { return births_.contains(id); }
   // When it came into the store; 0 when it never did.
   [[nodiscard]] Milliseconds committed_at_ms(const std::string& id) const {
-    const auto found = committed_.find(id);
-    return found == committed_.end() ? 0 : found->second;
+    const auto found = births_.find(id);
+    return found == births_.end() ? 0 : found->second.at_ms;
   }
   [[nodiscard]] bool knows_pool_ready() const;
-  [[nodiscard]] bool deletion_was_requested(const std::string& id) const { return deleting_.contains(id); }
+  // The mark is in the store. That users asked for it was checked when it came there.
+  [[nodiscard]] bool is_to_be_deleted(const std::string& id) const { return deleting_.contains(id); }
+  // Once every request is answered: what was refused counts no more.
+  void check_deletions() const;
 
  private:
   void apply(const port::ChangeBatch& batch);
   template <class Record>
-  void change(std::map<std::string, Record>& records, const port::Change& change, const std::string& id);
+  void change(std::map<std::string, Record>& records, const port::Change& change, const std::string& kind,
+              const std::string& id);
   void check_task(const v1::Task* before, const v1::Task& after);
+  void check_deletion(const std::string& id) const;
+  // What its volumes may grow to, by pool.
+  [[nodiscard]] std::map<std::string, std::uint64_t> promised_bytes(bool with_status) const;
+  void check_promises(const std::map<std::string, std::uint64_t>& asked_before);
 
   Trace& trace_;
-  std::map<std::string, Milliseconds> committed_;
+  const Swarm& swarm_;
+  const Wishes& wishes_;
+  Births births_;
   std::set<std::string> deleting_;
+  // Pools whose capacity the manager knew before the commit that is looked at.
+  std::set<std::string> inspected_;
+  port::Revision revision_ = 0;
   port::Revision last_news_ = 0;
   std::unique_ptr<port::Watch> watch_;
 };

@@ -143,6 +143,7 @@ void Rehearsal::check_quiet() {
   }
   const std::string missing = what_is_missing(records_, world_);
   if (!missing.empty()) trace_.violation("it did not last: " + missing);
+  records_.check_deletions();
   for (const std::string& task_id : client_.accepted()) {
     if (!records_.tasks.contains(task_id)) trace_.violation("task " + task_id + " was promised and is gone");
   }

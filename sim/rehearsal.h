@@ -60,8 +60,8 @@ class Rehearsal {
   Trace trace_{scheduler_};
   SimExecutor store_executor_{scheduler_};
   store::MemoryStore store_{store_executor_};
-  Records records_{store_, trace_};
   Wishes wishes_;
+  Records records_{store_, trace_, swarm_, wishes_};
   HostWorld world_{scheduler_, trace_, rng_, swarm_, records_, wishes_};
   SimLink link_{scheduler_, trace_, rng_, kHostId};
   Client client_;

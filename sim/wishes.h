@@ -1,47 +1,66 @@
-// What users asked for that lets a guest be ended before it powers off: the truth that kills are held against, kept by
-// those who ask and not by the manager.
+// What users asked for: the truth that kills and deletions are held against, kept by those who ask and not by the
+// manager.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 
 #include "base/time.h"
+#include "port/store.h"
 
 namespace gantry::sim {
 
 // Users of the rehearsal give no VM a timeout of its own: it is the agent's default.
 inline constexpr Milliseconds kStopTimeoutMs = 60'000;
 
+// How a record came into the store. What one commit made belongs together: a task and what it was to make, a VM and
+// its own volumes.
+struct Birth {
+  std::string kind;
+  std::string name;
+  port::Revision revision = 0;
+  Milliseconds at_ms = 0;
+  std::optional<Milliseconds> gone_ms = {};
+};
+// By id, also of what was removed since.
+using Births = std::map<std::string, Birth>;
+
+struct Wish {
+  // Lets a guest of that VM be ended so long after it was asked to power off; 0: at once.
+  std::string vm_name = {};
+  Milliseconds timeout_ms = kStopTimeoutMs;
+  // Deletes the thing of that kind and name; empty: nothing.
+  std::string deletes_kind = {};
+  std::string deletes_name = {};
+  // Of a VM: not its own volumes.
+  bool keeps_volumes = false;
+  // Takes that task back; empty: none.
+  std::string cancels_task_id = {};
+};
+
 class Wishes {
  public:
-  // A request by that number is on its way, and may be carried out until it is answered. `timeout_ms` 0: at once.
-  void ask(std::uint64_t number, const std::string& vm_name, Milliseconds timeout_ms) {
-    wishes_[number] = {.vm_name = vm_name, .timeout_ms = timeout_ms, .answered_ms = std::nullopt};
-  }
-  void answer(std::uint64_t number, Milliseconds now_ms) {
-    const auto found = wishes_.find(number);
-    if (found != wishes_.end() && !found->second.answered_ms) found->second.answered_ms = now_ms;
-  }
+  // A request by that number is on its way, and may be carried out until it is answered.
+  void ask(std::uint64_t number, Wish wish, Milliseconds now_ms);
+  // `refused`: nothing of it may be done, nor have been done.
+  void answer(std::uint64_t number, bool refused, Milliseconds now_ms);
   // How long a guest of that VM has at least to power off, by what was asked since its boot was committed.
-  [[nodiscard]] Milliseconds shortest_stop_ms(const std::string& vm_name, Milliseconds boot_committed_ms) const {
-    Milliseconds shortest_ms = kStopTimeoutMs;
-    for (const auto& [number, wish] : wishes_) {
-      const bool counts = wish.vm_name == vm_name && (!wish.answered_ms || *wish.answered_ms >= boot_committed_ms);
-      if (counts) shortest_ms = std::min(shortest_ms, wish.timeout_ms);
-    }
-    return shortest_ms;
-  }
+  [[nodiscard]] Milliseconds shortest_stop_ms(const std::string& vm_name, Milliseconds boot_committed_ms) const;
+  [[nodiscard]] bool asked_to_delete(const Births& births, const std::string& id) const;
 
  private:
-  struct Wish {
-    std::string vm_name;
-    Milliseconds timeout_ms = 0;
-    std::optional<Milliseconds> answered_ms;
+  struct Asked {
+    Wish wish;
+    Milliseconds asked_ms = 0;
+    std::optional<Milliseconds> answered_ms = {};
+    bool refused = false;
   };
-  std::map<std::uint64_t, Wish> wishes_;
+  // While the thing was there.
+  [[nodiscard]] static bool names(const Asked& asked, const Birth& thing);
+
+  std::map<std::uint64_t, Asked> asked_;
 };
 
 }  // namespace gantry::sim
