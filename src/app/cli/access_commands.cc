@@ -1,3 +1,4 @@
+#include <google/protobuf/util/time_util.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -122,9 +123,19 @@ void add_password(const Commands& commands) {
   commands.run(password, [&session = commands.session, user] { return change_password(session, *user); });
 }
 
+Table token_table(const v1::ApiTokenList& list) {
+  using google::protobuf::util::TimeUtil;
+  Table table({"NAME", "CREATED", "ENDS", "ID"});
+  for (const auto& token : list.items()) {
+    table.add({printable(token.meta().name()), TimeUtil::ToString(token.meta().created_at()),
+               token.has_expires_at() ? TimeUtil::ToString(token.expires_at()) : "never", token.meta().id()});
+  }
+  return table;
+}
+
 void add_tokens(const Commands& commands) {
-  auto* group = commands.app.add_subcommand("token", "API tokens, for programs");
-  group->require_subcommand(1);
+  auto* group =
+      commands.group("token", "API tokens, for programs", "gantry token list\ngantry token create ci --days 90");
   auto name = std::make_shared<std::string>();
   auto days = std::make_shared<std::uint32_t>(0);
 
@@ -134,13 +145,19 @@ void add_tokens(const Commands& commands) {
     if (!client) return report(client.error());
     const auto tokens = (*client)->call<v1::ApiTokenList>("ListTokens", v1::Empty());
     if (!tokens) return report(tokens.error());
-    print_record(*tokens, session.format());
+    if (session.format() == Format::table) {
+      std::cout << token_table(*tokens).text();
+    } else {
+      print_record(*tokens, session.format());
+    }
     return 0;
   });
 
   auto* create = commands.add(*group, "create", "Make a token; it is shown once", "gantry token create ci --days 90");
   create->add_option("name", *name, "What it is for")->required();
-  create->add_option("--days", *days, "Days until it ends; without, it never does");
+  create->add_option("--days", *days, "Days until it ends; without, it never does")
+      ->type_name("N")
+      ->check(within(1, 36'500));
   commands.run(create, [&session = commands.session, name, days] {
     v1::CreateTokenRequest request;
     request.set_name(*name);
@@ -156,7 +173,7 @@ void add_tokens(const Commands& commands) {
   });
 
   auto* remove = commands.add(*group, "delete", "Revoke a token", "gantry token delete ci");
-  remove->add_option("name", *name, "Name or id")->required();
+  remove->add_option("name", *name, "Name or id")->required()->type_name("TOKEN");
   commands.run(remove, [&session = commands.session, name] {
     v1::ById request;
     request.set_id(*name);

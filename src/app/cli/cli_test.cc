@@ -54,6 +54,23 @@ TEST(Yaml, QuotesWhatWouldBeReadAsSomethingElse) {
   EXPECT_NE(yaml.find("    - network: \"\"\n      mac: \"52:54:00:00:00:01\""), std::string::npos) << yaml;
 }
 
+TEST(Yaml, HasNamesBehindIds) {
+  EXPECT_EQ(with_names("image: img-1\nlist:\n  - id: img-1\n  other: img-12\n", {{"img-1", "tiny"}}),
+            "image: img-1  # tiny\nlist:\n  - id: img-1  # tiny\n  other: img-12\n");
+}
+
+TEST(Reason, IsShort) {
+  v1::Problem problem;
+  EXPECT_EQ(reason_of(problem), "-");
+  problem.set_summary("the hypervisor process ended");
+  problem.set_cause(std::string(1000, 'x'));
+  EXPECT_EQ(reason_of(problem), "the hypervisor process ended");
+  problem.set_cause("line\nline");
+  EXPECT_EQ(reason_of(problem), "the hypervisor process ended");
+  problem.set_cause("no space left");
+  EXPECT_EQ(reason_of(problem), "no space left");
+}
+
 TEST(Printable, KeepsTerminalsFromBeingSteered) { EXPECT_EQ(printable("a\x1b[31mb\nc"), "a [31mb c"); }
 
 TEST(ErrorOfAnswer, FallsBackToTheStatus) {
@@ -130,7 +147,7 @@ TEST_F(Login, IsKeptForTheUserAloneAndForgotten) {
   EXPECT_EQ(find_settings({.server = "https://other", .token = "", .fingerprint = "", .run_directory = ""})->token, "");
   ASSERT_TRUE(forget_login());
   EXPECT_EQ(find_settings({.server = "", .token = "", .fingerprint = "", .run_directory = directory_}).error().code,
-            ErrorCode::unauthenticated);
+            ErrorCode::unavailable);
 }
 
 // "Nobody signed in" would send the user to the wrong place.
@@ -158,7 +175,7 @@ TEST_F(Login, RootOfTheMachineGoesPastIt) {
   const SettingsOptions options{.server = "", .token = "", .fingerprint = "", .run_directory = directory_};
   const auto absent = find_root_settings(options);
   ASSERT_FALSE(absent);
-  EXPECT_EQ(exit_code_of(absent.error()), 5);
+  EXPECT_EQ(exit_code_of(absent.error()), 6);
   ASSERT_TRUE(runtime::write_file_durably(directory_ + "/local.json",
                                           R"({"server":"https://127.0.0.1:8443","fingerprint":"cd","token":"root"})"));
   EXPECT_EQ(find_settings(options)->token, "secret");

@@ -73,7 +73,16 @@ Endpoint endpoint_of(const v1::Vm& vm) {
   return {};
 }
 
-int run_ssh(Session& session, const std::string& name, const std::string& user, const std::vector<std::string>& words) {
+struct SshOptions {
+  std::string target;
+  std::string identity;
+  std::vector<std::string> words;
+};
+
+int run_ssh(Session& session, const SshOptions& options) {
+  const auto at = options.target.find('@');
+  const std::string user = at == std::string::npos ? "" : options.target.substr(0, at);
+  const std::string name = at == std::string::npos ? options.target : options.target.substr(at + 1);
   auto client = session.api();
   if (!client) return report(client.error());
   v1::ById request;
@@ -96,9 +105,10 @@ int run_ssh(Session& session, const std::string& name, const std::string& user, 
                                         "-p",
                                         endpoint.port,
                                         "-l",
-                                        login,
-                                        endpoint.address};
-  arguments.insert(arguments.end(), words.begin(), words.end());
+                                        login};
+  if (!options.identity.empty()) arguments.insert(arguments.end(), {"-i", options.identity});
+  arguments.push_back(endpoint.address);
+  arguments.insert(arguments.end(), options.words.begin(), options.words.end());
   std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
   for (auto& argument : arguments) argv.push_back(argument.data());
@@ -114,20 +124,18 @@ void add_guest_access_commands(const Commands& commands) {
   auto* console = commands.add(commands.app, "console", "Use a guest's serial console; leave with Ctrl-]",
                                "gantry console web\necho uptime | gantry console web");
   auto name = std::make_shared<std::string>();
-  console->add_option("name", *name, "Name or id")->required();
+  console->add_option("name", *name, "Name or id")->required()->type_name("VM");
   commands.run(console, [&session = commands.session, name] { return open_console(session, *name); });
 
   auto* ssh = commands.add(commands.app, "ssh", "Sign in to a guest by SSH, or run a command in it",
-                           "gantry ssh web\ngantry ssh web -- uptime\ngantry ssh root@web");
-  auto target = std::make_shared<std::string>();
-  auto words = std::make_shared<std::vector<std::string>>();
-  ssh->add_option("name", *target, "[USER@]NAME or id")->required();
-  ssh->add_option("command", *words, "Command to run in the guest; put -- before it");
-  commands.run(ssh, [&session = commands.session, target, words] {
-    const auto at = target->find('@');
-    const std::string user = at == std::string::npos ? "" : target->substr(0, at);
-    return run_ssh(session, at == std::string::npos ? *target : target->substr(at + 1), user, *words);
-  });
+                           "gantry ssh web\ngantry ssh web -- uptime\ngantry ssh -i ~/.ssh/lab_key root@web");
+  auto options = std::make_shared<SshOptions>();
+  ssh->add_option("name", options->target, "[USER@]NAME or id")->required()->type_name("VM");
+  ssh->add_option("command", options->words, "Command to run in the guest; put -- before it");
+  ssh->add_option("-i,--identity", options->identity, "File with the private key to sign in with")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile.description(""));
+  commands.run(ssh, [&session = commands.session, options] { return run_ssh(session, *options); });
 }
 
 }  // namespace gantry::app

@@ -20,7 +20,7 @@ void add_cordon(const Commands& commands, CLI::App& group, const std::string& wo
                 bool cordoned) {
   auto* command = commands.add(group, word, what, "gantry host " + word + " NAME");
   auto name = std::make_shared<std::string>();
-  command->add_option("name", *name, "Name or id")->required();
+  command->add_option("name", *name, "Name or id")->required()->type_name("HOST");
   commands.run(command, [&session = commands.session, name, cordoned] {
     v1::UpdateHostRequest request;
     request.set_id(*name);
@@ -32,8 +32,8 @@ void add_cordon(const Commands& commands, CLI::App& group, const std::string& wo
 }  // namespace
 
 void add_host_commands(const Commands& commands) {
-  auto* group = commands.app.add_subcommand("host", "Servers that run virtual machines");
-  group->require_subcommand(1);
+  auto* group =
+      commands.group("host", "Servers that run virtual machines", "gantry host list\ngantry host cordon alpha");
   add_list_and_show<v1::Host, v1::HostList>(commands, *group, "host", "Host", host_table);
   add_cordon(commands, *group, "cordon", "Place no new virtual machines on a host", true);
   add_cordon(commands, *group, "uncordon", "Let a host take new virtual machines again", false);

@@ -9,11 +9,11 @@ namespace gantry::app {
 namespace {
 
 Table image_table(const v1::ImageList& list) {
-  Table table({"NAME", "STATE", "KIND", "SIZE", "ON DISK", "ID"});
+  Table table({"NAME", "STATE", "KIND", "SIZE", "ON DISK", "ID", "REASON"});
   for (const auto& image : list.items()) {
     table.add({image.meta().name(), v1::ImageStatus::State_Name(image.status().state()),
                v1::ImageSpec::Kind_Name(image.spec().kind()), human_bytes(image.status().virtual_size_bytes()),
-               human_bytes(image.status().allocation_bytes()), image.meta().id()});
+               human_bytes(image.status().allocation_bytes()), image.meta().id(), reason_of(image.status().problem())});
   }
   return table;
 }
@@ -30,11 +30,11 @@ void add_build(const Commands& commands, CLI::App& group) {
       group, "build", "Make an image from its distribution's packages",
       "gantry image build debian-12\ngantry image build debian-12 --name web-base --set packages=nginx,vim");
   auto options = std::make_shared<Options>();
-  command->add_option("recipe", options->recipe, "What to make: debian-12")->required();
+  command->add_option("recipe", options->recipe, "What to make")->required()->type_name("{debian-12}");
   command->add_option("-n,--name", options->name, "Its name; the recipe's if not given");
-  command->add_option("--pool", options->pool, "Pool to keep it in");
+  command->add_option("--pool", options->pool, "Pool to keep it in")->type_name("POOL");
   command->add_option("--set", options->settings, "A setting of the recipe: mirror=URL, packages=a,b");
-  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] {
     v1::CreateImageRequest request;
     request.set_name(options->name.empty() ? options->recipe : options->name);
@@ -110,7 +110,8 @@ class Sending {
 int import_image(Session& session, const ImportOptions& options) {
   const bool is_url = options.source.rfind("https://", 0) == 0;
   if (!is_url && !std::filesystem::is_regular_file(options.source)) {
-    return report(Error{ErrorCode::not_found, "cannot import " + options.source, "there is no such file"});
+    return report(Error{ErrorCode::not_found, "cannot import " + options.source, "there is no such file",
+                        "give the path of a disk image on this machine, or an https:// address"});
   }
   auto task = create_for_import(session, options, is_url);
   if (!task) return report(task.error());
@@ -143,22 +144,23 @@ void add_import(const Commands& commands, CLI::App& group) {
                                "gantry image import https://HOST/disk.qcow2 --sha256 SUM --name base\n"
                                "gantry image import guest.tar --kernel --name tiny --kernel-arguments console=ttyS0");
   auto options = std::make_shared<ImportOptions>();
-  command->add_option("source", options->source, "A file, or an https:// address")->required();
+  command->add_option("source", options->source, "A file, or an https:// address")->required()->type_name("FILE|URL");
   command->add_option("-n,--name", options->name, "Its name: a-z, 0-9 and -")->required();
-  command->add_option("--pool", options->pool, "Pool to keep it in");
+  command->add_option("--pool", options->pool, "Pool to keep it in")->type_name("POOL");
   command->add_option("--sha256", options->sha256, "What the file must hash to; needed with an address");
   command->add_flag("--uefi", options->uefi, "It boots by UEFI");
   command->add_flag("--kernel", options->kernel, "A tar file of \"kernel\" and \"initramfs\", to be booted directly");
   command->add_option("--kernel-arguments", options->kernel_arguments, "Of a --kernel image");
-  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] { return import_image(session, *options); });
 }
 
 }  // namespace
 
 void add_image_commands(const Commands& commands) {
-  auto* group = commands.app.add_subcommand("image", "Images to make virtual machines from");
-  group->require_subcommand(1);
+  auto* group =
+      commands.group("image", "Images to make virtual machines from",
+                     "gantry image list\ngantry image build debian-12\ngantry image import disk.vmdk --name old-web");
   add_record_commands<v1::Image, v1::ImageList>(commands, *group, "image", "Image", image_table);
   add_build(commands, *group);
   add_import(commands, *group);

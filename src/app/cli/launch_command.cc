@@ -4,6 +4,7 @@
 
 #include "app/cli/commands.h"
 #include "app/cli/launch_parts.h"
+#include "model/limits.h"
 #include "runtime/files.h"
 
 namespace gantry::app {
@@ -50,7 +51,11 @@ Result<void> fill_keys(const LaunchOptions& options, v1::CloudInit& cloud_init) 
       continue;
     }
     auto text = runtime::read_file(given, 1U << 16U);
-    if (!text) return fail(text.error());
+    if (!text) {
+      Error why = text.error();
+      why.next_step = "give a file with a public key, or the key itself in quotes; ssh-keygen -t ed25519 makes one";
+      return fail(std::move(why));
+    }
     keys.push_back(*text);
   }
   for (auto& key : keys) {
@@ -137,8 +142,36 @@ Result<v1::CreateVmRequest> make_request(Session& session, const LaunchOptions& 
   return request;
 }
 
+// What to tell whoever would find out only at the guest's login; empty: nothing. An image booted by its kernel brings
+// what it needs, and --no-ssh-key is an answer too.
+std::string keyless_warning(Session& session, const LaunchOptions& options, const v1::CreateVmRequest& request) {
+  const auto& cloud_init = request.spec().cloud_init();
+  if (options.no_ssh_key || !cloud_init.ssh_authorized_keys().empty() || !cloud_init.user_data().empty()) return {};
+  auto client = session.api();
+  if (!client) return {};
+  v1::ById by_id;
+  by_id.set_id(options.image);
+  const auto image = (*client)->call<v1::Image>("GetImage", by_id);
+  if (!image || image->spec().kind() == v1::ImageSpec::KERNEL) return {};
+  const bool made_here = !image->spec().recipe().empty();
+  return std::string("no SSH key: nobody can sign in over SSH") +
+         (made_here ? "" : ", unless the image has accounts of its own") +
+         "; give one with --ssh-key FILE, or --user-data";
+}
+
+// The options by which `gantry ssh` finds the key, where it is not one that ssh tries by itself.
+std::string identity_of(const LaunchOptions& options) {
+  constexpr std::string_view kPublic = ".pub";
+  for (const auto& given : options.ssh_keys) {
+    if (given.size() <= kPublic.size() || given.substr(given.size() - kPublic.size()) != kPublic) continue;
+    const std::string path = given.substr(0, given.size() - kPublic.size());
+    if (given.find(' ') == std::string::npos && std::filesystem::exists(path)) return "-i " + path + " ";
+  }
+  return {};
+}
+
 // How to reach what was made.
-int describe_launched(Session& session, const std::string& vm_id) {
+int describe_launched(Session& session, const LaunchOptions& options, const std::string& vm_id) {
   auto client = session.api();
   v1::ById by_id;
   by_id.set_id(vm_id);
@@ -148,7 +181,7 @@ int describe_launched(Session& session, const std::string& vm_id) {
             << (vm->spec().power() == v1::VmSpec::STOPPED ? "  start:   gantry start " + vm->meta().name() + "\n" : "")
             << "  console: gantry console " << vm->meta().name() << "   (leave with Ctrl-])\n";
   if (!vm->spec().cloud_init().ssh_authorized_keys().empty()) {
-    std::cout << "  shell:   gantry ssh " << vm->meta().name() << "\n";
+    std::cout << "  shell:   gantry ssh " << identity_of(options) << vm->meta().name() << "\n";
   }
   for (const auto& nic : vm->spec().nics()) {
     if (!nic.ipv4().empty()) std::cout << "  address: " << nic.ipv4() << "\n";
@@ -163,8 +196,10 @@ int describe_launched(Session& session, const std::string& vm_id) {
 int launch(Session& session, const LaunchOptions& options) {
   const auto request = make_request(session, options);
   if (!request) return report(request.error());
+  const std::string warning = keyless_warning(session, options, *request);
   const auto task = session.change("CreateVm", *request);
   if (!task) return report(task.error());
+  if (!warning.empty() && !session.options.quiet) std::cerr << "warning: " << warning << "\n";
   if (session.options.dry_run) return 0;
   if (session.format() != Format::table) {
     print_record(*task, session.format());
@@ -174,7 +209,7 @@ int launch(Session& session, const LaunchOptions& options) {
     std::cout << task->meta().id() << "\n";
     return 0;
   }
-  return session.options.quiet ? 0 : describe_launched(session, task->target_id());
+  return session.options.quiet ? 0 : describe_launched(session, options, task->target_id());
 }
 
 }  // namespace
@@ -186,34 +221,50 @@ void add_launch_command(const Commands& commands) {
                                "gantry launch debian-12 --name old --disk bus=sata --network default,model=e1000e\n"
                                "gantry launch debian-12 --name test --dry-run");
   auto options = std::make_shared<LaunchOptions>();
-  command->add_option("image", options->image, "Name or id of an image (see: gantry image list)")->required();
+  command->add_option("image", options->image, "Name or id of an image (see: gantry image list)")
+      ->required()
+      ->type_name("IMAGE");
   command->add_option("-n,--name", options->name, "Its name: a-z, 0-9 and -")->required();
-  command->add_option("-c,--cpus", options->cpus, "Processors")->capture_default_str();
-  command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G")->capture_default_str();
+  command->add_option("-c,--cpus", options->cpus, "Processors")
+      ->type_name("N")
+      ->check(within(1, model::kCpusMax))
+      ->capture_default_str();
+  command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G")
+      ->type_name("SIZE")
+      ->capture_default_str();
   command->add_option("-d,--disk", options->disk,
                       "Its first disk: SIZE[,bus=virtio|sata][,format=qcow2|raw]; the image's own size if not given");
-  command->add_option("--add-disk", options->extra_disks,
-                      "One more disk: a size to make, or a volume's name, each with [,bus=...][,format=...][,pool=...]"
-                      "[,read-only]");
-  command->add_option("--pool", options->pool, "Pool for new disks");
-  command->add_option("--network", options->networks,
-                      "A NIC: NETWORK[,model=virtio|e1000e][,mac=MAC][,ip=ADDRESS]; may be given again; \"none\" for "
-                      "no NIC");
+  command
+      ->add_option("--add-disk", options->extra_disks,
+                   "One more disk: a size to make, or a volume's name, each with [,bus=...][,format=...][,pool=...]"
+                   "[,read-only]")
+      ->type_name("SIZE|VOLUME");
+  command->add_option("--pool", options->pool, "Pool for new disks")->type_name("POOL");
+  command
+      ->add_option("--network", options->networks,
+                   "A NIC: NETWORK[,model=virtio|e1000e][,mac=MAC][,ip=ADDRESS]; may be given again; \"none\" for "
+                   "no NIC")
+      ->type_name("NETWORK|{none}");
   command->add_option("-p,--forward", options->forwards,
                       "Port forward to its first NIC: [ADDRESS:][HOST_PORT]:GUEST_PORT[/udp]");
-  command->add_option("--ssh-key", options->ssh_keys, "Public key, or a file with one; yours in ~/.ssh if not given");
+  command->add_option("--ssh-key", options->ssh_keys, "Public key, or a file with one; yours in ~/.ssh if not given")
+      ->type_name("KEY|FILE");
   command->add_flag("--no-ssh-key", options->no_ssh_key, "Give it no key");
   command->add_option("--user", options->user, "User to make in the guest");
   command->add_option("--hostname", options->host_name, "Its host name; the VM's name if not given");
   command->add_option("--user-data", options->user_data_path, "File with cloud-init user-data")
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile.description(""));
   command->add_option("--firmware", options->firmware, "bios or uefi; as the image says if not given")
       ->check(CLI::IsMember({"bios", "uefi"}));
-  command->add_option("--host", options->host, "The one host it may run on");
-  command->add_option("--stop-timeout", options->stop_timeout_seconds,
-                      "Seconds that stops wait for the guest before forcing it (60)");
+  command->add_option("--host", options->host, "The one host it may run on")->type_name("HOST");
+  command
+      ->add_option("--stop-timeout", options->stop_timeout_seconds,
+                   "Seconds that stops wait for the guest before forcing it (60)")
+      ->type_name("SECONDS")
+      ->check(within(1, model::kStopTimeoutSecondsMax));
   command->add_flag("--no-start", options->no_start, "Make it, but do not start it");
-  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] { return launch(session, *options); });
 }
 

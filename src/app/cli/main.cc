@@ -2,6 +2,7 @@
 #include <csignal>
 #include <iostream>
 
+#include "app/cli/command_words.h"
 #include "app/cli/commands.h"
 
 namespace gantry::app {
@@ -31,8 +32,44 @@ void add_global_options(CLI::App& app, GlobalOptions& options) {
   app.add_option("--fingerprint", options.settings.fingerprint, "SHA-256 of the server's certificate")
       ->envname("GANTRY_FINGERPRINT");
   app.add_option("--run-dir", options.settings.run_directory, "Where this machine's gantryd leaves its key")
+      ->type_name("FILE")
       ->envname("GANTRY_RUN_DIR")
       ->default_val("/run/gantry");
+}
+
+// An option that may be given again takes one value each time: else `launch --network lan debian-12` would take the
+// image for a second network.
+void one_value_each(CLI::App& app) {
+  for (auto* option : app.get_options()) {
+    if (!option->get_positional() && takes_value(*option)) option->allow_extra_args(false);
+  }
+  for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) one_value_each(*command);
+}
+
+// Names the word that is wrong, and what may have been meant.
+int report_wrong_use(const CLI::App& app, const std::vector<std::string>& words, const std::string& why) {
+  const Place place = walk(app, words);
+  const std::string help = "see: " + path_of(*place.command) + " --help";
+  const auto commands = commands_of(*place.command);
+  std::vector<std::string> known;
+  std::string summary = why;
+  std::string wrong;
+  if (!commands.empty() && !place.positionals.empty()) {
+    wrong = place.positionals.front();
+    summary = "there is no command \"" + path_of(*place.command) + " " + wrong + "\"";
+    for (const auto* command : commands) known.push_back(command->get_name());
+  } else if (!commands.empty() && place.unknown_option.empty()) {
+    summary = "\"" + path_of(*place.command) + "\" needs a command behind it";
+  } else if (!place.unknown_option.empty()) {
+    wrong = place.unknown_option;
+    summary = "there is no option " + wrong + " of \"" + path_of(*place.command) + "\"";
+    for (const auto* option : options_for(*place.command)) {
+      for (const auto& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  }
+  const std::string meant = wrong.empty() ? "" : nearest(wrong, known);
+  return report(
+      Error{ErrorCode::invalid_argument, summary, "", meant.empty() ? help : "is \"" + meant + "\" meant? " + help});
 }
 
 int run(int argc, char** argv) {
@@ -54,13 +91,19 @@ int run(int argc, char** argv) {
   add_task_commands(commands);
   add_access_commands(commands);
   add_completion_command(commands);
+  one_value_each(app);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  // Not a command of CLI11: it must take a line as it is, however unfinished.
+  if (!words.empty() && words.front() == "__complete") {
+    words.erase(words.begin());
+    return complete(commands, words);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& shown) {
     return app.exit(shown);
   } catch (const CLI::ParseError& error) {
-    app.exit(error);
-    return 2;
+    return report_wrong_use(app, words, error.what());
   }
   return todo ? todo() : 2;
 }

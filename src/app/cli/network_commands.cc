@@ -6,12 +6,13 @@ namespace gantry::app {
 namespace {
 
 Table network_table(const v1::NetworkList& list) {
-  Table table({"NAME", "STATE", "KIND", "SUBNET", "BRIDGE", "ID"});
+  Table table({"NAME", "STATE", "KIND", "SUBNET", "BRIDGE", "ID", "REASON"});
   for (const auto& network : list.items()) {
     const auto& spec = network.spec();
     table.add({network.meta().name(), v1::NetworkStatus::State_Name(network.status().state()),
                v1::NetworkSpec::Kind_Name(spec.kind()), spec.ipv4_subnet().empty() ? "-" : spec.ipv4_subnet(),
-               spec.bridge().empty() ? "-" : spec.bridge(), network.meta().id()});
+               spec.bridge().empty() ? "-" : spec.bridge(), network.meta().id(),
+               reason_of(network.status().problem())});
   }
   return table;
 }
@@ -28,8 +29,8 @@ void add_network_commands(const Commands& commands) {
     bool allow_spoofing = false;
     std::vector<std::string> labels;
   };
-  auto* group = commands.app.add_subcommand("network", "What virtual machines are attached to");
-  group->require_subcommand(1);
+  auto* group = commands.group("network", "What virtual machines are attached to",
+                               "gantry network list\ngantry network create lab --subnet 10.70.0.0/24");
   add_record_commands<v1::Network, v1::NetworkList>(commands, *group, "network", "Network", network_table);
   auto* command = commands.add(*group, "create", "Make a network",
                                "gantry network create lab --subnet 10.70.0.0/24\n"
@@ -44,7 +45,7 @@ void add_network_commands(const Commands& commands) {
   command->add_option("--bridge", options->bridge, "The host's existing bridge, for kind bridge");
   command->add_option("--domain", options->domain, "DNS domain of its guests (gantry)");
   command->add_flag("--allow-spoofing", options->allow_spoofing, "Guests may use any MAC and IP address");
-  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] {
     v1::CreateNetworkRequest request;
     request.set_name(options->name);

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace gantry::app {
 namespace {
@@ -100,6 +101,16 @@ std::string to_yaml(const google::protobuf::Message& message) {
   return text;
 }
 
+std::string with_names(const std::string& yaml, const std::map<std::string, std::string>& name_by_id) {
+  std::istringstream lines(yaml);
+  std::string text;
+  for (std::string line; std::getline(lines, line);) {
+    const auto found = name_by_id.find(line.substr(line.rfind(' ') + 1));
+    text += line + (found == name_by_id.end() ? "" : "  # " + printable(found->second)) + "\n";
+  }
+  return text;
+}
+
 void print_record(const google::protobuf::Message& message, Format format) {
   std::cout << (format == Format::json ? to_pretty_json(message) : to_yaml(message));
 }
@@ -153,6 +164,14 @@ std::string printable(std::string_view text) {
     clean += byte < 0x20 || byte == 0x7f ? ' ' : letter;
   }
   return clean;
+}
+
+std::string reason_of(const v1::Problem& problem) {
+  constexpr std::size_t kShort = 120;
+  // A hypervisor's last words are for `show`.
+  const bool is_short = problem.cause().size() <= kShort && problem.cause().find('\n') == std::string::npos;
+  const std::string& reason = is_short && !problem.cause().empty() ? problem.cause() : problem.summary();
+  return reason.empty() ? "-" : printable(reason);
 }
 
 void print_error(const Error& error) {

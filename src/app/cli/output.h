@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,8 @@ class Table {
 
 std::string to_pretty_json(const google::protobuf::Message& message);
 std::string to_yaml(const google::protobuf::Message& message);
+// `yaml` with "  # NAME" behind each line whose value is one of these ids.
+std::string with_names(const std::string& yaml, const std::map<std::string, std::string>& name_by_id);
 // As YAML in the table format too: for single records.
 void print_record(const google::protobuf::Message& message, Format format);
 
@@ -40,6 +43,9 @@ Result<std::uint32_t> parse_mebibytes(std::string_view text);
 
 // Text from servers and guests, without what would steer a terminal.
 std::string printable(std::string_view text);
+
+// Why something is as it is, for a table's cell; "-": nothing is wrong.
+std::string reason_of(const v1::Problem& problem);
 
 // "error: ...", "  why: ...", "  next: ..." on standard error.
 void print_error(const Error& error);

@@ -47,7 +47,7 @@ bool means_no_server(const Error& why) {
 
 Error no_server(const Error& why) {
   const bool may_not = why.code == ErrorCode::permission_denied;
-  return Error{ErrorCode::unauthenticated, "no Gantry server to speak to",
+  return Error{may_not ? ErrorCode::unauthenticated : ErrorCode::unavailable, "no Gantry server to speak to",
                may_not ? "only root may use this machine's server without signing in"
                        : "nobody signed in, and gantryd does not run on this machine",
                may_not ? "use sudo, or sign in: gantry login https://127.0.0.1:8443"
@@ -63,7 +63,8 @@ Result<Settings> find_root_settings(const SettingsOptions& options) {
   auto found = read_settings(local_path(options));
   if (found || !means_no_server(found.error())) return found;
   const bool may_not = found.error().code == ErrorCode::permission_denied;
-  return fail(ErrorCode::unauthenticated, "cannot act as root of this machine's gantryd",
+  return fail(may_not ? ErrorCode::unauthenticated : ErrorCode::unavailable,
+              "cannot act as root of this machine's gantryd",
               may_not ? "only root may read " + local_path(options) : "gantryd does not run on this machine",
               may_not ? "use sudo" : "start gantryd, or do this on its machine");
 }

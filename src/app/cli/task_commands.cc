@@ -34,12 +34,12 @@ void add_task_show_wait_cancel(const Commands& commands, CLI::App& group) {
   auto id = std::make_shared<std::string>();
   auto* show =
       commands.add(group, "show", "Show a task: what, why, progress, result", "gantry task show task-4f7k2m9qzt3x");
-  show->add_option("id", *id, "Its id")->required();
+  show->add_option("id", *id, "Its id")->required()->type_name("TASK");
   commands.run(show, [&session = commands.session, id] { return show_record<v1::Task>(session, "GetTask", *id); });
 
   auto* wait =
       commands.add(group, "wait", "Wait until a task ends; fails if it failed", "gantry task wait task-4f7k2m9qzt3x");
-  wait->add_option("id", *id, "Its id")->required();
+  wait->add_option("id", *id, "Its id")->required()->type_name("TASK");
   commands.run(wait, [&session = commands.session, id] {
     const auto task = session.wait_for_task(*id);
     return task ? 0 : report(task.error());
@@ -47,7 +47,7 @@ void add_task_show_wait_cancel(const Commands& commands, CLI::App& group) {
 
   auto* cancel =
       commands.add(group, "cancel", "Ask a task to stop and undo what it did", "gantry task cancel task-4f7k2m9qzt3x");
-  cancel->add_option("id", *id, "Its id")->required();
+  cancel->add_option("id", *id, "Its id")->required()->type_name("TASK");
   commands.run(cancel, [&session = commands.session, id] {
     v1::ById request;
     request.set_id(*id);
@@ -96,8 +96,8 @@ std::string event_line(const v1::ChangeEvent& event, bool resync, Format format)
 }  // namespace
 
 void add_task_commands(const Commands& commands) {
-  auto* group = commands.app.add_subcommand("task", "Changes that were asked for: what, who, progress, result");
-  group->require_subcommand(1);
+  auto* group = commands.group("task", "Changes that were asked for: what, who, progress, result",
+                               "gantry task list --open\ngantry task show task-4f7k2m9qzt3x");
   add_task_list(commands, *group);
   add_task_show_wait_cancel(commands, *group);
 
@@ -110,8 +110,9 @@ void add_task_commands(const Commands& commands) {
                               "gantry events\ngantry events --kinds vm,task\ngantry events -o json --from 1200");
   auto options = std::make_shared<Options>();
   events->add_option("--from", options->from_revision, "Begin after this revision; from now on if not given");
-  events->add_option("--kinds", options->kinds, "Only these: vm,volume,pool,image,network,host,task");
-  events->add_option("--count", options->count, "End after so many");
+  events->add_option("--kinds", options->kinds, "Only these, with a comma between them")
+      ->type_name("{vm,volume,pool,image,network,host,task}");
+  events->add_option("--count", options->count, "End after so many")->type_name("N")->check(within(1, 1'000'000'000));
   commands.run(events, [&session = commands.session, options] {
     auto client = session.api();
     if (!client) return report(client.error());

@@ -2,6 +2,7 @@
 
 #include "app/cli/commands.h"
 #include "app/cli/launch_parts.h"
+#include "model/limits.h"
 
 namespace gantry::app {
 namespace {
@@ -26,14 +27,44 @@ std::string address_of(const v1::Vm& vm) {
 }
 
 Table vm_table(const v1::VmList& list) {
-  Table table({"NAME", "STATE", "CPUS", "MEMORY", "ADDRESS", "SYSTEM", "ID"});
+  Table table({"NAME", "STATE", "CPUS", "MEMORY", "ADDRESS", "SYSTEM", "ID", "REASON"});
   for (const auto& vm : list.items()) {
     const auto& system = vm.status().guest().operating_system();
     table.add({vm.meta().name(), state_of(vm), std::to_string(vm.spec().cpus()),
                human_bytes(std::uint64_t{vm.spec().memory_mib()} << 20U), address_of(vm),
-               system.empty() ? "-" : printable(system), vm.meta().id()});
+               system.empty() ? "-" : printable(system), vm.meta().id(), reason_of(vm.status().problem())});
   }
   return table;
+}
+
+// Ids say nothing to people: what they stand for is told beside them.
+std::map<std::string, std::string> names_in(ApiClient& client, const v1::Vm& vm) {
+  std::map<std::string, std::string> names;
+  const auto ask = [&](const std::string& rpc, const std::string& id, auto record) {
+    if (id.empty() || names.count(id) != 0) return;
+    v1::ById request;
+    request.set_id(id);
+    // What is gone meanwhile has no name any more.
+    if (const auto found = client.call<decltype(record)>(rpc, request)) names[id] = found->meta().name();
+  };
+  ask("GetImage", vm.spec().image(), v1::Image());
+  ask("GetHost", vm.spec().host(), v1::Host());
+  ask("GetHost", vm.placement().host_id(), v1::Host());
+  for (const auto& disk : vm.spec().disks()) ask("GetVolume", disk.volume(), v1::Volume());
+  for (const auto& nic : vm.spec().nics()) ask("GetNetwork", nic.network(), v1::Network());
+  return names;
+}
+
+int show_vm(Session& session, const std::string& name) {
+  if (session.format() != Format::table) return show_record<v1::Vm>(session, "GetVm", name);
+  auto client = session.api();
+  if (!client) return report(client.error());
+  v1::ById request;
+  request.set_id(name);
+  const auto vm = (*client)->call<v1::Vm>("GetVm", request);
+  if (!vm) return report(vm.error());
+  std::cout << with_names(to_yaml(*vm), names_in(**client, *vm));
+  return 0;
 }
 
 // A command that does one thing to each of the VMs named.
@@ -42,7 +73,7 @@ void add_power_command(const Commands& commands, const std::string& name, const 
   auto* command =
       commands.add(commands.app, name, what, "gantry " + name + " web\ngantry " + name + " web db --no-wait");
   auto names = std::make_shared<std::vector<std::string>>();
-  command->add_option("name", *names, "Names or ids")->required();
+  command->add_option("name", *names, "Names or ids")->required()->type_name("VM");
   commands.run(command, [&session = commands.session, names, rpc] {
     int code = 0;
     for (const auto& vm : *names) {
@@ -65,10 +96,14 @@ void add_stop_command(const Commands& commands, const std::string& name, const s
       commands.add(commands.app, name, what,
                    "gantry " + name + " web\ngantry " + name + " web --timeout 10\ngantry " + name + " web --force");
   auto options = std::make_shared<Options>();
-  command->add_option("name", options->names, "Names or ids")->required();
+  command->add_option("name", options->names, "Names or ids")->required()->type_name("VM");
   command->add_flag("-f,--force", options->force, "Do not ask the guest: like pulling the plug");
-  command->add_option("--timeout", options->timeout_seconds,
-                      "Seconds to wait for the guest before forcing it, this time; its own setting if not given");
+  command
+      ->add_option("--timeout", options->timeout_seconds,
+                   "Seconds to wait for the guest before forcing it, this time; its own setting if not given; --force "
+                   "for at once")
+      ->type_name("SECONDS")
+      ->check(within(1, model::kStopTimeoutSecondsMax));
   commands.run(command, [&session = commands.session, options, rpc] {
     int code = 0;
     for (const auto& vm : options->names) {
@@ -86,7 +121,7 @@ void add_list_and_show(const Commands& commands) {
   auto* list = commands.add(commands.app, "list", "List virtual machines",
                             "gantry list\ngantry list -o json\ngantry list --label tier=web");
   auto labels = std::make_shared<std::string>();
-  list->add_option("-l,--label", *labels, "Only those with these labels: key=value[,key=value]");
+  list->add_option("-l,--label", *labels, "Only those with these labels: key=value[,key=value]")->check(label_filter());
   commands.run(list, [&session = commands.session, labels] {
     v1::ListRequest request;
     request.set_labels(*labels);
@@ -95,8 +130,8 @@ void add_list_and_show(const Commands& commands) {
 
   auto* show = commands.add(commands.app, "show", "Show everything about a virtual machine", "gantry show web");
   auto name = std::make_shared<std::string>();
-  show->add_option("name", *name, "Name or id")->required();
-  commands.run(show, [&session = commands.session, name] { return show_record<v1::Vm>(session, "GetVm", *name); });
+  show->add_option("name", *name, "Name or id")->required()->type_name("VM");
+  commands.run(show, [&session = commands.session, name] { return show_vm(session, *name); });
 }
 
 void add_delete_command(const Commands& commands) {
@@ -108,7 +143,7 @@ void add_delete_command(const Commands& commands) {
   auto* command = commands.add(commands.app, "delete", "Delete virtual machines and the volumes made with them",
                                "gantry delete web\ngantry delete web --dry-run\ngantry delete web --keep-volumes");
   auto options = std::make_shared<Options>();
-  command->add_option("name", options->names, "Names or ids")->required();
+  command->add_option("name", options->names, "Names or ids")->required()->type_name("VM");
   command->add_flag("--keep-volumes", options->keep_volumes, "Keep the volumes made with them");
   command->add_flag("-y,--yes", options->yes, "Do not ask, even on a terminal");
   commands.run(command, [&session = commands.session, options] {
@@ -144,13 +179,22 @@ void add_set_command(const Commands& commands) {
       commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
                    "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300");
   auto options = std::make_shared<Options>();
-  command->add_option("name", options->name, "Name or id")->required();
-  command->add_option("-c,--cpus", options->cpus, "Processors");
-  command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G");
-  command->add_option("--stop-timeout", options->stop_timeout_seconds,
-                      "Seconds that stops wait for the guest before forcing it");
-  command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again");
+  command->add_option("name", options->name, "Name or id")->required()->type_name("VM");
+  command->add_option("-c,--cpus", options->cpus, "Processors")->type_name("N")->check(within(1, model::kCpusMax));
+  command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G")->type_name("SIZE");
+  command
+      ->add_option("--stop-timeout", options->stop_timeout_seconds,
+                   "Seconds that stops wait for the guest before forcing it")
+      ->type_name("SECONDS")
+      ->check(within(1, model::kStopTimeoutSecondsMax));
+  command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again")
+      ->check(label());
   commands.run(command, [&session = commands.session, options] {
+    if (options->cpus == 0 && options->memory.empty() && options->stop_timeout_seconds == 0 &&
+        options->labels.empty()) {
+      return report(Error{ErrorCode::invalid_argument, "nothing to change of VM " + options->name, "",
+                          "give --cpus, --memory, --stop-timeout or --label: gantry set --help"});
+    }
     v1::UpdateVmRequest request;
     request.set_id(options->name);
     request.set_cpus(options->cpus);

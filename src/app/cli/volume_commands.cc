@@ -6,22 +6,23 @@ namespace gantry::app {
 namespace {
 
 Table volume_table(const v1::VolumeList& list) {
-  Table table({"NAME", "STATE", "FORMAT", "CAPACITY", "ON DISK", "ID"});
+  Table table({"NAME", "STATE", "FORMAT", "CAPACITY", "ON DISK", "ID", "REASON"});
   for (const auto& volume : list.items()) {
     table.add({volume.meta().name(), v1::VolumeStatus::State_Name(volume.status().state()),
                v1::VolumeSpec::Format_Name(volume.spec().format()), human_bytes(volume.spec().capacity_bytes()),
-               human_bytes(volume.status().allocation_bytes()), volume.meta().id()});
+               human_bytes(volume.status().allocation_bytes()), volume.meta().id(),
+               reason_of(volume.status().problem())});
   }
   return table;
 }
 
 Table pool_table(const v1::PoolList& list) {
-  Table table({"NAME", "STATE", "CAPACITY", "AVAILABLE", "PROMISED", "PATH", "ID"});
+  Table table({"NAME", "STATE", "CAPACITY", "AVAILABLE", "PROMISED", "PATH", "ID", "REASON"});
   for (const auto& pool : list.items()) {
     const auto& status = pool.status();
     table.add({pool.meta().name(), v1::PoolStatus::State_Name(status.state()), human_bytes(status.capacity_bytes()),
                human_bytes(status.available_bytes()), human_bytes(status.promised_bytes()), pool.spec().path(),
-               pool.meta().id()});
+               pool.meta().id(), reason_of(pool.status().problem())});
   }
   return table;
 }
@@ -40,14 +41,19 @@ void add_create_volume(const Commands& commands, CLI::App& group) {
                    "gantry volume create data --size 100G\ngantry volume create copy --image debian-12 --format raw");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
-  command->add_option("-s,--size", options->size, "Capacity, such as 10G; an image's own if not given");
-  command->add_option("--pool", options->pool, "Pool it is in");
-  command->add_option("--image", options->image, "Image it begins as");
+  command->add_option("-s,--size", options->size, "Capacity, such as 10G; an image's own if not given")
+      ->type_name("SIZE");
+  command->add_option("--pool", options->pool, "Pool it is in")->type_name("POOL");
+  command->add_option("--image", options->image, "Image it begins as")->type_name("IMAGE");
   command->add_option("--format", options->format, "qcow2 or raw")
       ->check(CLI::IsMember({"qcow2", "raw"}))
       ->capture_default_str();
-  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] {
+    if (options->size.empty() && options->image.empty()) {
+      return report(Error{ErrorCode::invalid_argument, "volume " + options->name + " has no size",
+                          "it does not begin as an image, whose size it could have", "give one: --size 10G"});
+    }
     v1::CreateVolumeRequest request;
     request.set_name(options->name);
     add_labels(options->labels, *request.mutable_labels());
@@ -69,8 +75,8 @@ void add_resize(const Commands& commands, CLI::App& group) {
                                "gantry volume resize data --size 200G");
   auto name = std::make_shared<std::string>();
   auto size = std::make_shared<std::string>();
-  command->add_option("name", *name, "Name or id")->required();
-  command->add_option("-s,--size", *size, "New capacity, such as 200G")->required();
+  command->add_option("name", *name, "Name or id")->required()->type_name("VOLUME");
+  command->add_option("-s,--size", *size, "New capacity, such as 200G")->required()->type_name("SIZE");
   commands.run(command, [&session = commands.session, name, size] {
     const auto bytes = parse_bytes(*size);
     if (!bytes) return report(bytes.error());
@@ -93,11 +99,14 @@ void add_create_pool(const Commands& commands, CLI::App& group) {
       commands.add(group, "create", "Add a directory as a pool", "gantry pool create fast --path /srv/fast");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
-  command->add_option("--path", options->path, "Absolute directory on the host")->required();
-  command->add_option("--host", options->host, "Host it is on; needed when there are several");
-  command->add_option("--overcommit", options->overcommit_percent,
-                      "Per cent of the capacity that volumes may be promised (200)");
-  command->add_option("-l,--label", options->labels, "key=value; may be given again");
+  command->add_option("--path", options->path, "Absolute directory on the host")->required()->type_name("FILE");
+  command->add_option("--host", options->host, "Host it is on; needed when there are several")->type_name("HOST");
+  command
+      ->add_option("--overcommit", options->overcommit_percent,
+                   "Per cent of the capacity that volumes may be promised (200)")
+      ->type_name("N")
+      ->check(within(10, 10'000));
+  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] {
     v1::CreatePoolRequest request;
     request.set_name(options->name);
@@ -112,14 +121,15 @@ void add_create_pool(const Commands& commands, CLI::App& group) {
 }  // namespace
 
 void add_volume_commands(const Commands& commands) {
-  auto* volumes = commands.app.add_subcommand("volume", "Disks of virtual machines");
-  volumes->require_subcommand(1);
+  auto* volumes = commands.group(
+      "volume", "Disks of virtual machines",
+      "gantry volume list\ngantry volume create data --size 100G\ngantry volume resize data --size 200G");
   add_record_commands<v1::Volume, v1::VolumeList>(commands, *volumes, "volume", "Volume", volume_table);
   add_create_volume(commands, *volumes);
   add_resize(commands, *volumes);
 
-  auto* pools = commands.app.add_subcommand("pool", "Places that hold disks and images");
-  pools->require_subcommand(1);
+  auto* pools = commands.group("pool", "Places that hold disks and images",
+                               "gantry pool list\ngantry pool create fast --path /srv/fast");
   add_record_commands<v1::Pool, v1::PoolList>(commands, *pools, "pool", "Pool", pool_table);
   add_create_pool(commands, *pools);
 }
