@@ -127,6 +127,47 @@ class QuickstartTest(unittest.TestCase):
         # A guest made again has other keys, but may have the same port.
         self.assertIn(f"-o HostKeyAlias=gantry-{vm_id} ", said_to_ssh.read_text())
 
+    def test_what_it_prints_at_the_end_works_as_it_stands(self):
+        lab = self.lab
+        self.own_daemon()
+        lab.import_test_guest("debian-12")
+        lab.launch("greeter", "--forward", ":22", image="debian-12")
+        key = lab.state / "quickstart_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        # The test guest has no agent to be waited for: the words alone are taken from the script.
+        script = (ROOT / "quickstart").read_text()
+        head = script[script.index("state=${"):script.index("\nsay()")]
+        hints = script[script.index("print_hints() {"):]
+        self.assertIn("\n}\n\nprint_hints\n", hints)
+        environment = {**os.environ, "HOME": str(lab.directory), "GANTRY_STATE_DIR": str(lab.state),
+                       "GANTRY_RUN_DIR": str(lab.run_directory), "GANTRY_SERVER": "https://192.0.2.1"}
+        said = subprocess.run(["bash", "-euc", f"name=greeter\n{head}\n{hints}"], cwd=self.tree, env=environment,
+                              check=True, capture_output=True, text=True).stdout
+        fake = lab.directory / "bin/ssh"
+        fake.parent.mkdir()
+        fake.write_text('#!/bin/sh\necho "$@"\n')
+        fake.chmod(0o755)
+        # Whoever types them later has another shell, and may be signed in elsewhere.
+        later = {"HOME": str(lab.directory), "GANTRY_SERVER": "https://192.0.2.1",
+                 "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+
+        def follow(hint, more=""):
+            (line,) = [line for line in said.splitlines() if line.startswith(f"  {hint}:")]
+            command = line.partition(":")[2].split("  (")[0]
+            result = subprocess.run([*lab.enter, "sh", "-c", f"{command} {more}"], cwd="/", env=later, text=True,
+                                    stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=240)
+            self.assertEqual(result.returncode, 0, f"{command}: {result.stdout}{result.stderr}")
+            return result.stdout + result.stderr
+
+        self.assertIn("greeter", follow("all VMs"))
+        self.assertIn(f"-i {key} 127.0.0.1", follow("shell"))
+        plan = follow("another", "--dry-run")
+        self.assertIn("make VM web", plan)
+        self.assertNotIn("warning", plan)
+        follow("end")
+        self.assertEqual(lab.daemon.wait(60), 0)
+        self.assertFalse(lab.state.exists())
+
 
 if __name__ == "__main__":
     unittest.main()
