@@ -13,21 +13,8 @@ namespace {
 
 using google::protobuf::Message;
 
-constexpr const char* kOpenApiPath = "/api/v1/openapi.json";
-
 Error internal_error(const std::exception& error) {
   return Error{ErrorCode::internal, "the request could not be served", error.what(), "please report this"};
-}
-
-// READs answer HEAD too.
-std::string method_of(const HttpRequest& request) { return request.method == "HEAD" ? "GET" : request.method; }
-
-Result<RouteMatch> find_route(const RouteTable& routes, const HttpRequest& request, const Target& target) {
-  auto match = routes.find(method_of(request), target.segments);
-  if (match && request.method == "HEAD" && match->entry->route.kind() != v1::Route::READ) {
-    return routes.find(request.method, target.segments);
-  }
-  return match;
 }
 
 // meta.revision of a record, or a list's own revision; 0: the message has none.
@@ -80,6 +67,24 @@ HttpAnswer answer_missing_route(const RouteTable& routes, const Target& target, 
   return answer;
 }
 
+// What a client relies on and nobody would look at is refused.
+Result<void> check_conditions(const HttpRequest& request, const RouteEntry& entry) {
+  const auto refuse = [&entry](const std::string& name, const std::string& next_step) {
+    return fail(ErrorCode::invalid_argument, "the header " + name + " cannot be used",
+                entry.route.method() + " " + entry.route.path() + " does not look at it", next_step, "unused_header");
+  };
+  if (!request.header("if-match").empty() && !takes_if_match(entry)) {
+    if (!makes_record(entry)) return refuse("If-Match", "leave it out");
+    return fail(ErrorCode::conflict, "If-Match cannot hold of what is to be made", "it has no ETag yet",
+                "leave If-Match out; names are unique, so nothing that is there is written over", "nothing_to_match");
+  }
+  const bool harmless = entry.route.method() == "GET";
+  if (!request.header("idempotency-key").empty() && !takes_idempotency_key(entry.route) && !harmless) {
+    return refuse("Idempotency-Key", "leave it out; look what is there before you repeat this request");
+  }
+  return {};
+}
+
 Result<port::CallOptions> options_of(const HttpRequest& request, const Caller& caller, const DecodedRequest& decoded) {
   port::CallOptions options;
   options.actor = caller.user;
@@ -98,6 +103,7 @@ Result<Admitted> decode(const HttpRequest& request, const Target& target, const 
   if (match.entry->route.kind() != v1::Route::UPLOAD) {
     if (auto checked = check_content_type(request); !checked) return fail(checked.error());
   }
+  if (auto checked = check_conditions(request, *match.entry); !checked) return fail(checked.error());
   auto decoded = decode_request(match, target.query, request.body);
   if (!decoded) return fail(decoded.error());
   auto options = options_of(request, caller, *decoded);
@@ -132,13 +138,12 @@ std::string ApiHandler::bearer_token(const HttpRequest& request) {
 std::optional<v1::Route::Kind> ApiHandler::kind_of(const HttpRequest& request) const {
   const auto target = parse_target(request.target);
   if (!target) return std::nullopt;
-  const auto match = find_route(routes_, request, *target);
+  const auto match = routes_.find(request.method, target->segments);
   if (!match) return std::nullopt;
   return match->entry->route.kind();
 }
 
 void ApiHandler::handle(HttpRequest request, Done done) {
-  if (request.target == kOpenApiPath) return read_openapi(request, done);
   const auto shared = std::make_shared<const HttpRequest>(std::move(request));
   admit(shared, [this, shared, done = std::move(done)](const Result<Admitted, HttpAnswer>& admitted) {
     if (!admitted) return done(admitted.error());
@@ -150,7 +155,7 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
   const auto refuse = [&done](HttpAnswer answer) { done(tl::unexpected<HttpAnswer>(std::move(answer))); };
   const auto target = parse_target(request->target);
   if (!target) return refuse(answer_for(target.error()));
-  const auto match = find_route(routes_, *request, *target);
+  const auto match = routes_.find(request->method, target->segments);
   if (!match) return refuse(answer_missing_route(routes_, *target, match.error()));
 
   const auto go_on = [request, target = *target, match = *match, done](const Result<Caller>& caller) {
@@ -176,7 +181,7 @@ void ApiHandler::authenticate(const HttpRequest& request, bool renew, Accounts::
 
 void ApiHandler::check_sender(const HttpRequest& request, std::function<void(Result<bool, HttpAnswer>)> done) {
   const auto target = parse_target(request.target);
-  const auto match = target ? find_route(routes_, request, *target) : fail(target.error());
+  const auto match = target ? routes_.find(request.method, target->segments) : fail(target.error());
   if (!match || match->entry->route.anonymous()) return done(false);
   authenticate(request, false, [done = std::move(done)](const Result<Caller>& caller) {
     if (caller) return done(true);
@@ -227,7 +232,9 @@ bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitte
     }
     done(std::move(made));
   };
-  if (rpc == "GetVersion") {
+  if (rpc == "GetOpenApi") {
+    done(openapi());
+  } else if (rpc == "GetVersion") {
     v1::Version version;
     version.set_version(version_);
     version.set_api("v1");
@@ -251,19 +258,12 @@ bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitte
   return true;
 }
 
-void ApiHandler::read_openapi(const HttpRequest& request, const Done& done) {
-  if (request.method != "GET" && request.method != "HEAD") {
-    HttpAnswer refusal =
-        answer_for(Error{ErrorCode::invalid_argument, request.method + " is not possible here",
-                         "this address takes GET, HEAD", "use one of those methods", "method_not_allowed"});
-    refusal.headers.emplace_back("Allow", "GET, HEAD");
-    return done(std::move(refusal));
-  }
+HttpAnswer ApiHandler::openapi() {
   if (openapi_.empty()) openapi_ = make_openapi(routes_, version_);
   HttpAnswer answer;
   answer.headers.emplace_back("Cache-Control", "no-cache");
   answer.body = openapi_;
-  done(std::move(answer));
+  return answer;
 }
 
 }  // namespace gantry::server

@@ -39,7 +39,7 @@ class ApiHandler {
   [[nodiscard]] std::optional<v1::Route::Kind> kind_of(const HttpRequest& request) const;
   // Looks at the header alone: whether the caller is known; false when the route needs no login. Else the refusal.
   void check_sender(const HttpRequest& request, std::function<void(Result<bool, HttpAnswer>)> done);
-  // READ, CHANGE and DIRECT routes, the OpenAPI document, and errors for all else.
+  // READ, CHANGE, DIRECT and DOCUMENT routes, and errors for all else.
   void handle(HttpRequest request, Done done);
   // For EVENTS, SOCKET and UPLOAD routes.
   void admit(const RequestPtr& request, AdmitDone done);
@@ -55,7 +55,7 @@ class ApiHandler {
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void authenticate(const HttpRequest& request, bool renew, Accounts::Done<Caller> done);
   bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
-  void read_openapi(const HttpRequest& request, const Done& done);
+  HttpAnswer openapi();
 
   port::Manager* manager_;
   Accounts* accounts_;

@@ -37,7 +37,7 @@ std::string HttpRequest::header(const std::string& name) const {
 
 unsigned status_of(const Error& error) {
   static const std::map<std::string_view, unsigned> by_reason = {
-      {"revision_changed", 412}, {"too_many_attempts", 429},  {"body_too_large", 413},
+      {"revision_changed", 412}, {"nothing_to_match", 412},   {"too_many_attempts", 429}, {"body_too_large", 413},
       {"media_type", 415},       {"method_not_allowed", 405}, {"header_too_large", 431},
   };
   const auto found = by_reason.find(error.reason);

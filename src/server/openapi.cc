@@ -16,9 +16,11 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kDescription =
     "Every change is answered with a task (202) or, with dry_run=true, with its plan (200). Errors are ErrorAnswer "
     "objects: 400 the request makes no sense, 401 no valid bearer token, 403 not allowed, 404 no such thing, 405 and "
-    "413 and 415 and 431 as in HTTP, 409 the state does not allow it, 412 the record changed since If-Match, 422 this "
+    "413 and 415 and 431 as in HTTP, 409 the state does not allow it, 412 the record changed since If-Match or is only "
+    "to be made, 422 this "
     "machine or that data does not permit it, 429 too many attempts, 500 a defect of Gantry, 503 try again, 504 took "
-    "too long, 507 no space left. A name serves wherever a path has {id}.";
+    "too long, 507 no space left. If-Match and Idempotency-Key are refused (400) where they are not among the "
+    "parameters. A name serves wherever a path has {id}.";
 
 // "VmSpec.Power" for an enum inside a message.
 template <class D>
@@ -33,6 +35,8 @@ class Schemas {
   // A schema that refers to the message's, which is made if it is not there.
   Json of(const Descriptor& type) {
     if (type.full_name() == "google.protobuf.Timestamp") return {{"type", "string"}, {"format", "date-time"}};
+    // "cpus,stopTimeoutSeconds"
+    if (type.full_name() == "google.protobuf.FieldMask") return {{"type", "string"}};
     const std::string name = name_of(type);
     if (!made_.contains(name)) {
       made_[name] = nullptr;  // ends the recursion of types that hold themselves
@@ -115,12 +119,14 @@ void add_header_parameters(const RouteEntry& entry, Json& parameters) {
                           {"description", "Only answer the plan; change nothing."},
                           {"schema", {{"type", "boolean"}, {"default", false}}}});
   }
+  if (takes_if_match(entry)) {
+    parameters.push_back(header_parameter("If-Match", "The ETag the record must still have; else 412."));
+  }
+  if (takes_idempotency_key(entry.route)) {
+    parameters.push_back(
+        header_parameter("Idempotency-Key", "A repeat with the same key and request gets the same task again."));
+  }
   switch (entry.route.kind()) {
-    case v1::Route::CHANGE:
-      parameters.push_back(header_parameter("If-Match", "The ETag the record must still have; else 412."));
-      parameters.push_back(
-          header_parameter("Idempotency-Key", "A repeat with the same key and request gets the same task again."));
-      break;
     case v1::Route::READ:
       parameters.push_back(header_parameter("If-None-Match", "Answers 304 when the ETag is still the same."));
       break;
@@ -176,6 +182,10 @@ Json responses_of(const RouteEntry& entry, Schemas& schemas) {
     case v1::Route::EVENTS:
       responses["200"] = {{"description", "Events named change or resync; the data is a ChangeEvent"},
                           {"content", content("text/event-stream", schemas.of(type))}};
+      break;
+    case v1::Route::DOCUMENT:
+      responses["200"] = {{"description", "OpenAPI 3.1"},
+                          {"content", content("application/json", {{"type", "object"}})}};
       break;
     case v1::Route::SOCKET:
       responses["101"] = {{"description", "A WebSocket; browsers give the token as subprotocol gantry.bearer.TOKEN"}};

@@ -110,11 +110,12 @@ TEST(OpenApi, HasEveryRouteAndEverySchemaItNames) {
     EXPECT_EQ(operation.contains("security"), entry.route.anonymous()) << entry.rpc;
     std::set<std::string> parameters;
     for (const json& parameter : operation.at("parameters")) parameters.insert(parameter.at("name"));
-    const bool change = entry.route.kind() == v1::Route::CHANGE;
     EXPECT_EQ(parameters.contains("dry_run"), takes_dry_run(entry.route)) << entry.rpc;
-    for (const char* name : {"If-Match", "Idempotency-Key"}) {
-      EXPECT_EQ(parameters.contains(name), change) << entry.rpc;
-    }
+    const bool change = entry.route.kind() == v1::Route::CHANGE;
+    EXPECT_EQ(parameters.contains("Idempotency-Key"), change) << entry.rpc;
+    EXPECT_EQ(parameters.contains("If-Match"),
+              (change && parameters.contains("id")) || entry.rpc == "CancelTask" || entry.rpc == "UploadImage")
+        << entry.rpc;
     EXPECT_EQ(parameters.contains("Last-Event-ID"), entry.route.kind() == v1::Route::EVENTS);
     EXPECT_TRUE(operation.at("responses").contains("default")) << entry.rpc;
     // Every field of the request stands somewhere.
@@ -131,30 +132,122 @@ TEST(OpenApi, HasEveryRouteAndEverySchemaItNames) {
   }
 }
 
+json served_document(const TestServer& server) {
+  const Reply served = server.ask("GET", "/api/v1/openapi.json", {}, {}, "");
+  EXPECT_EQ(served.status, 200);
+  return json::parse(served.body);
+}
+
+std::string with_id(std::string path, const std::string& id) {
+  if (const std::size_t at = path.find("{id}"); at != std::string::npos) path.replace(at, 4, id);
+  return path;
+}
+
+// The status of an answer that may go on without end, as events do.
+std::string status_of(const TestServer& server, const std::string& method, const std::string& target) {
+  Client client(server.started.port);
+  client.send(method + " " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nAuthorization: Bearer " +
+              kLocalToken + "\r\n\r\n");
+  return client.read_until("\r\n").substr(9, 3);
+}
+
+// Both ways: the server knows what the document has, and nothing else at those addresses.
+TEST(OpenApi, HasExactlyWhatTheServerKnows) {
+  TestServer server;
+  const json document = served_document(server);
+  EXPECT_TRUE(document.at("paths").contains("/api/v1/openapi.json"));
+  for (const auto& [path, methods] : document.at("paths").items()) {
+    const std::string target = with_id(path, "thing");
+    for (const char* method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
+      const std::size_t calls = server.manager.calls().size();
+      const std::string status = status_of(server, method, target);
+      if (!methods.contains(lower(method))) {
+        EXPECT_EQ(status, "405") << method << " " << path;
+        continue;
+      }
+      EXPECT_NE(status, "404") << method << " " << path;
+      EXPECT_NE(status, "405") << method << " " << path;
+      // It is the operation that the document names.
+      const auto made = server.manager.calls();
+      if (made.size() > calls && path.find("/content") == std::string::npos) {
+        EXPECT_EQ(made.back().rpc, methods.at(lower(method)).at("operationId"));
+      }
+    }
+    EXPECT_EQ(status_of(server, "GET", target + "/nothing/here"), "404") << path;
+  }
+  for (const RouteEntry& entry : RouteTable().entries()) {
+    EXPECT_TRUE(document.at("paths").at(entry.route.path()).contains(lower(entry.route.method()))) << entry.rpc;
+  }
+}
+
+// Whether what the server answers to a route is what the document says.
+class Answers {
+ public:
+  explicit Answers(const TestServer& server) : server_(server), document_(served_document(server)) {}
+
+  Reply check(const std::string& rpc, const std::string& body = {}, const std::string& token = kLocalToken) {
+    const RouteTable routes;
+    const auto found = std::find_if(routes.entries().begin(), routes.entries().end(),
+                                    [&](const RouteEntry& entry) { return entry.rpc == rpc; });
+    const v1::Route& route = found->route;
+    const std::string target = with_id(route.path(), "thing");
+    if (takes_dry_run(route)) check_reply(*found, server_.ask(route.method(), target + "?dry_run=1", body, {}, token));
+    Reply reply = server_.ask(route.method(), target, body, {}, token);
+    check_reply(*found, reply);
+    checked.insert(rpc);
+    return reply;
+  }
+
+  std::set<std::string> checked;
+
+ private:
+  void check_reply(const RouteEntry& entry, const Reply& reply) const {
+    const std::string status = std::to_string(reply.status);
+    const json& operation = document_.at("paths").at(entry.route.path()).at(lower(entry.route.method()));
+    ASSERT_TRUE(operation.at("responses").contains(status)) << entry.rpc << " " << status << reply.body;
+    const json& response = operation.at("responses").at(status);
+    if (!response.contains("content")) {
+      EXPECT_EQ(reply.body, "") << entry.rpc;
+      return;
+    }
+    const json& schema = response.at("content").at("application/json").at("schema");
+    EXPECT_EQ(Validator(document_).check(schema, json::parse(reply.body), entry.rpc), "") << reply.body;
+  }
+
+  const TestServer& server_;
+  const json document_;
+};
+
 TEST(OpenApi, DescribesTheAnswersOfTheServer) {
   TestServer server;
-  const Reply served = server.ask("GET", "/api/v1/openapi.json", {}, {}, "");
-  ASSERT_EQ(served.status, 200);
-  const json document = json::parse(served.body);
-  const Validator validator(document);
-  std::size_t checked = 0;
+  Answers answers(server);
   const RouteTable routes;
+  std::set<std::string> streams;
   for (const RouteEntry& entry : routes.entries()) {
     const auto kind = entry.route.kind();
-    const bool by_manager = kind == v1::Route::READ || kind == v1::Route::CHANGE || entry.rpc == "CancelTask";
-    if (!by_manager) continue;
-    std::string target = entry.route.path();
-    if (const std::size_t at = target.find("{id}"); at != std::string::npos) target.replace(at, 4, "thing");
-    const Reply reply = server.ask(entry.route.method(), target);
-    const json& responses = document.at("paths").at(entry.route.path()).at(lower(entry.route.method())).at("responses");
-    ASSERT_TRUE(responses.contains(std::to_string(reply.status))) << entry.rpc << " " << reply.status << reply.body;
-    const json& schema = responses.at(std::to_string(reply.status)).at("content").at("application/json").at("schema");
-    EXPECT_EQ(validator.check(schema, json::parse(reply.body), entry.rpc), "") << reply.body;
-    ++checked;
+    if (kind == v1::Route::EVENTS || kind == v1::Route::SOCKET) streams.insert(entry.rpc);
+    if (kind == v1::Route::READ || kind == v1::Route::CHANGE || entry.rpc == "CancelTask") answers.check(entry.rpc);
   }
-  EXPECT_GT(checked, 30U);
+  const std::string password = server.started.first_password;
+  const Reply login = answers.check("Login", R"({"user":"admin","password":")" + password + R"("})", "");
+  ASSERT_EQ(login.status, 200) << login.body;
+  const std::string session = json::parse(login.body).at("token");
+  EXPECT_EQ(answers.check("CreateToken", R"({"name":"thing"})", session).status, 200);
+  EXPECT_EQ(answers.check("ListTokens", {}, session).status, 200);
+  EXPECT_EQ(answers.check("DeleteToken", {}, session).status, 204);
+  const std::string change = R"({"currentPassword":")" + password + R"(","newPassword":"another password"})";
+  EXPECT_EQ(answers.check("ChangePassword", change, session).status, 204);
+  EXPECT_EQ(answers.check("UploadImage", "content").status, 200);
+  EXPECT_EQ(answers.check("Logout", {}, session).status, 204);
+  // The document is not in itself; what streams has tests of its own.
+  for (const RouteEntry& entry : routes.entries()) {
+    if (entry.route.kind() == v1::Route::DOCUMENT) continue;
+    EXPECT_NE(answers.checked.contains(entry.rpc), streams.contains(entry.rpc)) << entry.rpc;
+  }
+  const json document = served_document(server);
   const Reply error = server.ask("GET", "/nothing");
-  EXPECT_EQ(validator.check({{"$ref", "#/components/schemas/ErrorAnswer"}}, json::parse(error.body), "error"), "");
+  EXPECT_EQ(Validator(document).check({{"$ref", "#/components/schemas/ErrorAnswer"}}, json::parse(error.body), "error"),
+            "");
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
+#include <google/protobuf/field_mask.pb.h>
+
 #include <charconv>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "server/json.h"
@@ -61,6 +64,20 @@ const FieldDescriptor* find_field(const Descriptor& type, const std::string& nam
   return type.FindFieldByCamelcaseName(name);
 }
 
+// What an update is to change: so that a field the body names is changed though it is at its default ({"labels":{}}).
+void name_given_fields(std::string_view body, Message& message) {
+  const FieldDescriptor* mask = message.GetDescriptor()->FindFieldByName("update_mask");
+  if (mask == nullptr || message.GetReflection()->HasField(message, mask)) return;
+  auto& paths = dynamic_cast<google::protobuf::FieldMask&>(*message.GetReflection()->MutableMessage(&message, mask));
+  const auto given = nlohmann::json::parse(body, nullptr, false);
+  if (!given.is_object()) return;
+  for (const auto& [name, value] : given.items()) {
+    const FieldDescriptor* field = find_field(*message.GetDescriptor(), name);
+    // Null is as good as not given in protobuf's JSON; the id stands in the path.
+    if (field != nullptr && field->name() != "id" && !value.is_null()) paths.add_paths(field->name());
+  }
+}
+
 // A request's fields from its query, dry_run apart.
 Result<void> apply_query(const RouteMatch& match, const std::vector<QueryParameter>& query, DecodedRequest& decoded) {
   const v1::Route& route = match.entry->route;
@@ -112,6 +129,7 @@ Result<DecodedRequest> decode_request(const RouteMatch& match, const std::vector
                 "the fields of this request are in its address", "give them as ?name=value");
   }
   if (auto read = read_json(body, *decoded.message); !read) return fail(read.error());
+  name_given_fields(body, *decoded.message);
   if (auto applied = apply_query(match, query, decoded); !applied) return fail(applied.error());
   if (auto applied = apply_path(match, *decoded.message); !applied) return fail(applied.error());
   return decoded;

@@ -19,6 +19,15 @@ std::vector<std::string> split_path(std::string_view path) {
 
 bool is_parameter(const std::string& segment) { return segment.size() > 2 && segment.front() == '{'; }
 
+bool names_record(const RouteEntry& entry) {
+  return std::any_of(entry.segments.begin(), entry.segments.end(), is_parameter);
+}
+
+// READs, and the document, answer HEAD too.
+bool answers_head(const v1::Route& route) {
+  return route.kind() == v1::Route::READ || route.kind() == v1::Route::DOCUMENT;
+}
+
 bool matches(const RouteEntry& entry, const std::vector<std::string>& segments) {
   return std::equal(entry.segments.begin(), entry.segments.end(), segments.begin(), segments.end(),
                     [](const std::string& pattern, const std::string& given) {
@@ -29,6 +38,14 @@ bool matches(const RouteEntry& entry, const std::vector<std::string>& segments) 
 }  // namespace
 
 bool takes_dry_run(const v1::Route& route) { return route.kind() == v1::Route::CHANGE || route.dry_run(); }
+
+bool takes_idempotency_key(const v1::Route& route) { return route.kind() == v1::Route::CHANGE; }
+
+bool takes_if_match(const RouteEntry& entry) {
+  return entry.route.if_match() || (entry.route.kind() == v1::Route::CHANGE && names_record(entry));
+}
+
+bool makes_record(const RouteEntry& entry) { return entry.route.kind() == v1::Route::CHANGE && !names_record(entry); }
 
 RouteTable::RouteTable() {
   const auto* service = v1::Empty::descriptor()->file()->FindServiceByName("Gantry");
@@ -54,7 +71,8 @@ Result<RouteMatch> RouteTable::find(const std::string& method, const std::vector
   for (const RouteEntry& entry : entries_) {
     if (!matches(entry, segments)) continue;
     path_known = true;
-    if (entry.route.method() != method) continue;
+    const bool by_head = method == "HEAD" && entry.route.method() == "GET" && answers_head(entry.route);
+    if (entry.route.method() != method && !by_head) continue;
     RouteMatch match{&entry, {}};
     for (std::size_t i = 0; i < segments.size(); ++i) {
       const std::string& pattern = entry.segments[i];
@@ -75,7 +93,7 @@ std::string RouteTable::allowed(const std::vector<std::string>& segments) const 
   for (const RouteEntry& entry : entries_) {
     if (!matches(entry, segments)) continue;
     methods.insert(entry.route.method());
-    if (entry.route.kind() == v1::Route::READ) methods.insert("HEAD");
+    if (answers_head(entry.route)) methods.insert("HEAD");
   }
   std::string text;
   for (const std::string& method : methods) text += (text.empty() ? "" : ", ") + method;

@@ -17,6 +17,8 @@ namespace gantry::server {
 
 // Whether a plan can be asked for instead of the change.
 bool takes_dry_run(const v1::Route& route);
+// Whether a repeat with the same Idempotency-Key is answered with the same task.
+bool takes_idempotency_key(const v1::Route& route);
 
 struct RouteEntry {
   const google::protobuf::MethodDescriptor* method = nullptr;
@@ -26,6 +28,11 @@ struct RouteEntry {
   // Of route.path; a parameter is "{name}".
   std::vector<std::string> segments;
 };
+
+// Whether If-Match is held against the record that the path names.
+bool takes_if_match(const RouteEntry& entry);
+// Whether it makes a record, which If-Match cannot hold of yet.
+bool makes_record(const RouteEntry& entry);
 
 struct RouteMatch {
   const RouteEntry* entry = nullptr;

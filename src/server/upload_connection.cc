@@ -39,7 +39,19 @@ class UploadConnection final : public ConnectionBase {
   ~UploadConnection() override { release(); }
 
   void start() {
-    ask("GetImage", [](UploadConnection& self, MessageResult answer) {
+    // What the manager can refuse before the bytes are there: it looks again when they are announced.
+    if (!admitted_.options.dry_run && admitted_.options.if_match == 0) return find_image();
+    port::CallOptions trial = admitted_.options;
+    trial.dry_run = true;
+    ask("UploadImage", trial, [](UploadConnection& self, MessageResult answer) {
+      if (!answer) return self.refuse(answer.error());
+      self.plan_ = std::move(*answer);
+      self.find_image();
+    });
+  }
+
+  void find_image() {
+    ask("GetImage", {.actor = admitted_.options.actor}, [](UploadConnection& self, const MessageResult& answer) {
       if (!answer) return self.refuse(answer.error());
       self.on_image(dynamic_cast<const v1::Image&>(**answer));
     });
@@ -50,9 +62,10 @@ class UploadConnection final : public ConnectionBase {
   void abort() override { end(); }
 
  private:
-  void ask(const std::string& rpc, std::function<void(UploadConnection&, MessageResult)> then) {
+  void ask(const std::string& rpc, const port::CallOptions& options,
+           std::function<void(UploadConnection&, MessageResult)> then) {
     const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
-    edge().api.call(rpc, *admitted_.message, admitted_.options, [weak, then = std::move(then)](MessageResult answer) {
+    edge().api.call(rpc, *admitted_.message, options, [weak, then = std::move(then)](MessageResult answer) {
       const auto self = weak.lock();
       if (self && !self->ended_) then(*self, std::move(answer));
     });
@@ -73,11 +86,11 @@ class UploadConnection final : public ConnectionBase {
   }
 
   void on_image(const v1::Image& image) {
-    if (auto path = place_of(image); path) {
-      begin(*path);
-    } else {
-      refuse(path.error());
-    }
+    auto path = place_of(image);
+    if (!path) return refuse(path.error());
+    if (!admitted_.options.dry_run) return begin(*path);
+    on_disk([path = *path, expected = expected_bytes_] { return UploadFile::check_room(path, expected); },
+            [](UploadConnection& self) { self.finish_with(*self.plan_); });
   }
 
   Result<std::string> place_of(const v1::Image& image) {
@@ -178,11 +191,15 @@ class UploadConnection final : public ConnectionBase {
 
   void on_announced(const MessageResult& answer) {
     if (!answer) return refuse(answer.error());
+    finish_with(**answer);
+  }
+
+  void finish_with(const google::protobuf::Message& message) {
     release();
     HttpAnswer done;
-    done.body = write_json(**answer);
+    done.body = write_json(message);
     done.headers.emplace_back("Cache-Control", "private, no-cache");
-    answer_and_close(shared_from_this(), stream_, std::move(done), false, false);
+    answer_and_close(shared_from_this(), stream_, std::move(done), false, !parser_.is_done());
   }
 
   static Error image_went() {
@@ -231,6 +248,8 @@ class UploadConnection final : public ConnectionBase {
   // Set while this connection is the one that uploads it.
   std::string image_id_;
   std::string path_;
+  // Of a dry run.
+  std::unique_ptr<google::protobuf::Message> plan_;
   FilePtr file_;
   bool ended_ = false;
 };

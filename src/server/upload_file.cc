@@ -11,11 +11,10 @@
 #include "runtime/files.h"
 
 namespace gantry::server {
-namespace {
-
-Result<void> check_room(int fd, const std::string& path, std::uint64_t expected_bytes) {
+Result<void> UploadFile::check_room(const std::string& path, std::uint64_t expected_bytes) {
   struct statvfs facts {};
-  if (expected_bytes == 0 || ::fstatvfs(fd, &facts) != 0) return {};
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  if (expected_bytes == 0 || ::statvfs(parent.empty() ? "." : parent.c_str(), &facts) != 0) return {};
   const std::uint64_t free_bytes = std::uint64_t{facts.f_bavail} * facts.f_frsize;
   if (expected_bytes <= free_bytes) return {};
   return fail(ErrorCode::out_of_space, "the content has no room at " + path,
@@ -23,14 +22,12 @@ Result<void> check_room(int fd, const std::string& path, std::uint64_t expected_
               "free some space there, or use another pool");
 }
 
-}  // namespace
-
 Result<std::unique_ptr<UploadFile>> UploadFile::begin(const std::string& path, std::uint64_t expected_bytes) {
   UniqueFd file(::open((path + ".part").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return fail(runtime::errno_error("cannot make " + path + ".part", errno));
   auto upload = std::make_unique<UploadFile>(path);
   upload->file_ = std::move(file);
-  if (auto room = check_room(upload->file_.get(), path, expected_bytes); !room) return fail(room.error());
+  if (auto room = check_room(path, expected_bytes); !room) return fail(room.error());
   return upload;
 }
 

@@ -14,6 +14,8 @@ namespace gantry::server {
 // Threads: one at a time. Every call may block on the disk. Destroyed before commit() has succeeded, it leaves nothing.
 class UploadFile {
  public:
+  // out_of_space when the file system of `path` has no room for so many bytes; 0: unknown.
+  static Result<void> check_room(const std::string& path, std::uint64_t expected_bytes);
   // Writes to `path`.part. `expected_bytes` 0: unknown; else out_of_space when there is no room for them.
   static Result<std::unique_ptr<UploadFile>> begin(const std::string& path, std::uint64_t expected_bytes);
   explicit UploadFile(std::string path) : path_(std::move(path)) {}

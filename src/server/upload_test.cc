@@ -50,6 +50,44 @@ TEST(Upload, BringsContentToItsPlaceAndAnnouncesIt) {
   EXPECT_EQ(server.manager.calls().back().rpc, "UploadImage");
 }
 
+TEST(Upload, ADryRunTakesNothingAndSaysWhatWouldBe) {
+  TestServer server([](ApiServerOptions& options) { options.upload_bytes_max = 1000; });
+  const auto rpcs = [&server] {
+    std::string text;
+    for (const auto& call : server.manager.calls()) text += call.rpc + (call.options.dry_run ? "? " : " ");
+    return text;
+  };
+  const std::string target = std::string(kTarget) + "?dry_run=true";
+  const Reply plan = server.ask("PUT", target);
+  EXPECT_EQ(plan.status, 200) << plan.body;
+  EXPECT_NE(plan.body.find("do it"), std::string::npos);
+  EXPECT_EQ(server.ask("PUT", target, "content").status, 200);
+  EXPECT_EQ(rpcs(), "UploadImage? GetImage UploadImage? GetImage ");
+  EXPECT_TRUE(files_in(server).empty());
+  EXPECT_EQ(server.ask("PUT", target, std::string(1001, 'a')).status, 413);
+  server.manager.override_answer([](const auto& call, const port::Manager::Answer& done) {
+    if (call.rpc == "UploadImage") done(fail(ErrorCode::conflict, "no", "it has content", "make another", "no"));
+    return call.rpc == "UploadImage";
+  });
+  EXPECT_EQ(server.ask("PUT", target).status, 409);
+  EXPECT_TRUE(files_in(server).empty());
+}
+
+TEST(Upload, AStaleEtagIsSeenBeforeTheContentComes) {
+  TestServer server;
+  server.manager.override_answer([](const auto& call, const port::Manager::Answer& done) {
+    const bool stale = call.rpc == "UploadImage" && call.options.if_match == 6;
+    if (stale) done(fail(ErrorCode::conflict, "it changed", "it is at 7", "read it again", "revision_changed"));
+    return stale;
+  });
+  Client client(server.started.port);
+  client.send(put_head("If-Match: \"6\"\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n"));
+  const Reply reply = client.receive("PUT", true);
+  EXPECT_EQ(reply.status == 100 ? client.receive("PUT").status : reply.status, 412);
+  EXPECT_TRUE(files_in(server).empty());
+  EXPECT_EQ(server.ask("PUT", kTarget, "content", {"If-Match: \"7\""}).status, 200);
+}
+
 TEST(Upload, TakesChunksAndExpectations) {
   TestServer server;
   Client client(server.started.port);

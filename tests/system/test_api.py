@@ -5,7 +5,7 @@ import unittest
 import uuid
 
 from api import Api, ApiChecks
-from lab import Lab, wait_until
+from lab import CommandFailed, Lab, wait_until
 
 LISTS = ("vms", "volumes", "pools", "images", "networks", "tasks")
 
@@ -88,32 +88,93 @@ class ApiTest(ApiChecks, unittest.TestCase):
 
     def test_dry_run_changes_nothing_anywhere(self):
         lab = self.lab
-        lab.gantry("launch", "tiny", "--name", "calm", "--memory", "64M", "--no-ssh-key", "--no-start")
+        small = ("tiny", "--memory", "64M", "--no-ssh-key")
+        lab.gantry("launch", *small, "--name", "calm", "--no-start")
+        lab.gantry("launch", *small, "--name", "lively")
+        lab.gantry("launch", *small, "--name", "held")
+        lab.gantry("pause", "held")
         lab.gantry("volume", "create", "still", "--size", "1M")
+        lab.gantry("network", "create", "quiet", "--kind", "nat")
+        lab.gantry("pool", "create", "empty", "--path", str(lab.directory / "empty"))
+        waiting = self.begin_upload("waiting")
+        self.assertEqual(self.api.post("/api/v1/tokens", {"name": "old"}).status, 200)
         host = lab.json("host", "list")["items"][0]["meta"]["name"]
-        changes = [
-            ("POST", "/vms", self.stopped_vm("ghost")), ("PATCH", "/vms/calm", {"cpus": 2}),
-            ("POST", "/vms/calm/start", {}), ("DELETE", "/vms/calm", b""),
-            ("POST", "/volumes", self.volume("ghost")),
-            ("POST", "/volumes/still/resize", {"capacityBytes": str(2 << 20)}), ("DELETE", "/volumes/still", b""),
-            ("POST", "/pools", {"name": "ghost", "spec": {"path": str(lab.directory / "ghost")}}),
-            ("POST", "/images", {"name": "ghost", "spec": {"upload": True}}),
-            ("POST", "/networks", {"name": "ghost", "spec": {}}), ("PATCH", f"/hosts/{host}", {"cordoned": True}),
-        ]
+        # By operation: the id in its path, and its body.
+        cases = {
+            "CreateVm": (None, self.stopped_vm("ghost")), "UpdateVm": ("calm", {"cpus": 2}),
+            "DeleteVm": ("calm", b""), "StartVm": ("calm", {}), "StopVm": ("lively", {"force": True}),
+            "RestartVm": ("lively", {"force": True}), "ResetVm": ("lively", {}), "PauseVm": ("lively", {}),
+            "ResumeVm": ("held", {}), "CreateVolume": (None, self.volume("ghost")),
+            "ResizeVolume": ("still", {"capacityBytes": str(2 << 20)}), "DeleteVolume": ("still", b""),
+            "CreatePool": (None, {"name": "ghost", "spec": {"path": str(lab.directory / "ghost")}}),
+            "DeletePool": ("empty", b""), "CreateImage": (None, {"name": "ghost", "spec": {"upload": True}}),
+            "UploadImage": ("waiting", b"content"), "DeleteImage": ("waiting", b""),
+            "CreateNetwork": (None, {"name": "ghost", "spec": {}}), "DeleteNetwork": ("quiet", b""),
+            "UpdateHost": (host, {"cordoned": True}), "CancelTask": (waiting["meta"]["id"], {}),
+            "CreateToken": (None, {"name": "ghost"}), "DeleteToken": ("old", b""), "Logout": (None, b""),
+            "ChangePassword": (None, {"user": "admin", "newPassword": "quite another one"}),
+        }
         before = self.state_of_everything()
-        for method, path, body in changes:
-            answer = self.api.send(method, f"/api/v1{path}?dry_run=true", [], body)
-            self.assertEqual(answer.status, 200, (path, answer.body))
-            self.assertTrue(answer.json()["plan"]["steps"], path)
-            self.assertIsNone(answer.json().get("task"), path)
+        offered = set()
+        for path, operations in self.api.get("/api/v1/openapi.json").json()["paths"].items():
+            for method, operation in operations.items():
+                if not any(p["name"] == "dry_run" for p in operation["parameters"]):
+                    # All that changes anything takes it, but a login.
+                    self.assertIn(method == "get" or operation["operationId"], (True, "Login"))
+                    continue
+                name = operation["operationId"]
+                offered.add(name)
+                thing, body = cases[name]
+                if thing:
+                    path = path.replace("{id}", thing)
+                with self.subTest(name):
+                    answer = self.api.send(method.upper(), f"{path}?dry_run=true", [], body)
+                    self.assertEqual(answer.status, 200, answer.body)
+                    self.assertTrue(answer.json()["plan"]["steps"])
+                    self.assertIsNone(answer.json().get("task"))
+        self.assertEqual(offered, set(cases))
         self.assertEqual(self.state_of_everything(), before)
         self.assertFalse((lab.directory / "ghost").exists())
-        lab.gantry("delete", "calm", "--yes")
+        self.cancel(waiting)
+        for name in ("calm", "lively", "held"):
+            lab.gantry("delete", name, "--yes")
         lab.gantry("volume", "delete", "still")
+        lab.gantry("network", "delete", "quiet")
+        lab.gantry("pool", "delete", "empty")
+        self.assertEqual(self.api.send("DELETE", "/api/v1/tokens/old").status, 204)
+
+    def test_a_recipe_nobody_knows_holds_no_name(self):
+        for flags in ((), ("--dry-run",)):
+            with self.assertRaisesRegex(CommandFailed, "debian-12"):
+                self.lab.gantry("image", "build", "debian-13", *flags)
+        self.assertNotIn("debian-13", [i["meta"]["name"] for i in self.records("images")])
+        self.assertEqual(self.lab.json("host", "list")["items"][0]["status"]["recipes"], ["debian-12"])
+
+    def test_what_a_patch_names_is_changed(self):
+        self.lab.gantry("launch", "tiny", "--name", "plain", "--memory", "64M", "--no-ssh-key", "--no-start")
+
+        def labels(*set_options):
+            self.lab.gantry("set", "plain", *set_options)
+            return self.api.get("/api/v1/vms/plain").json()["meta"]["labels"]
+        self.assertEqual(labels("-l", "a=b", "-l", "c=d"), {"a": "b", "c": "d"})
+        self.assertEqual(labels("--cpus", "2"), {"a": "b", "c": "d"})
+        self.assertEqual(labels("--no-labels"), {})
+        labels("-l", "a=b")
+        emptied = self.api.send("PATCH", "/api/v1/vms/plain", [], {"labels": {}})
+        self.assertEqual(emptied.status, 202, emptied.body)
+        self.ended(emptied.json()["task"]["meta"]["id"])
+        self.assertEqual(self.api.get("/api/v1/vms/plain").json()["meta"]["labels"], {})
+        self.refused(self.api.send("PATCH", "/api/v1/vms/plain", [], {}), 400, "invalid_field")
+        with self.assertRaisesRegex(CommandFailed, "nothing to change"):
+            self.lab.gantry("set", "plain")
+        self.lab.gantry("delete", "plain", "--yes")
 
     def state_of_everything(self):
         state = {kind: sorted((r["meta"]["id"], r["meta"]["generation"]) for r in self.records(kind)) for kind in LISTS}
+        state["power"] = [v["spec"]["power"] for v in self.records("vms")]
         state["cordoned"] = [h["spec"]["cordoned"] for h in self.records("hosts") if h.get("spec")]
+        state["tokens"] = [t["meta"]["name"] for t in self.records("tokens")]
+        state["waiting"] = [i["status"]["state"] for i in self.records("images")]
         return state
 
     def files_about(self, word):
