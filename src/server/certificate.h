@@ -22,8 +22,10 @@ struct TlsPaths {
 };
 
 // When there is no certificate: makes a self-signed EC P-256 certificate of ten years for localhost, 127.0.0.1, ::1,
-// this machine's host name and `addresses`, its key readable by the owner only. Files that are there are left alone; a
-// certificate without its key is a conflict.
+// this machine's host name and `addresses` (for 0.0.0.0 and :: those of its interfaces), its key readable by the owner
+// only. One that this made before is made anew, of the same key, when it does not name one of `addresses` (for 0.0.0.0
+// and ::, none of the machine's). Other files that are there are left alone; a certificate without its key is a
+// conflict.
 Result<void> ensure_certificate(const TlsPaths& paths, const std::vector<std::string>& addresses);
 
 // The settings of the files as they are now; files changed later are taken for new connections (looked at once a

@@ -1,14 +1,23 @@
 // Requests and answers over real TLS.
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <future>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "runtime/files.h"
 #include "server/certificate.h"
+#include "server/routes.h"
 #include "server/test_server.h"
 
 namespace gantry::server::testing {
@@ -25,12 +34,13 @@ TEST(Http, AnswersEachKindOfRoute) {
   EXPECT_EQ(vm.headers.at("x-content-type-options"), "nosniff");
   EXPECT_EQ(json::parse(vm.body).at("meta").at("name"), "thing");
 
-  const Reply made = server.ask("POST", "/api/v1/vms", R"({"name":"web"})", {"Idempotency-Key: k1", "If-Match: \"7\""});
+  const Reply made =
+      server.ask("PATCH", "/api/v1/vms/web", R"({"cpus":2})", {"Idempotency-Key: k1", "If-Match: \"7\""});
   EXPECT_EQ(made.status, 202) << made.body;
   EXPECT_EQ(made.headers.at("location"), "/api/v1/tasks/task-000000000001");
   const auto call = server.manager.calls().back();
-  EXPECT_EQ(call.rpc, "CreateVm");
-  EXPECT_EQ(call.request, R"(name: "web")");
+  EXPECT_EQ(call.rpc, "UpdateVm");
+  EXPECT_EQ(call.request, R"(id: "web" cpus: 2 update_mask { paths: "cpus" })");
   EXPECT_EQ(call.options.actor, "local-root");
   EXPECT_EQ(call.options.idempotency_key, "k1");
   EXPECT_EQ(call.options.if_match, 7U);
@@ -43,6 +53,48 @@ TEST(Http, AnswersEachKindOfRoute) {
   EXPECT_EQ(server.ask("POST", "/api/v1/tasks/t/cancel").status, 200);
   const Reply version = server.ask("GET", "/api/v1/version", {}, {}, "");
   EXPECT_EQ(json::parse(version.body).at("version"), "1.2.3");
+}
+
+TEST(Http, ConditionsThatNobodyWouldLookAtAreRefused) {
+  TestServer server;
+  const auto code = [](const Reply& reply) {
+    return std::to_string(reply.status) + " " + json::parse(reply.body).at("code").get<std::string>();
+  };
+  const std::string match = "If-Match: \"7\"";
+  const std::string key = "Idempotency-Key: k1";
+  const RouteTable routes;
+  for (const RouteEntry& entry : routes.entries()) {
+    std::string target = entry.route.path();
+    if (const std::size_t at = target.find("{id}"); at != std::string::npos) target.replace(at, 4, "thing");
+    const std::string& method = entry.route.method();
+    const bool change = entry.route.kind() == v1::Route::CHANGE;
+    const bool record = entry.route.path().find("{id}") != std::string::npos;
+    if (change && !record) {
+      EXPECT_EQ(code(server.ask(method, target, {}, {match})), "412 nothing_to_match") << entry.rpc;
+      EXPECT_EQ(code(server.ask(method, target, {}, {"If-Match: *"})), "412 nothing_to_match") << entry.rpc;
+    } else if (!change && entry.rpc != "CancelTask" && entry.rpc != "UploadImage") {
+      EXPECT_EQ(code(server.ask(method, target, {}, {match})), "400 unused_header") << entry.rpc;
+    }
+    if (!change && method != "GET") {
+      EXPECT_EQ(code(server.ask(method, target, {}, {key})), "400 unused_header") << entry.rpc;
+    }
+  }
+  EXPECT_TRUE(server.manager.calls().empty());
+  EXPECT_TRUE(json::parse(server.ask("GET", "/api/v1/tokens").body).at("items").empty());
+}
+
+TEST(Http, WhatAnUpdateNamesIsChangedThoughItBeNothing) {
+  TestServer server;
+  const auto asked = [&server](const std::string& body) {
+    EXPECT_EQ(server.ask("PATCH", "/api/v1/vms/web", body).status, 202);
+    return server.manager.calls().back().request;
+  };
+  EXPECT_EQ(asked(R"({"labels":{}})"), R"(id: "web" update_mask { paths: "labels" })");
+  EXPECT_EQ(asked(R"({"stop_timeout_seconds":0,"cpus":null,"id":"web"})"),
+            R"(id: "web" update_mask { paths: "stop_timeout_seconds" })");
+  EXPECT_EQ(asked(R"({"cpus":2,"updateMask":"labels,stopTimeoutSeconds"})"),
+            R"(id: "web" cpus: 2 update_mask { paths: "labels" paths: "stop_timeout_seconds" })");
+  EXPECT_EQ(asked("{}"), R"(id: "web" update_mask { })");
 }
 
 TEST(Http, KnowsWhatTheClientHas) {
@@ -178,6 +230,82 @@ TEST(Certificate, IsMadeOnceForLoopbackAndTheAddresses) {
   const auto before = runtime::read_file(server.options.certificate_path);
   ASSERT_TRUE(ensure_certificate({server.options.certificate_path, server.options.key_path}, {}));
   EXPECT_EQ(runtime::read_file(server.options.certificate_path).value(), before.value());
+}
+
+// What the kernel says in another way: each address of the machine that is not of the loopback or of one link alone.
+std::set<std::string> machine_addresses() {
+  std::set<std::string> found;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return found;
+  for (const ifaddrs* one = list; one != nullptr; one = one->ifa_next) {
+    std::array<char, NI_MAXHOST> text{};
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET ||
+        ::getnameinfo(one->ifa_addr, sizeof(sockaddr_in), text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0) {
+      continue;
+    }
+    if (std::string(text.data()).rfind("127.", 0) != 0) found.insert(text.data());
+  }
+  ::freeifaddrs(list);
+  return found;
+}
+
+TEST(Certificate, NamesTheMachineWhenAllItsAddressesAreListenedOn) {
+  TestServer server([](ApiServerOptions& options) { options.addresses = {"0.0.0.0"}; });
+  Client client(server.started.port, true, 0, "127.0.0.2");
+  ASSERT_TRUE(client.connected());
+  EXPECT_EQ(client.ask("GET", "/api/v1/version").status, 200);
+  X509* certificate = client.certificate();
+  ASSERT_NE(certificate, nullptr);
+  std::array<char, 256> host{};
+  ASSERT_EQ(::gethostname(host.data(), host.size() - 1), 0);
+  EXPECT_EQ(X509_check_host(certificate, host.data(), 0, 0, nullptr), 1) << host.data();
+  for (const std::string& address : machine_addresses()) {
+    EXPECT_EQ(X509_check_ip_asc(certificate, address.c_str(), 0), 1) << address;
+  }
+}
+
+TEST(Certificate, OfItsOwnIsMadeAnewForAnotherAddress) {
+  const TestServer server;
+  const TlsPaths paths{server.options.certificate_path, server.options.key_path};
+  const std::string first = runtime::read_file(paths.certificate).value();
+  const std::string key = runtime::read_file(paths.key).value();
+  ASSERT_TRUE(ensure_certificate(paths, {"127.0.0.1", "192.0.2.7"}));
+  const std::string second = runtime::read_file(paths.certificate).value();
+  EXPECT_NE(second, first);
+  EXPECT_EQ(runtime::read_file(paths.key).value(), key);
+  // Neither for an address less nor at each start.
+  ASSERT_TRUE(ensure_certificate(paths, {"127.0.0.1", "192.0.2.7"}));
+  ASSERT_TRUE(ensure_certificate(paths, {"127.0.0.1"}));
+  EXPECT_EQ(runtime::read_file(paths.certificate).value(), second);
+  TlsIdentity identity(paths);
+  EXPECT_TRUE(identity.load());
+}
+
+// Signed by itself, too, but in another name; it names no address at all.
+bool write_foreign_certificate(const TlsPaths& paths) {
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"),
+                                                           EVP_PKEY_free);
+  const std::unique_ptr<X509, void (*)(X509*)> made(X509_new(), X509_free);
+  const std::unique_ptr<BIO, int (*)(BIO*)> certificate(BIO_new_file(paths.certificate.c_str(), "w"), BIO_free);
+  const std::unique_ptr<BIO, int (*)(BIO*)> key_file(BIO_new_file(paths.key.c_str(), "w"), BIO_free);
+  const std::string name = "lab";
+  X509_NAME* subject = X509_get_subject_name(made.get());
+  return X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.data()),
+                                    static_cast<int>(name.size()), -1, 0) == 1 &&
+         X509_set_issuer_name(made.get(), subject) == 1 && X509_set_pubkey(made.get(), key.get()) == 1 &&
+         X509_gmtime_adj(X509_getm_notBefore(made.get()), 0) != nullptr &&
+         X509_gmtime_adj(X509_getm_notAfter(made.get()), 3600) != nullptr &&
+         X509_sign(made.get(), key.get(), EVP_sha256()) > 0 && PEM_write_bio_X509(certificate.get(), made.get()) == 1 &&
+         PEM_write_bio_PKCS8PrivateKey(key_file.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1;
+}
+
+TEST(Certificate, OfSomebodyElseStays) {
+  const TestServer server;
+  const TlsPaths paths{server.directory / "theirs.crt", server.directory / "theirs.key"};
+  ASSERT_TRUE(write_foreign_certificate(paths));
+  const std::string theirs = runtime::read_file(paths.certificate).value();
+  ASSERT_TRUE(ensure_certificate(paths, {"192.0.2.7"}));
+  EXPECT_EQ(runtime::read_file(paths.certificate).value(), theirs);
 }
 
 TEST(Certificate, IsTakenAnewWhenItsFilesChange) {
