@@ -102,7 +102,8 @@ Result<Admitted> admit_with_task(const std::string& rpc, const Message& request,
   Digest digest;
   if (keyed) {
     if (!is_idempotency_key(options.idempotency_key)) {
-      return model::bad_field("Idempotency-Key", "it is not up to 128 printable characters without spaces and \"/\"");
+      return model::bad_field("Idempotency-Key", "it is not up to 128 printable characters without spaces and \"/\"",
+                              "a random UUID serves well");
     }
     digest = model::sha256_hex(rpc + "\n" + to_bytes(request));
     auto earlier = earlier_task(view, options, digest);

@@ -131,7 +131,7 @@ Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDem
     }
     if (found.spec().kind() == v1::NetworkSpec::BRIDGE && !nic.port_forwards().empty()) {
       return fail(ErrorCode::invalid_argument, "network \"" + found.meta().name() + "\" cannot forward ports",
-                  "it is of kind BRIDGE: its guests are reached directly", "leave port_forwards out",
+                  "it is of kind BRIDGE: its guests are reached directly", "leave portForwards out",
                   "forward_not_allowed");
     }
     nic.set_network(found.meta().id());

@@ -2,6 +2,7 @@
 #include "control/admission.h"
 #include "control/placement.h"
 #include "model/state.h"
+#include "model/validate.h"
 
 namespace gantry::control {
 namespace {
@@ -49,6 +50,14 @@ void begin_boot(Change& change, v1::Vm& vm) {
   vm.mutable_spec()->clear_stop_once_timeout_seconds();
   vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
   next_generation(vm);
+}
+
+void label(Change& change, const google::protobuf::Map<std::string, std::string>& labels, v1::Vm& vm) {
+  auto& has = *vm.mutable_meta()->mutable_labels();
+  const auto ordered = [](const auto& map) { return std::map<std::string, std::string>(map.begin(), map.end()); };
+  if (ordered(has) == ordered(labels)) return;
+  change.step((labels.empty() ? "take all labels from VM " : "label VM anew: ") + vm.meta().name());
+  has = labels;
 }
 
 std::string stop_sentence(const v1::Vm& vm, bool force) {
@@ -157,8 +166,9 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
   v1::VmSpec& spec = *vm.mutable_spec();
-  const std::uint32_t memory_mib = request.memory_mib() != 0 ? request.memory_mib() : spec.memory_mib();
-  const std::uint32_t cpus = request.cpus() != 0 ? request.cpus() : spec.cpus();
+  const auto fields = model::fields_to_change(request);
+  const std::uint32_t memory_mib = fields.count("memory_mib") != 0 ? request.memory_mib() : spec.memory_mib();
+  const std::uint32_t cpus = fields.count("cpus") != 0 ? request.cpus() : spec.cpus();
   const bool guest = model::holds_memory(vm) && !model::boot_ended(vm);
   if (guest && memory_mib < spec.memory_mib()) {
     return fail(ErrorCode::conflict, "cannot take memory from VM \"" + vm.meta().name() + "\" while it runs",
@@ -175,16 +185,15 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
     spec.set_cpus(cpus);
     next_generation(vm);
   }
-  if (request.stop_timeout_seconds() != 0 && request.stop_timeout_seconds() != spec.stop_timeout_seconds()) {
-    change.step("let stops of VM " + vm.meta().name() + " wait " + std::to_string(request.stop_timeout_seconds()) +
-                " s for its guest");
-    spec.set_stop_timeout_seconds(request.stop_timeout_seconds());
+  const std::uint32_t timeout_seconds = request.stop_timeout_seconds();
+  if (fields.count("stop_timeout_seconds") != 0 && timeout_seconds != spec.stop_timeout_seconds()) {
+    const std::string wait = timeout_seconds != 0 ? std::to_string(timeout_seconds) + " s" : "the usual time";
+    change.step("let stops of VM " + vm.meta().name() + " wait " + wait + " for its guest");
+    spec.set_stop_timeout_seconds(timeout_seconds);
     next_generation(vm);
   }
-  if (!request.labels().empty()) {
-    *vm.mutable_meta()->mutable_labels() = request.labels();
-    change.step("label VM " + vm.meta().name() + " anew");
-  }
+  if (fields.count("labels") != 0) label(change, request.labels(), vm);
+  if (change.task.plan().steps().empty()) change.step("nothing: VM " + vm.meta().name() + " is as asked");
   change.succeed_at_once();
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include "base/id.h"
 #include "model/state.h"
+#include "model/uid.h"
 
 namespace gantry::control {
 
@@ -28,10 +29,33 @@ Change::Change(const View& view, const port::CallOptions& options, Now now, Rng&
   task.set_state(v1::Task::PENDING);
 }
 
-v1::Meta Change::make_meta(std::string_view id_prefix, const std::string& name,
-                           const google::protobuf::Map<std::string, std::string>& labels) {
+bool Change::is_uid_taken(std::uint32_t uid) const {
+  if (uids_.empty()) {
+    const auto gather = [this](const auto& records) {
+      for (const auto& [id, record] : records.by_id) uids_.insert(model::guest_uid(id));
+    };
+    gather(view().all<v1::Vm>());
+    gather(view().all<v1::Volume>());
+    gather(view().all<v1::Image>());
+  }
+  return uids_.count(uid) != 0;
+}
+
+std::string Change::new_id(std::string_view prefix, bool has_uid) {
+  while (true) {
+    std::string id = make_id(prefix, rng_);
+    if (!has_uid) return id;
+    const std::uint32_t uid = model::guest_uid(id);
+    if (is_uid_taken(uid)) continue;
+    uids_.insert(uid);
+    return id;
+  }
+}
+
+v1::Meta Change::make_meta(std::string id, const std::string& name,
+                           const google::protobuf::Map<std::string, std::string>& labels) const {
   v1::Meta meta;
-  meta.set_id(make_id(id_prefix, rng_));
+  meta.set_id(std::move(id));
   meta.set_name(name);
   *meta.mutable_labels() = labels;
   set_time(*meta.mutable_created_at(), now_.unix_ms);
@@ -52,9 +76,9 @@ tl::unexpected<Error> Change::not_found(std::string_view noun, const std::string
               "see \"gantry " + std::string(noun == "VM" ? "list" : noun) + (noun == "VM" ? "" : " list") + "\"");
 }
 
-model::Checked Change::check_match(std::string_view noun, const v1::Meta& meta) const {
+model::Checked Change::check_match(std::string_view noun, const v1::Meta& meta, const std::string& what) const {
   if (options_.if_match == 0 || options_.if_match == meta.revision()) return {};
-  return fail(ErrorCode::conflict, "the " + std::string(noun) + " \"" + meta.name() + "\" has changed",
+  return fail(ErrorCode::conflict, "the " + std::string(noun) + " " + what + " has changed",
               "it is at revision " + std::to_string(meta.revision()) + ", not " + std::to_string(options_.if_match),
               "read it again, then repeat the change", "revision_changed");
 }

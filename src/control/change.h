@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <type_traits>
 
 #include "base/result.h"
 #include "base/rng.h"
@@ -44,7 +46,7 @@ class Change {
       return fail(ErrorCode::already_exists, quoted<Record>("there is already a", name), "names are unique",
                   "choose another name");
     }
-    return make_meta(Kind<Record>::id_prefix, name, labels);
+    return make_meta(new_id(Kind<Record>::id_prefix, kHasUid<Record>), name, labels);
   }
 
   // A record that another is to use; not_found, or a conflict when it is being deleted.
@@ -63,7 +65,8 @@ class Change {
     const Record* record = view().resolve<Record>(name_or_id);
     if (record == nullptr) return not_found(Kind<Record>::noun, name_or_id);
     const v1::Meta& meta = record->meta();
-    if (auto matched = check_match(Kind<Record>::noun, meta); !matched) return fail(std::move(matched.error()));
+    if (auto matched = check_match(Kind<Record>::noun, meta, shown(*record)); !matched)
+      return fail(std::move(matched.error()));
     if (meta.has_deletion() && !(while_deleting && deletion_ended(meta))) return deleting(Kind<Record>::noun, *record);
     name_target(action, meta);
     return &draft.edit<Record>(meta.id());
@@ -80,10 +83,23 @@ class Change {
   }
 
  private:
-  [[nodiscard]] v1::Meta make_meta(std::string_view id_prefix, const std::string& name,
-                                   const google::protobuf::Map<std::string, std::string>& labels);
+  // Records whose files are a user's of their own (model/uid.h); no two of them are to have the same.
+  template <class Record>
+  static constexpr bool kHasUid =
+      std::is_same_v<Record, v1::Vm> || std::is_same_v<Record, v1::Volume> || std::is_same_v<Record, v1::Image>;
+
+  std::string new_id(std::string_view prefix, bool has_uid);
+  [[nodiscard]] bool is_uid_taken(std::uint32_t uid) const;
+  [[nodiscard]] v1::Meta make_meta(std::string id, const std::string& name,
+                                   const google::protobuf::Map<std::string, std::string>& labels) const;
   static tl::unexpected<Error> not_found(std::string_view noun, const std::string& name_or_id);
-  [[nodiscard]] model::Checked check_match(std::string_view noun, const v1::Meta& meta) const;
+  // A task has no name.
+  static std::string shown(const v1::Task& task) { return task.meta().id() + " (" + task.action() + ")"; }
+  template <class Record>
+  static std::string shown(const Record& record) {
+    return "\"" + record.meta().name() + "\"";
+  }
+  [[nodiscard]] model::Checked check_match(std::string_view noun, const v1::Meta& meta, const std::string& what) const;
   [[nodiscard]] bool deletion_ended(const v1::Meta& meta) const;
   template <class Record>
   static tl::unexpected<Error> deleting(std::string_view noun, const Record& record) {
@@ -94,6 +110,8 @@ class Change {
   const port::CallOptions& options_;
   Now now_;
   Rng& rng_;
+  // Of all records that have one, and of those made here; filled when first asked for.
+  mutable std::set<std::uint32_t> uids_;
 };
 
 }  // namespace gantry::control

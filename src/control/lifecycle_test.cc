@@ -364,6 +364,7 @@ TEST(Tasks, OldOnesAreForgotten) {
   world.executor.run_for(100);
   v1::UpdateHostRequest request;
   request.set_id(kHostId);
+  request.mutable_update_mask()->add_paths("cordoned");
   for (int i = 0; i < 20; ++i) {
     request.set_cordoned(i % 2 == 0);
     world.accept("UpdateHost", request, {.actor = "admin", .idempotency_key = "key-" + std::to_string(i)});
@@ -395,6 +396,7 @@ TEST(Tasks, OldOnesAreForgottenAsFastAsNewOnesCome) {
   world.executor.run_for(100);
   v1::UpdateHostRequest request;
   request.set_id(kHostId);
+  request.mutable_update_mask()->add_paths("cordoned");
   std::size_t most = 0;
   const Milliseconds began_ms = world.executor.now().monotonic_ms;
   for (int i = 0; i < 1'000; ++i) {

@@ -36,31 +36,34 @@ Checked check_reference(std::string_view field, std::string_view text, bool requ
 Checked check_range(std::string_view field, std::uint64_t value, std::uint64_t first, std::uint64_t last) {
   if (value >= first && value <= last) return {};
   return bad_field(field,
-                   std::to_string(value) + " is not within " + std::to_string(first) + " and " + std::to_string(last));
+                   std::to_string(value) + " is not within " + std::to_string(first) + " and " + std::to_string(last),
+                   value < first ? "give at least " + std::to_string(first) : "give at most " + std::to_string(last));
 }
 
 Checked check_length(std::string_view field, std::string_view text, std::size_t bytes_max) {
   if (text.size() > bytes_max) {
-    return bad_field(field, "it has " + std::to_string(text.size()) + " bytes, more than " + std::to_string(bytes_max));
+    return bad_field(field, "it has " + std::to_string(text.size()) + " bytes, more than " + std::to_string(bytes_max),
+                     "shorten it");
   }
-  if (!is_utf8(text)) return bad_field(field, "it is not valid UTF-8");
+  if (!is_utf8(text)) return bad_field(field, "it is not valid UTF-8", "encode it as UTF-8");
   return {};
 }
 
 Checked check_line(std::string_view field, std::string_view text, std::size_t bytes_max) {
   GANTRY_CHECK(check_length(field, text, bytes_max));
   const auto is_control = [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; };
-  if (std::any_of(text.begin(), text.end(), is_control)) return bad_field(field, "it has control characters in it");
+  if (std::any_of(text.begin(), text.end(), is_control))
+    return bad_field(field, "it has control characters in it", "write it on one line, without them");
   return {};
 }
 
 Checked check_directory(std::string_view field, std::string_view path) {
   constexpr std::string_view kHint = "give an absolute path like \"/srv/gantry\"";
   if (path.size() < 2 || path.front() != '/') return bad_field(field, "it is not an absolute path", std::string(kHint));
-  if (path.size() > 512) return bad_field(field, "it is longer than 512 bytes");
+  if (path.size() > 512) return bad_field(field, "it is longer than 512 bytes", "use a shorter path");
   const auto fine = [](char c) { return is_alnum(c) || c == '/' || c == '-' || c == '_' || c == '.' || c == '+'; };
   if (!std::all_of(path.begin(), path.end(), fine)) {
-    return bad_field(field, "only letters, digits and \"/-_.+\" may stand in it");
+    return bad_field(field, "only letters, digits and \"/-_.+\" may stand in it", "use another directory");
   }
   std::string_view rest = path.substr(1);
   while (true) {

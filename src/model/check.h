@@ -11,8 +11,12 @@ namespace gantry::model {
 
 using Checked = Result<void>;
 
-// invalid_argument with reason "invalid_FIELD..." left to `code`: "FIELD is wrong: WHY". `next_step` may be empty.
-tl::unexpected<Error> bad_field(std::string_view field, std::string why, std::string next_step = {});
+// Where the values of an enum are listed.
+inline constexpr std::string_view kSeeApi = "see /api/v1/openapi.json for what it may be";
+
+// invalid_argument with reason "invalid_field": "the field FIELD is wrong", why, and what to do. `field` as the API's
+// JSON has it: "spec.memoryMib".
+tl::unexpected<Error> bad_field(std::string_view field, std::string why, std::string next_step);
 
 Checked check_name(std::string_view field, std::string_view name);
 // A name or an id, not looked up yet. Empty is fine unless `required`.

@@ -1,8 +1,8 @@
 // The unprivileged user each guest runs as: a number made from the VM's id, without an entry in /etc/passwd. The range
 // lies where "Users, Groups, UIDs and GIDs on systemd Systems" (systemd's UIDS-GIDS document) names no user: above the
 // containers' (524288 to 1879048191), below 2^31 and the "foreign" numbers just under it (2147352576 to 2147418111),
-// which systemd 258 added. It is wide enough that two VMs of a host hardly ever meet (a thousand VMs: one chance in
-// five hundred); if they do, they are guarded from each other by QEMU's sandbox alone.
+// which systemd 258 added. Ids of VMs, volumes and images are drawn so that no two there are have the same number
+// (control/change.h).
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "gantry/v1/routes.pb.h"
@@ -30,6 +31,10 @@ Checked validate(const v1::UpdateHostRequest& request);
 Checked validate(const v1::ById& request);
 Checked validate(const v1::ListRequest& request);
 Checked validate(const v1::ListTasksRequest& request);
+
+// The fields that an Update...Request is to change: those its update_mask names; without one, those that are not at
+// their defaults.
+std::set<std::string> fields_to_change(const google::protobuf::Message& request);
 
 // "key=value,key=value" of a ListRequest; empty: none.
 Result<std::map<std::string, std::string>> parse_label_filter(std::string_view text);

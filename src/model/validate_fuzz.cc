@@ -14,8 +14,14 @@ bool try_one(const std::string& bytes) {
   Request request;
   if (!request.ParseFromString(bytes)) return false;
   const auto checked = gantry::model::validate(request);
-  if (!checked && (checked.error().summary.empty() || checked.error().cause.empty())) std::abort();
-  return checked.has_value();
+  if (checked) return true;
+  const gantry::Error& error = checked.error();
+  if (error.summary.empty() || error.cause.empty() || error.next_step.empty()) std::abort();
+  // Fields as JSON has them; the keys of maps are the client's.
+  const bool names_key =
+      error.summary.find("labels.") != std::string::npos || error.summary.find("recipeOptions.") != std::string::npos;
+  if (!names_key && error.summary.find('_') != std::string::npos) std::abort();
+  return false;
 }
 
 }  // namespace
@@ -30,6 +36,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<gantry::v1::CreateNetworkRequest>(text);
   try_one<gantry::v1::CreatePoolRequest>(text);
   try_one<gantry::v1::ListRequest>(text);
+  try_one<gantry::v1::ListTasksRequest>(text);
+  try_one<gantry::v1::ResizeVolumeRequest>(text);
+  try_one<gantry::v1::StopVmRequest>(text);
+  try_one<gantry::v1::UpdateHostRequest>(text);
   if (!gantry::model::is_name(gantry::model::to_name(text))) std::abort();
   if (gantry::model::sha256_hex(text).size() != 64) std::abort();
   if (gantry::model::check_directory("path", text) && text.find("..") == 0) std::abort();

@@ -21,6 +21,9 @@ std::string refused(const Request& request) {
   EXPECT_EQ(checked.error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(checked.error().word(), "invalid_field");
   EXPECT_FALSE(checked.error().cause.empty());
+  EXPECT_FALSE(checked.error().next_step.empty()) << checked.error().to_text();
+  // As the API's JSON has it.
+  EXPECT_EQ(checked.error().summary.find('_'), std::string::npos) << checked.error().summary;
   return checked.error().summary;
 }
 
@@ -66,14 +69,14 @@ TEST(ValidateVm, NamesTheFieldThatIsWrong) {
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->clear_image(); }), HasSubstr("spec.image"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_image("../etc"); }), HasSubstr("spec.image"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_cpus(513); }), HasSubstr("spec.cpus"));
-  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_memory_mib(15); }), HasSubstr("spec.memory_mib"));
-  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_boot_id("x"); }), HasSubstr("spec.boot_id"));
-  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_stop_once_timeout_seconds(5); }), HasSubstr("spec.boot_id"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_memory_mib(15); }), HasSubstr("spec.memoryMib"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_boot_id("x"); }), HasSubstr("spec.bootId"));
+  EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_stop_once_timeout_seconds(5); }), HasSubstr("spec.bootId"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->set_power(static_cast<v1::VmSpec::Power>(9)); }),
               HasSubstr("spec.power"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_disks(); }), HasSubstr("spec.disks[0].volume"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_disks()->mutable_create(); }),
-              HasSubstr("spec.disks[0].create.capacity_bytes"));
+              HasSubstr("spec.disks[0].create.capacityBytes"));
   EXPECT_THAT(with([](auto& r) {
                 r.mutable_spec()->add_disks()->set_volume("data");
                 r.mutable_spec()->mutable_disks(0)->mutable_create();
@@ -83,15 +86,15 @@ TEST(ValidateVm, NamesTheFieldThatIsWrong) {
               HasSubstr("spec.nics[0].mac"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_nics()->set_ipv4("10.0.0"); }), HasSubstr("spec.nics[0].ipv4"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->add_nics()->add_port_forwards(); }),
-              HasSubstr("spec.nics[0].port_forwards[0].guest_port"));
+              HasSubstr("spec.nics[0].portForwards[0].guestPort"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->set_user("Root!"); }),
-              HasSubstr("cloud_init.user"));
+              HasSubstr("cloudInit.user"));
   EXPECT_THAT(with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->add_ssh_authorized_keys("a\nb c"); }),
-              HasSubstr("ssh_authorized_keys"));
+              HasSubstr("sshAuthorizedKeys"));
   EXPECT_THAT(with([](auto& r) {
                 r.mutable_spec()->mutable_cloud_init()->set_user_data(std::string(kUserDataBytesMax + 1, 'x'));
               }),
-              HasSubstr("user_data"));
+              HasSubstr("userData"));
   EXPECT_EQ(
       with([](auto& r) { r.mutable_spec()->mutable_cloud_init()->set_user_data(std::string(kUserDataBytesMax, 'x')); }),
       "");
@@ -121,20 +124,20 @@ TEST(ValidateVm, SaysHowManyDisksAndNicsOneMachineTakes) {
   request.mutable_spec()->mutable_disks(0)->set_read_only(true);
   EXPECT_EQ(refused(request), "");
   request.mutable_spec()->mutable_disks(0)->set_bus(v1::VmDisk::SATA);
-  EXPECT_THAT(refused(request), HasSubstr("spec.disks[0].read_only"));
+  EXPECT_THAT(refused(request), HasSubstr("spec.disks[0].readOnly"));
 }
 
 TEST(ValidateVolume, NeedsASizeUnlessAnImageGivesIt) {
   v1::CreateVolumeRequest request;
   request.set_name("data");
-  EXPECT_THAT(refused(request), HasSubstr("spec.capacity_bytes"));
+  EXPECT_THAT(refused(request), HasSubstr("spec.capacityBytes"));
   request.mutable_spec()->set_image("debian-12");
   EXPECT_EQ(refused(request), "");
   request.mutable_spec()->set_capacity_bytes(kVolumeBytesMax + 1);
-  EXPECT_THAT(refused(request), HasSubstr("spec.capacity_bytes"));
+  EXPECT_THAT(refused(request), HasSubstr("spec.capacityBytes"));
   request.mutable_spec()->set_capacity_bytes(kVolumeBytesMin);
   request.mutable_spec()->set_owner_vm_id("vm-1");
-  EXPECT_THAT(refused(request), HasSubstr("spec.owner_vm_id"));
+  EXPECT_THAT(refused(request), HasSubstr("spec.ownerVmId"));
 }
 
 TEST(ValidateImage, HasExactlyOneSource) {
@@ -166,7 +169,7 @@ TEST(ValidateNetwork, ChecksWhatItsKindTakes) {
   EXPECT_EQ(refused(request), "");
   for (const char* subnet : {"10.0.0.1/24", "10.0.0.0/30", "10.0.0.0", "banana", "10.0.0.0/7"}) {
     request.mutable_spec()->set_ipv4_subnet(subnet);
-    EXPECT_THAT(refused(request), HasSubstr("spec.ipv4_subnet")) << subnet;
+    EXPECT_THAT(refused(request), HasSubstr("spec.ipv4Subnet")) << subnet;
   }
   request.mutable_spec()->set_ipv4_subnet("10.0.0.0/24");
   EXPECT_EQ(refused(request), "");
@@ -175,7 +178,7 @@ TEST(ValidateNetwork, ChecksWhatItsKindTakes) {
   request.mutable_spec()->set_bridge("br0; reboot");
   EXPECT_THAT(refused(request), HasSubstr("spec.bridge"));
   request.mutable_spec()->set_bridge("br0");
-  EXPECT_THAT(refused(request), HasSubstr("spec.ipv4_subnet"));
+  EXPECT_THAT(refused(request), HasSubstr("spec.ipv4Subnet"));
   request.mutable_spec()->clear_ipv4_subnet();
   EXPECT_EQ(refused(request), "");
 }

@@ -16,7 +16,7 @@ Checked check_head(const Request& request) {
 Checked check_source(const v1::ImageSpec& spec) {
   const int sources = (spec.recipe().empty() ? 0 : 1) + (spec.upload() ? 1 : 0) + (spec.url().empty() ? 0 : 1);
   if (sources != 1) {
-    return bad_field("spec.recipe", "exactly one of recipe, upload and url is to be given");
+    return bad_field("spec.recipe", "exactly one of recipe, upload and url is to be given", "give one of them");
   }
   if (!spec.sha256().empty() && !is_sha256_hex(spec.sha256())) {
     return bad_field("spec.sha256", "it is not a SHA-256 in hexadecimal", "use the output of sha256sum");
@@ -24,21 +24,25 @@ Checked check_source(const v1::ImageSpec& spec) {
   if (spec.url().empty()) return {};
   GANTRY_CHECK(check_line("spec.url", spec.url(), 2048));
   if (spec.url().rfind("https://", 0) != 0 || spec.url().find_first_of(" \"'\\<>") != std::string::npos) {
-    return bad_field("spec.url", "it is not an address that begins with https://");
+    return bad_field("spec.url", "it is not an address that begins with https://",
+                     "give an https address, or download the file and upload it");
   }
-  if (spec.sha256().empty()) return bad_field("spec.sha256", "an image fetched by url needs it");
+  if (spec.sha256().empty())
+    return bad_field("spec.sha256", "an image fetched by url needs it", "give what sha256sum prints for the file");
   return {};
 }
 
 Checked check_recipe_options(const v1::ImageSpec& spec) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
-  if (spec.recipe_options_size() > 32) return bad_field("spec.recipe_options", "there are more than 32");
+  if (spec.recipe_options_size() > 32)
+    return bad_field("spec.recipeOptions", "there are more than 32", "leave some out");
   const std::map<std::string, std::string> ordered(spec.recipe_options().begin(), spec.recipe_options().end());
   for (const auto& [key, value] : ordered) {
     if (key.empty() || key.size() > 63 || key.find_first_not_of(kLetters) != std::string::npos) {
-      return bad_field("spec.recipe_options", "a key is not of a-z, 0-9, \"_\" and \"-\"");
+      return bad_field("spec.recipeOptions", "a key is not of a-z, 0-9, \"_\" and \"-\"",
+                       "use mirror, suite, size or packages");
     }
-    GANTRY_CHECK(check_line("spec.recipe_options." + key, value, 4096));
+    GANTRY_CHECK(check_line("spec.recipeOptions." + key, value, 4096));
   }
   return {};
 }
@@ -57,7 +61,7 @@ Checked check_bridge(const std::string& bridge) {
 Checked check_subnet(const std::string& text) {
   auto subnet = parse_ipv4_subnet(text);
   if (!subnet) {
-    return bad_field("spec.ipv4_subnet", "it is not an IPv4 segment", "write it as \"10.66.0.0/24\"");
+    return bad_field("spec.ipv4Subnet", "it is not an IPv4 segment", "write it as \"10.66.0.0/24\"");
   }
   return check_range("spec.ipv4_subnet (prefix length)", subnet->prefix_length, 8, 29);
 }
@@ -69,23 +73,24 @@ Checked validate(const v1::CreateVolumeRequest& request) {
   const v1::VolumeSpec& spec = request.spec();
   GANTRY_CHECK(check_reference("spec.pool", spec.pool()));
   GANTRY_CHECK(check_reference("spec.image", spec.image()));
-  if (!v1::VolumeSpec::Format_IsValid(spec.format())) return bad_field("spec.format", "no such format");
-  if (!spec.owner_vm_id().empty()) return bad_field("spec.owner_vm_id", "it is set by Gantry", "leave it out");
+  if (!v1::VolumeSpec::Format_IsValid(spec.format()))
+    return bad_field("spec.format", "no such format", std::string(kSeeApi));
+  if (!spec.owner_vm_id().empty()) return bad_field("spec.ownerVmId", "it is set by Gantry", "leave it out");
   if (spec.image().empty() || spec.capacity_bytes() != 0) {
-    return check_range("spec.capacity_bytes", spec.capacity_bytes(), kVolumeBytesMin, kVolumeBytesMax);
+    return check_range("spec.capacityBytes", spec.capacity_bytes(), kVolumeBytesMin, kVolumeBytesMax);
   }
   return {};
 }
 
 Checked validate(const v1::ResizeVolumeRequest& request) {
   GANTRY_CHECK(check_reference("id", request.id(), true));
-  return check_range("capacity_bytes", request.capacity_bytes(), kVolumeBytesMin, kVolumeBytesMax);
+  return check_range("capacityBytes", request.capacity_bytes(), kVolumeBytesMin, kVolumeBytesMax);
 }
 
 Checked validate(const v1::CreateImageRequest& request) {
   GANTRY_CHECK(check_head(request));
   const v1::ImageSpec& spec = request.spec();
-  if (!v1::ImageSpec::Kind_IsValid(spec.kind())) return bad_field("spec.kind", "no such kind");
+  if (!v1::ImageSpec::Kind_IsValid(spec.kind())) return bad_field("spec.kind", "no such kind", std::string(kSeeApi));
   if (!spec.recipe().empty()) {
     GANTRY_CHECK(check_line("spec.recipe", spec.recipe(), 63));
     constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789-.";
@@ -95,34 +100,37 @@ Checked validate(const v1::CreateImageRequest& request) {
   }
   GANTRY_CHECK(check_source(spec));
   GANTRY_CHECK(check_reference("spec.pool", spec.pool()));
-  GANTRY_CHECK(check_line("spec.kernel_arguments", spec.kernel_arguments(), 2048));
+  GANTRY_CHECK(check_line("spec.kernelArguments", spec.kernel_arguments(), 2048));
   return check_recipe_options(spec);
 }
 
 Checked validate(const v1::CreateNetworkRequest& request) {
   GANTRY_CHECK(check_head(request));
   const v1::NetworkSpec& spec = request.spec();
-  if (request.name() == "none") return bad_field("name", "\"none\" means no network where one is asked for");
-  if (!v1::NetworkSpec::Kind_IsValid(spec.kind())) return bad_field("spec.kind", "no such kind");
+  if (request.name() == "none")
+    return bad_field("name", "\"none\" means no network where one is asked for", "choose another name");
+  if (!v1::NetworkSpec::Kind_IsValid(spec.kind())) return bad_field("spec.kind", "no such kind", std::string(kSeeApi));
   if (!spec.domain().empty()) GANTRY_CHECK(check_dns_name("spec.domain", spec.domain()));
   if (spec.kind() == v1::NetworkSpec::BRIDGE) {
     GANTRY_CHECK(check_bridge(spec.bridge()));
   } else if (!spec.bridge().empty()) {
-    return bad_field("spec.bridge", "only networks of kind BRIDGE take one");
+    return bad_field("spec.bridge", "only networks of kind BRIDGE take one", "leave it out, or set kind to BRIDGE");
   }
   if (spec.ipv4_subnet().empty()) return {};
-  if (spec.kind() != v1::NetworkSpec::NAT) return bad_field("spec.ipv4_subnet", "only networks of kind NAT take one");
+  if (spec.kind() != v1::NetworkSpec::NAT)
+    return bad_field("spec.ipv4Subnet", "only networks of kind NAT take one", "leave it out");
   return check_subnet(spec.ipv4_subnet());
 }
 
 Checked validate(const v1::CreatePoolRequest& request) {
   GANTRY_CHECK(check_head(request));
   const v1::PoolSpec& spec = request.spec();
-  if (!v1::PoolSpec::Driver_IsValid(spec.driver())) return bad_field("spec.driver", "no such driver");
-  GANTRY_CHECK(check_reference("spec.host_id", spec.host_id()));
+  if (!v1::PoolSpec::Driver_IsValid(spec.driver()))
+    return bad_field("spec.driver", "no such driver", std::string(kSeeApi));
+  GANTRY_CHECK(check_reference("spec.hostId", spec.host_id()));
   GANTRY_CHECK(check_directory("spec.path", spec.path()));
   if (spec.overcommit_percent() == 0) return {};
-  return check_range("spec.overcommit_percent", spec.overcommit_percent(), 10, 10'000);
+  return check_range("spec.overcommitPercent", spec.overcommit_percent(), 10, 10'000);
 }
 
 }  // namespace gantry::model

@@ -14,77 +14,84 @@ std::string item(std::string_view list, int index, std::string_view field) {
 
 Checked check_disk(const v1::VmDisk& disk, int index) {
   GANTRY_CHECK(check_reference(item("disks", index, "volume"), disk.volume()));
-  if (!v1::VmDisk::Bus_IsValid(disk.bus())) return bad_field(item("disks", index, "bus"), "no such bus");
+  if (!v1::VmDisk::Bus_IsValid(disk.bus()))
+    return bad_field(item("disks", index, "bus"), "no such bus", std::string(kSeeApi));
   if (disk.read_only() && disk.bus() == v1::VmDisk::SATA) {
-    return bad_field(item("disks", index, "read_only"), "a SATA disk cannot be read-only", "use bus VIRTIO");
+    return bad_field(item("disks", index, "readOnly"), "a SATA disk cannot be read-only", "use bus VIRTIO");
   }
   if (disk.volume().empty() == !disk.has_create()) {
-    return bad_field(item("disks", index, "volume"), "either a volume or what to create is to be given, and not both");
+    return bad_field(item("disks", index, "volume"), "either a volume or what to create is to be given, and not both",
+                     "leave one of the two out");
   }
   if (!disk.has_create()) return {};
   const v1::NewVolume& create = disk.create();
   GANTRY_CHECK(check_reference(item("disks", index, "create.pool"), create.pool()));
   GANTRY_CHECK(check_reference(item("disks", index, "create.image"), create.image()));
   if (create.capacity_bytes() != 0 || create.image().empty()) {
-    GANTRY_CHECK(check_range(item("disks", index, "create.capacity_bytes"), create.capacity_bytes(), kVolumeBytesMin,
+    GANTRY_CHECK(check_range(item("disks", index, "create.capacityBytes"), create.capacity_bytes(), kVolumeBytesMin,
                              kVolumeBytesMax));
   }
   if (!create.format().empty() && create.format() != "qcow2" && create.format() != "raw") {
-    return bad_field(item("disks", index, "create.format"), "it is neither \"qcow2\" nor \"raw\"");
+    return bad_field(item("disks", index, "create.format"), "it is neither \"qcow2\" nor \"raw\"",
+                     "give one of those, or leave it out");
   }
   return {};
 }
 
 Checked check_forward(const v1::PortForward& forward, const std::string& field) {
-  if (!v1::PortForward::Protocol_IsValid(forward.protocol())) return bad_field(field + ".protocol", "no such protocol");
-  GANTRY_CHECK(check_range(field + ".host_port", forward.host_port(), 0, 65'535));
-  GANTRY_CHECK(check_range(field + ".guest_port", forward.guest_port(), 1, 65'535));
+  if (!v1::PortForward::Protocol_IsValid(forward.protocol()))
+    return bad_field(field + ".protocol", "no such protocol", std::string(kSeeApi));
+  GANTRY_CHECK(check_range(field + ".hostPort", forward.host_port(), 0, 65'535));
+  GANTRY_CHECK(check_range(field + ".guestPort", forward.guest_port(), 1, 65'535));
   if (!forward.host_address().empty() && !parse_ipv4(forward.host_address())) {
-    return bad_field(field + ".host_address", "it is not an IPv4 address");
+    return bad_field(field + ".hostAddress", "it is not an IPv4 address", "write it as \"10.66.0.10\"");
   }
   return {};
 }
 
 Checked check_nic(const v1::VmNic& nic, int index) {
   GANTRY_CHECK(check_reference(item("nics", index, "network"), nic.network()));
-  if (!v1::VmNic::Model_IsValid(nic.model())) return bad_field(item("nics", index, "model"), "no such model");
+  if (!v1::VmNic::Model_IsValid(nic.model()))
+    return bad_field(item("nics", index, "model"), "no such model", std::string(kSeeApi));
   if (!nic.mac().empty() && !parse_mac(nic.mac())) {
     return bad_field(item("nics", index, "mac"), "it is not a unicast MAC address",
                      "write it as \"52:54:00:12:34:56\"");
   }
   if (!nic.ipv4().empty() && !parse_ipv4(nic.ipv4())) {
-    return bad_field(item("nics", index, "ipv4"), "it is not an IPv4 address");
+    return bad_field(item("nics", index, "ipv4"), "it is not an IPv4 address", "write it as \"10.66.0.10\"");
   }
   if (nic.port_forwards_size() > kPortForwardsMax) {
-    return bad_field(item("nics", index, "port_forwards"), "there are more than " + std::to_string(kPortForwardsMax));
+    return bad_field(item("nics", index, "portForwards"), "there are more than " + std::to_string(kPortForwardsMax),
+                     "leave some out");
   }
   for (int i = 0; i < nic.port_forwards_size(); ++i) {
-    GANTRY_CHECK(check_forward(nic.port_forwards(i), item("nics", index, "port_forwards[" + std::to_string(i) + "]")));
+    GANTRY_CHECK(check_forward(nic.port_forwards(i), item("nics", index, "portForwards[" + std::to_string(i) + "]")));
   }
   return {};
 }
 
 Checked check_cloud_init(const v1::CloudInit& cloud_init) {
   if (!cloud_init.host_name().empty()) {
-    GANTRY_CHECK(check_dns_name("spec.cloud_init.host_name", cloud_init.host_name()));
+    GANTRY_CHECK(check_dns_name("spec.cloudInit.hostName", cloud_init.host_name()));
   }
   const std::string& user = cloud_init.user();
   constexpr std::string_view kUserLetters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
   const bool begins_well = user.empty() || user[0] == '_' || (user[0] >= 'a' && user[0] <= 'z');
   if (!begins_well || user.size() > 32 || user.find_first_not_of(kUserLetters) != std::string::npos) {
-    return bad_field("spec.cloud_init.user", "it is not a Unix user's name",
+    return bad_field("spec.cloudInit.user", "it is not a Unix user's name",
                      "use up to 32 of a-z, 0-9, \"_\" and \"-\"");
   }
   if (cloud_init.ssh_authorized_keys_size() > 64) {
-    return bad_field("spec.cloud_init.ssh_authorized_keys", "there are more than 64");
+    return bad_field("spec.cloudInit.sshAuthorizedKeys", "there are more than 64", "leave some out");
   }
   for (const std::string& key : cloud_init.ssh_authorized_keys()) {
-    GANTRY_CHECK(check_line("spec.cloud_init.ssh_authorized_keys", key, 16U << 10U));
+    GANTRY_CHECK(check_line("spec.cloudInit.sshAuthorizedKeys", key, 16U << 10U));
     if (key.find(' ') == std::string::npos) {
-      return bad_field("spec.cloud_init.ssh_authorized_keys", "one is not a line of a .pub file");
+      return bad_field("spec.cloudInit.sshAuthorizedKeys", "one is not a line of a .pub file",
+                       "give what \"cat ~/.ssh/id_ed25519.pub\" prints");
     }
   }
-  return check_length("spec.cloud_init.user_data", cloud_init.user_data(), kUserDataBytesMax);
+  return check_length("spec.cloudInit.userData", cloud_init.user_data(), kUserDataBytesMax);
 }
 
 Checked check_vm_spec(const v1::VmSpec& spec) {
@@ -92,14 +99,16 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
   GANTRY_CHECK(check_reference("spec.host", spec.host()));
   if (spec.cpus() != 0) GANTRY_CHECK(check_range("spec.cpus", spec.cpus(), 1, kCpusMax));
   if (spec.memory_mib() != 0) {
-    GANTRY_CHECK(check_range("spec.memory_mib", spec.memory_mib(), kMemoryMibMin, kMemoryMibMax));
+    GANTRY_CHECK(check_range("spec.memoryMib", spec.memory_mib(), kMemoryMibMin, kMemoryMibMax));
   }
-  if (!v1::VmSpec::Firmware_IsValid(spec.firmware())) return bad_field("spec.firmware", "no such firmware");
-  if (!v1::VmSpec::Power_IsValid(spec.power())) return bad_field("spec.power", "no such power state");
-  GANTRY_CHECK(check_range("spec.stop_timeout_seconds", spec.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
+  if (!v1::VmSpec::Firmware_IsValid(spec.firmware()))
+    return bad_field("spec.firmware", "no such firmware", std::string(kSeeApi));
+  if (!v1::VmSpec::Power_IsValid(spec.power()))
+    return bad_field("spec.power", "no such power state", std::string(kSeeApi));
+  GANTRY_CHECK(check_range("spec.stopTimeoutSeconds", spec.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
   if (!spec.boot_id().empty() || !spec.reset_id().empty() || !spec.force_stop_id().empty() ||
       spec.stop_once_timeout_seconds() != 0) {
-    return bad_field("spec.boot_id", "boot_id, reset_id, force_stop_id and stop_once_timeout_seconds are set by Gantry",
+    return bad_field("spec.bootId", "bootId, resetId, forceStopId and stopOnceTimeoutSeconds are set by Gantry",
                      "leave them out");
   }
   GANTRY_CHECK(check_devices(spec));
@@ -115,8 +124,10 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
 
 Checked check_devices(const v1::VmSpec& spec) {
   const auto too_many = [](const char* field, int count, const std::string& what, int max) {
-    return bad_field(field, std::to_string(count) + " " + what + " are more than the " + std::to_string(max) +
-                                " that one VM can have");
+    return bad_field(
+        field,
+        std::to_string(count) + " " + what + " are more than the " + std::to_string(max) + " that one VM can have",
+        "leave some out");
   };
   if (spec.disks_size() > kDisksMax) return too_many("spec.disks", spec.disks_size(), "disks", kDisksMax);
   const auto is_sata = [](const v1::VmDisk& disk) { return disk.bus() == v1::VmDisk::SATA; };
@@ -134,19 +145,9 @@ Checked validate(const v1::CreateVmRequest& request) {
   return check_vm_spec(request.spec());
 }
 
-Checked validate(const v1::UpdateVmRequest& request) {
-  GANTRY_CHECK(check_reference("id", request.id(), true));
-  if (request.cpus() != 0) GANTRY_CHECK(check_range("cpus", request.cpus(), 1, kCpusMax));
-  if (request.memory_mib() != 0) {
-    GANTRY_CHECK(check_range("memory_mib", request.memory_mib(), kMemoryMibMin, kMemoryMibMax));
-  }
-  GANTRY_CHECK(check_range("stop_timeout_seconds", request.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
-  return check_labels(request.labels());
-}
-
 Checked validate(const v1::StopVmRequest& request) {
   GANTRY_CHECK(check_reference("id", request.id(), true));
-  return check_range("timeout_seconds", request.timeout_seconds(), 0, kStopTimeoutSecondsMax);
+  return check_range("timeoutSeconds", request.timeout_seconds(), 0, kStopTimeoutSecondsMax);
 }
 
 Checked validate(const v1::DeleteVmRequest& request) { return check_reference("id", request.id(), true); }

@@ -25,6 +25,7 @@ void add_cordon(const Commands& commands, CLI::App& group, const std::string& wo
     v1::UpdateHostRequest request;
     request.set_id(*name);
     request.set_cordoned(cordoned);
+    request.mutable_update_mask()->add_paths("cordoned");
     return session.run_change("UpdateHost", request);
   });
 }

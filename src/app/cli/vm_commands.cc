@@ -174,6 +174,7 @@ void add_set_command(const Commands& commands) {
     std::string memory;
     std::uint32_t stop_timeout_seconds = 0;
     std::vector<std::string> labels;
+    bool no_labels = false;
   };
   auto* command =
       commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
@@ -187,14 +188,11 @@ void add_set_command(const Commands& commands) {
                    "Seconds that stops wait for the guest before forcing it")
       ->type_name("SECONDS")
       ->check(within(1, model::kStopTimeoutSecondsMax));
-  command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again")
-      ->check(label());
-  commands.run(command, [&session = commands.session, options] {
-    if (options->cpus == 0 && options->memory.empty() && options->stop_timeout_seconds == 0 &&
-        options->labels.empty()) {
-      return report(Error{ErrorCode::invalid_argument, "nothing to change of VM " + options->name, "",
-                          "give --cpus, --memory, --stop-timeout or --label: gantry set --help"});
-    }
+  auto* labels =
+      command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again")
+          ->check(label());
+  command->add_flag("--no-labels", options->no_labels, "Take all labels from it")->excludes(labels);
+  commands.run(command, [&session = commands.session, command, options] {
     v1::UpdateVmRequest request;
     request.set_id(options->name);
     request.set_cpus(options->cpus);
@@ -204,6 +202,18 @@ void add_set_command(const Commands& commands) {
       const auto mebibytes = parse_mebibytes(options->memory);
       if (!mebibytes) return report(mebibytes.error());
       request.set_memory_mib(*mebibytes);
+    }
+    const std::pair<const char*, const char*> fields[] = {{"--cpus", "cpus"},
+                                                          {"--memory", "memory_mib"},
+                                                          {"--stop-timeout", "stop_timeout_seconds"},
+                                                          {"--label", "labels"},
+                                                          {"--no-labels", "labels"}};
+    for (const auto& [option, field] : fields) {
+      if (command->count(option) != 0) request.mutable_update_mask()->add_paths(field);
+    }
+    if (!request.has_update_mask()) {
+      return report(Error{ErrorCode::invalid_argument, "nothing to change of VM " + options->name, "",
+                          "give --cpus, --memory, --stop-timeout, --label or --no-labels: gantry set --help"});
     }
     return session.run_change("UpdateVm", request);
   });
