@@ -59,6 +59,7 @@ void Rehearsal::start_agent() {
   host::Options options;
   options.host_id = kHostId;
   options.host_name = "alpha";
+  options.recipes = {"debian-12"};
   options.incarnation = ++agent_runs_;
   options.log = [this](std::string_view line) { trace_.note("agent", line); };
   agent_ = std::make_unique<Agent>(scheduler_, trace_, rng_, swarm_, world_, link_, options);

@@ -36,6 +36,21 @@ TEST(Admission, IsAFunctionOfItsInputs) {
   EXPECT_EQ(bytes[0], bytes[1]);
 }
 
+TEST(Admission, AnUnknownRecipeIsRefusedBeforeThereIsAnImage) {
+  World world;
+  v1::CreateImageRequest request = World::image_request("debian-13");
+  request.mutable_spec()->set_recipe("debian-13");
+  for (const bool dry_run : {true, false}) {
+    const auto answer = world.call("CreateImage", request, {.actor = "admin", .dry_run = dry_run});
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().word(), "no_such_recipe");
+    EXPECT_THAT(answer.error().cause, HasSubstr("debian-12"));
+  }
+  EXPECT_EQ(world.find<v1::Image>("debian-13"), nullptr);
+  // The name is free.
+  EXPECT_EQ(world.make_image("debian-13").state(), v1::Task::SUCCEEDED);
+}
+
 TEST(Admission, ADryRunShowsThePlanAndWritesNothing) {
   World world;
   world.make_image();

@@ -1,4 +1,6 @@
 // Admission of images, networks, pools and hosts.
+#include <algorithm>
+
 #include "control/admission.h"
 #include "control/admit_volume.h"
 #include "control/subnets.h"
@@ -32,6 +34,21 @@ Result<void> refuse_used(const Change& change, const Record& record, const char*
               "delete what uses it first", reason);
 }
 
+// Before there is a record: an image that cannot be built would hold its name.
+Result<void> check_recipe(const Change& change, const std::string& recipe, const v1::Pool& pool) {
+  const auto* host = change.view().find<v1::Host>(pool.spec().host_id());
+  if (recipe.empty() || host == nullptr) return {};
+  const auto& recipes = host->status().recipes();
+  // It has not told yet; should it not know this one, it says so when it is to build.
+  if (recipes.empty()) return {};
+  if (std::find(recipes.begin(), recipes.end(), recipe) != recipes.end()) return {};
+  std::string known;
+  for (const std::string& one : recipes) known += (known.empty() ? "" : ", ") + one;
+  return fail(ErrorCode::not_found, "there is no recipe \"" + recipe + "\"",
+              "host " + host->meta().name() + " knows " + known, "use one of those, or upload an image",
+              "no_such_recipe");
+}
+
 }  // namespace
 
 Result<void> create_image(Change& change, const v1::CreateImageRequest& request) {
@@ -39,6 +56,7 @@ Result<void> create_image(Change& change, const v1::CreateImageRequest& request)
   if (!meta) return fail(std::move(meta.error()));
   auto pool = choose_pool(change, request.spec().pool(), {});
   if (!pool) return fail(std::move(pool.error()));
+  if (auto known = check_recipe(change, request.spec().recipe(), **pool); !known) return known;
   v1::Image image;
   *image.mutable_meta() = std::move(*meta);
   *image.mutable_spec() = request.spec();

@@ -275,6 +275,7 @@ class FakeHost {
     status.set_cpus(8);
     status.set_memory_bytes(memory_bytes);
     status.set_accelerator("tcg");
+    status.add_recipes("debian-12");
   }
 
   void carry_out(const v1::Assignment& assignment) {

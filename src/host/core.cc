@@ -60,6 +60,7 @@ void Core::probe_facts() {
   probed_at_ms_ = now().monotonic_ms;
   ports_.facts.probe(alive([](Core& core, const v1::HostStatus& status) {
     core.host_status_ = status;
+    core.host_status_.mutable_recipes()->Assign(core.options_.recipes.begin(), core.options_.recipes.end());
     core.host_probed_ = true;
     core.touch();
   }));

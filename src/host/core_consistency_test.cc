@@ -122,6 +122,13 @@ TEST_F(CoreConsistencyTest, TellsEverythingAgainOnEachConnection) {
   EXPECT_TRUE(std::ranges::any_of(link.sent, [](const v1::FromHost& message) { return message.hello(); }));
 }
 
+TEST_F(CoreConsistencyTest, TellsTheRecipesItsHostKnows) {
+  assign_and_run();
+  EXPECT_TRUE(std::ranges::any_of(link.sent, [](const v1::FromHost& message) {
+    return message.host().recipes_size() == 1 && message.host().recipes(0) == "debian-12";
+  }));
+}
+
 // An agent killed before any of its steps: the next one must bring the VM to the same end, with one start.
 TEST_F(CoreConsistencyTest, ACrashAtAnyStepChangesNothingInTheEnd) {
   int steps = 0;

@@ -21,6 +21,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "port/executor.h"
 #include "port/hypervisor.h"
@@ -47,6 +48,8 @@ struct Options {
   std::uint64_t incarnation = 1;
   // For VMs that do not say how long their guest has to power off.
   std::uint32_t stop_timeout_seconds = 60;
+  // What images can be built by here, in order.
+  std::vector<std::string> recipes = {};
   // One line each; may be empty.
   std::function<void(std::string_view)> log = {};
 };

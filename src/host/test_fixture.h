@@ -26,13 +26,14 @@ class CoreTest : public testing::Test {
   }
 
   void start_agent() {
-    core = std::make_unique<HostCore>(Ports{.executor = executor,
-                                            .link = link,
-                                            .hypervisor = world,
-                                            .facts = world,
-                                            .storage = world,
-                                            .network = world},
-                                      Options{.host_id = "host-1", .host_name = "alpha", .incarnation = ++incarnation});
+    core = std::make_unique<HostCore>(
+        Ports{.executor = executor,
+              .link = link,
+              .hypervisor = world,
+              .facts = world,
+              .storage = world,
+              .network = world},
+        Options{.host_id = "host-1", .host_name = "alpha", .incarnation = ++incarnation, .recipes = {"debian-12"}});
     core->start();
     link.connection(true);
   }

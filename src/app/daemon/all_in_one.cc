@@ -60,6 +60,7 @@ host::Options host_options(const DaemonOptions& options, const DaemonState& stat
   host.host_id = state.host_id;
   host.host_name = options.host_name;
   host.incarnation = state.incarnation;
+  for (const auto& [name, program] : storage_options(options).recipes) host.recipes.push_back(name);
   host.log = [](std::string_view line) { spdlog::info("{}", line); };
   return host;
 }
