@@ -63,7 +63,7 @@ Checked check_subnet(const std::string& text) {
   if (!subnet) {
     return bad_field("spec.ipv4Subnet", "it is not an IPv4 segment", "write it as \"10.66.0.0/24\"");
   }
-  return check_range("spec.ipv4_subnet (prefix length)", subnet->prefix_length, 8, 29);
+  return check_range("spec.ipv4Subnet (prefix length)", subnet->prefix_length, 8, 29);
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ TEST(Http, ErrorsSayWhatWhyAndWhatNext) {
         "media_type");
   check(server.ask("POST", "/api/v1/vms", "{\"name\":\"" + std::string(2U << 20U, 'a') + "\"}"), 413, "body_too_large");
   check(server.ask("GET", "/api/v1/vms", {}, {"X-Long: " + std::string(20000, 'a')}), 431, "header_too_large");
-  check(server.ask("GET", "/api/v1/vms", {}, {"If-Match: 5"}), 400, "invalid_argument");
+  check(server.ask("PATCH", "/api/v1/vms/web", R"({"cpus":2})", {"If-Match: 5"}), 400, "invalid_argument");
   server.manager.override_answer([](const auto&, const port::Manager::Answer& done) {
     done(fail(ErrorCode::conflict, "VM \"web\" was not changed", "it changed", "read it again", "revision_changed"));
     return true;

@@ -165,7 +165,10 @@ TEST(OpenApi, HasExactlyWhatTheServerKnows) {
         EXPECT_EQ(status, "405") << method << " " << path;
         continue;
       }
-      EXPECT_NE(status, "404") << method << " " << path;
+      // There may be no such thing; there is such a route.
+      if (status == "404") {
+        EXPECT_EQ(json::parse(server.ask(method, target).body).at("code"), "not_found") << path;
+      }
       EXPECT_NE(status, "405") << method << " " << path;
       // It is the operation that the document names.
       const auto made = server.manager.calls();
@@ -175,7 +178,8 @@ TEST(OpenApi, HasExactlyWhatTheServerKnows) {
     }
     EXPECT_EQ(status_of(server, "GET", target + "/nothing/here"), "404") << path;
   }
-  for (const RouteEntry& entry : RouteTable().entries()) {
+  const RouteTable routes;
+  for (const RouteEntry& entry : routes.entries()) {
     EXPECT_TRUE(document.at("paths").at(entry.route.path()).contains(lower(entry.route.method()))) << entry.rpc;
   }
 }
