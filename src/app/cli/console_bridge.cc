@@ -50,8 +50,11 @@ error_code ConsoleBridge::open(const HttpRequest& request, const ServerAddress& 
   }));
   socket_.binary(true);
   error_code error;
-  socket_.async_handshake(response_, address.host + ":" + address.port, request.target,
-                          [&](error_code result) { error = result; });
+  // The time limit of a handshake that was declined would run on.
+  socket_.async_handshake(response_, address.host + ":" + address.port, request.target, [&](error_code result) {
+    error = result;
+    connection_->io().stop();
+  });
   connection_->run();
   return error;
 }
