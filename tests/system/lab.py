@@ -68,8 +68,7 @@ class Lab:
         self.daemon = subprocess.Popen(
             [*self.enter, *self.daemon_wrapper, str(BUILD / "src/app/gantryd"), "--state-dir", str(self.state), "--run-dir",
              str(self.run_directory), "--port", "0", "--host-name", "lab", *self.daemon_options],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_until("gantryd answers", self._answers)
 
     def _answers(self):
