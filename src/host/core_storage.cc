@@ -282,8 +282,7 @@ void Core::tend_images() {
 }
 
 port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
-  const std::uint64_t generation = table_.images.at(id).wanted.meta().generation();
-  return alive([id, step, generation](Core& core, const Result<port::ImageFacts>& result) {
+  return alive([id, step](Core& core, const Result<port::ImageFacts>& result) {
     const auto found = core.table_.images.find(id);
     if (found == core.table_.images.end()) return;
     ImageObject& image = found->second;
@@ -293,7 +292,6 @@ port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
     memory.progress.Clear();
     core.touch();
     if (image.wanted.meta().has_deletion() && step == ImageStep::import) return;
-    memory.waits_for_upload = false;
     if (result) {
       memory.presence = Presence::present;
       memory.facts = *result;
@@ -301,18 +299,11 @@ port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
       if (step == ImageStep::import) core.pool_changed(image.wanted.spec().pool());
       return;
     }
-    const ErrorCode code = result.error().code;
-    if (step == ImageStep::inspect && code == ErrorCode::not_found) {
+    if (step == ImageStep::inspect && result.error().code == ErrorCode::not_found) {
       memory.presence = Presence::absent;
       return;
     }
-    const bool no_content = step == ImageStep::import && image.wanted.spec().upload() && code == ErrorCode::not_found;
-    // Content was announced while this looked: it may have come just after.
-    if (no_content && image.wanted.meta().generation() != generation) return;
-    memory.waits_for_upload = no_content;
-    // The announcement of the upload, a new generation, is what makes it look again at once.
-    note_failure(memory.trouble, result.error(), "", core.now(),
-                 memory.waits_for_upload ? Tries::endless : Tries::some);
+    note_failure(memory.trouble, result.error(), "", core.now());
   });
 }
 
@@ -320,7 +311,6 @@ void Core::carry_out(const std::string& id, ImageObject& image, const ImagePlan&
   if (plan.step == ImageStep::none) return;
   if (plan.step == ImageStep::fail) {
     image.memory.trouble = Trouble{.problem = plan.problem, .definite = true, .operation_id = {}};
-    image.memory.waits_for_upload = false;
     return;
   }
   image.under_way = plan.step;

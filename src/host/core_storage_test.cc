@@ -6,13 +6,9 @@ namespace {
 
 class CoreStorageTest : public CoreWithVmTest {
  protected:
-  // The image is to be uploaded, and is looked for in vain that many times.
-  void await_upload(int looks = 1) {
+  void await_upload() {
     image.mutable_spec()->set_upload(true);
     image.mutable_meta()->set_generation(1);
-    for (int i = 0; i < looks; ++i) {
-      world.failures.emplace("import_image", Error{.code = ErrorCode::not_found, .summary = "no content yet"});
-    }
   }
 };
 
@@ -133,13 +129,20 @@ TEST_F(CoreStorageTest, WhatAProblemQuotesIsBoundedAndCanBeKept) {
   EXPECT_LE(problem.cause().size(), 2'000U);
 }
 
-TEST_F(CoreStorageTest, AnImageWaitsForItsUploadWithoutLookingAllTheTime) {
-  await_upload(1'000);
+TEST_F(CoreStorageTest, WhatWasSentForAnImageIsNotTouchedBeforeItIsAnnounced) {
+  await_upload();
+  world.failures.emplace("import_image", Error{.code = ErrorCode::corrupt, .summary = "it is damaged"});
   assign_and_run(600'000);
+  EXPECT_EQ(world.count("import_image"), 0);
   EXPECT_EQ(told_image().state(), v1::ImageStatus::WAITING);
-  EXPECT_LT(world.count("import_image"), 30);
-  world.failures.clear();
+  EXPECT_EQ(told_image().observed_generation(), 1U);
   image.mutable_meta()->set_generation(2);
+  assign_and_run(100);
+  EXPECT_EQ(world.count("import_image"), 1);
+  EXPECT_EQ(told_image().state(), v1::ImageStatus::FAILED);
+  EXPECT_EQ(told_image().observed_generation(), 2U);
+  // Other content may be sent.
+  image.mutable_meta()->set_generation(3);
   assign_and_run(100);
   EXPECT_EQ(told_image().state(), v1::ImageStatus::READY);
 }
@@ -148,23 +151,22 @@ TEST_F(CoreStorageTest, ContentThatWasAnnouncedIsNotWaitedForWhileItIsImported) 
   await_upload();
   assign_and_run(100);
   ASSERT_EQ(told_image().state(), v1::ImageStatus::WAITING);
-  EXPECT_EQ(told_image().observed_generation(), 1U);
   world.silent.insert("import_image");
   image.mutable_meta()->set_generation(2);
   assign_and_run();
-  ASSERT_EQ(world.count("import_image"), 2);
+  ASSERT_EQ(world.count("import_image"), 1);
   EXPECT_EQ(told_image().state(), v1::ImageStatus::IMPORTING);
   EXPECT_EQ(told_image().observed_generation(), 2U);
 }
 
-TEST_F(CoreStorageTest, ContentAnnouncedWhileItLooksForItIsTakenAtOnce) {
+// It was refused and removed, and the agent killed before it told.
+TEST_F(CoreStorageTest, ContentThatIsGoneAgainIsTold) {
   await_upload();
-  assign_all();
-  for (int i = 0; i < 100 && world.count("import_image") == 0; ++i) executor.run_for(1);
-  ASSERT_EQ(world.count("import_image"), 1);
   image.mutable_meta()->set_generation(2);
+  world.failures.emplace("import_image", Error{.code = ErrorCode::not_found, .summary = "no content"});
   assign_and_run(100);
-  EXPECT_EQ(told_image().state(), v1::ImageStatus::READY);
+  EXPECT_EQ(told_image().state(), v1::ImageStatus::FAILED);
+  EXPECT_EQ(told_image().problem().summary(), "no content");
 }
 
 }  // namespace

@@ -20,15 +20,10 @@ ImagePlan missing(const ImageInput& input) {
   return plan;
 }
 
-// Content is announced by a new generation: until then an import under way only looks whether there is any, and what
-// the image says of itself must not keep the content from being sent.
+// Content is announced by a new generation. What lies there before is not looked at: it would be refused, and removed,
+// without those who sent it ever being told.
 bool expects_upload(const ImageInput& input) {
-  return input.memory.waits_for_upload || (input.wanted.spec().upload() && input.wanted.meta().generation() <= 1);
-}
-
-bool is_overdue(const ImageInput& input) {
-  const Milliseconds made_ms = input.wanted.meta().created_at().seconds() * 1000;
-  return input.memory.waits_for_upload && made_ms != 0 && input.now.unix_ms - made_ms > model::kUploadWaitMs;
+  return input.wanted.spec().upload() && input.wanted.meta().generation() <= 1;
 }
 
 ImagePlan upload_missing(const ImageInput& input) {
@@ -36,6 +31,13 @@ ImagePlan upload_missing(const ImageInput& input) {
   plan.problem = make_problem("upload_missing", "image \"" + input.wanted.meta().name() + "\" has no content",
                               "nothing was uploaded for a day", "upload it now, or delete the image", input.now);
   return plan;
+}
+
+ImagePlan wait_for_upload(const ImageInput& input) {
+  const Milliseconds made_ms = input.wanted.meta().created_at().seconds() * 1000;
+  if (made_ms == 0) return wait_for("its content");
+  const Milliseconds left_ms = made_ms + model::kUploadWaitMs - input.now.unix_ms;
+  return left_ms < 0 ? upload_missing(input) : wait_for("its content", input.now.monotonic_ms + left_ms + 1);
 }
 
 }  // namespace
@@ -47,17 +49,15 @@ ImagePlan plan_image(const ImageInput& input) {
     return deletes && input.under_way == ImageStep::import ? just(ImageStep::remove) : ImagePlan{};
   }
   if (memory.trouble && memory.trouble->definite && !deletes) return {};
-  if (is_overdue(input) && !deletes) return upload_missing(input);
-  if (const auto until = waits_until(memory.trouble, input.now)) {
-    return wait_for(memory.waits_for_upload ? "its content" : "another try", until);
-  }
+  if (const auto until = waits_until(memory.trouble, input.now)) return wait_for("another try", until);
   if (!input.pool_known) return wait_for("its pool");
   if (deletes) {
     return input.in_use_by.empty() ? just(ImageStep::remove) : wait_for(input.in_use_by + " to be deleted");
   }
   if (memory.presence == Presence::present) return {};
   if (memory.presence == Presence::unknown) return just(ImageStep::inspect);
-  return input.wanted.status().path().empty() ? just(ImageStep::import) : missing(input);
+  if (!input.wanted.status().path().empty()) return missing(input);
+  return expects_upload(input) ? wait_for_upload(input) : just(ImageStep::import);
 }
 
 std::optional<v1::ImageStatus> image_status(const ImageInput& input, const ImagePlan& plan,
@@ -77,7 +77,7 @@ std::optional<v1::ImageStatus> image_status(const ImageInput& input, const Image
     // Kept, so that it is never taken for an image that was not made yet.
     status.set_path(input.wanted.status().path());
   }
-  if (memory.trouble && !memory.waits_for_upload) *status.mutable_problem() = memory.trouble->problem;
+  if (memory.trouble) *status.mutable_problem() = memory.trouble->problem;
   if (memory.trouble && memory.trouble->definite) {
     status.set_state(v1::ImageStatus::FAILED);
     if (deletes) status.set_failed_operation_id(memory.trouble->operation_id);

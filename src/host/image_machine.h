@@ -17,8 +17,6 @@ struct ImageMemory {
   Presence presence = Presence::unknown;
   port::ImageFacts facts;
   v1::Progress progress;
-  // The content was asked for and has not been uploaded yet.
-  bool waits_for_upload = false;
   MaybeTrouble trouble;
 };
 

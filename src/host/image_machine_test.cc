@@ -29,7 +29,7 @@ class ImageMachineTest : public testing::Test {
   ImageMemory memory;
 };
 
-TEST_F(ImageMachineTest, WaitsForItsUploadAlsoWhileItLooksWhetherItCame) {
+TEST_F(ImageMachineTest, WaitsForItsUploadUntilThatIsAnnounced) {
   EXPECT_EQ(state(), v1::ImageStatus::WAITING);
   wanted.mutable_meta()->set_generation(2);  // announced
   EXPECT_EQ(state(), v1::ImageStatus::IMPORTING);
@@ -44,7 +44,6 @@ TEST_F(ImageMachineTest, AnUploadThatDoesNotComeForADayFailsTheImage) {
   constexpr Milliseconds kDayMs = 24LL * 3600 * 1000;
   wanted.mutable_meta()->set_name("base");
   wanted.mutable_meta()->mutable_created_at()->set_seconds(1'000);
-  memory.waits_for_upload = true;
   const auto plan_at = [this](Milliseconds unix_ms) {
     return plan_image({.wanted = wanted,
                        .memory = memory,
@@ -53,16 +52,17 @@ TEST_F(ImageMachineTest, AnUploadThatDoesNotComeForADayFailsTheImage) {
                        .in_use_by = {},
                        .now = {.monotonic_ms = 5, .unix_ms = unix_ms}});
   };
-  EXPECT_EQ(plan_at(1'000'000 + kDayMs).step, ImageStep::import);
+  EXPECT_EQ(plan_at(1'000'000 + kDayMs).step, ImageStep::none);
+  EXPECT_EQ(plan_at(1'000'000 + kDayMs).wake_at_ms, 6);
   const ImagePlan late = plan_at(1'000'000 + kDayMs + 1);
   EXPECT_EQ(late.step, ImageStep::fail);
   EXPECT_EQ(late.problem.code(), "upload_missing");
   EXPECT_FALSE(late.problem.cause().empty());
   EXPECT_FALSE(late.problem.next_step().empty());
   // Content that was announced is not given up for being late.
-  memory.waits_for_upload = false;
+  wanted.mutable_meta()->set_generation(2);
   EXPECT_EQ(plan_at(1'000'000 + kDayMs + 1).step, ImageStep::import);
-  memory.waits_for_upload = true;
+  wanted.mutable_meta()->set_generation(1);
   wanted.mutable_meta()->mutable_deletion();
   EXPECT_EQ(plan_at(1'000'000 + kDayMs + 1).step, ImageStep::remove);
 }

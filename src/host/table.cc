@@ -100,10 +100,7 @@ void Table::apply_volume(const v1::Volume& volume) {
 
 void Table::apply_image(const v1::Image& image) {
   if (!take(images, image)) return;
-  ImageMemory& memory = images[image.meta().id()].memory;
-  memory.trouble.reset();
-  // A new generation of it says that the content has come.
-  memory.waits_for_upload = false;
+  images[image.meta().id()].memory.trouble.reset();
 }
 
 void Table::keep_only(const std::set<std::string>& ids) {

@@ -141,7 +141,8 @@ Result<void> import_file(const port::ImageRequest& request, const std::string& s
 Result<void> import_upload(const port::ImageRequest& request, const Job& job) {
   const std::string source = upload_path(request.pool.path, request.image_id);
   if (!file_exists(source)) {
-    return fail(ErrorCode::not_found, "image " + request.image_id + " has no content yet", "nothing was uploaded",
+    return fail(ErrorCode::not_found, "image " + request.image_id + " has no content",
+                "what was uploaded was refused, or is lost",
                 "send it to /api/v1/images/" + request.image_id + "/content", "upload_missing");
   }
   return import_file(request, source, job);
