@@ -57,14 +57,14 @@ TEST(Lifecycle, StopStartRestartPauseResumeReset) {
   world.make_image();
   world.make_vm();
   const auto run = [&](const std::string& rpc) {
-    const v1::Task task = world.ended(world.accept(rpc, World::by_id("web")));
+    v1::Task task = world.ended(world.accept(rpc, World::by_id("web")));
     EXPECT_EQ(task.state(), v1::Task::SUCCEEDED) << rpc << task.ShortDebugString();
     return task;
   };
   v1::StopVmRequest stop;
   stop.set_id("web");
   const auto run_stop = [&](const std::string& rpc) {
-    const v1::Task task = world.ended(world.accept(rpc, stop));
+    v1::Task task = world.ended(world.accept(rpc, stop));
     EXPECT_EQ(task.state(), v1::Task::SUCCEEDED) << rpc << task.ShortDebugString();
     return task;
   };
