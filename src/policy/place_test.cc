@@ -8,7 +8,7 @@
 namespace gantry::policy {
 namespace {
 
-PlaceHost host(std::string id, std::uint64_t memory_mib, std::uint64_t reserved_mib = 0) {
+PlaceHost host(const std::string& id, std::uint64_t memory_mib, std::uint64_t reserved_mib = 0) {
   return {.id = id,
           .name = "name-" + id,
           .connected = true,
@@ -58,6 +58,7 @@ TEST(Place, KeepsToTheHostAskedFor) {
 TEST(Place, NeverPromisesMoreMemoryThanThereIs) {
   Rng rng(7);
   std::vector<PlaceHost> hosts;
+  hosts.reserve(5);
   for (int i = 0; i < 5; ++i) hosts.push_back(host(std::string(1, static_cast<char>('a' + i)), 512 + rng.below(16384)));
   int placed = 0;
   for (int i = 0; i < 500; ++i) {
