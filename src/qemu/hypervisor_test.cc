@@ -133,7 +133,7 @@ TEST_F(HypervisorTest, FailsWithoutAnEmulator) {
 TEST_F(HypervisorTest, KillStopsAStartUnderWay) {
   auto started = std::make_shared<std::promise<Result<void>>>();
   const auto killed = agent_->call([&, started](port::Hypervisor& hypervisor, const port::Done& done) {
-    hypervisor.start(guest("task-1"), [started](Result<void> answer) { started->set_value(answer); });
+    hypervisor.start(guest("task-1"), [started](const Result<void>& answer) { started->set_value(answer); });
     hypervisor.kill(vm_, done);
   });
   EXPECT_TRUE(killed);
@@ -149,7 +149,7 @@ TEST_F(HypervisorTest, AnswersEveryKillOfAGuestThatDoesNotListen) {
     ::kill(pid(), SIGSTOP);
     auto second = std::make_shared<std::promise<Result<void>>>();
     EXPECT_TRUE(agent_->call([this, second](port::Hypervisor& hypervisor, const port::Done& done) {
-      hypervisor.kill(vm_, [second](Result<void> answer) { second->set_value(answer); });
+      hypervisor.kill(vm_, [second](const Result<void>& answer) { second->set_value(answer); });
       hypervisor.kill(vm_, done);
     }));
     EXPECT_TRUE(second->get_future().get());

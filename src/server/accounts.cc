@@ -98,7 +98,7 @@ Result<void> Accounts::begin_attempt(const std::string& user, const std::string&
   return fail(std::move(error));
 }
 
-void Accounts::login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done) {
+void Accounts::login(const v1::LoginRequest& request, const std::string& address, const Done<v1::LoginAnswer>& done) {
   if (request.user().empty() || request.user().size() > 63 || request.password().size() > kPasswordBytesMax) {
     return done(fail(wrong_login()));
   }
@@ -174,7 +174,7 @@ void Accounts::sweep_sessions() {
   });
 }
 
-void Accounts::logout(const Caller& caller, bool dry_run, Done<MessagePtr> done) {
+void Accounts::logout(const Caller& caller, bool dry_run, const Done<MessagePtr>& done) {
   const std::string key = model::record_key(model::kSession, caller.token_hash);
   store_.get(key, [=, this](const Result<std::optional<port::Entry>>& found) {
     if (!found) return done(fail(found.error()));

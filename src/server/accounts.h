@@ -51,9 +51,9 @@ class Accounts {
 
   // `renew`: counts as use of a session.
   void authenticate(const std::string& token, bool renew, Done<Caller> done);
-  void login(const v1::LoginRequest& request, const std::string& address, Done<v1::LoginAnswer> done);
+  void login(const v1::LoginRequest& request, const std::string& address, const Done<v1::LoginAnswer>& done);
   // With `dry_run` these refuse what they would refuse, and else change nothing.
-  void logout(const Caller& caller, bool dry_run, Done<MessagePtr> done);
+  void logout(const Caller& caller, bool dry_run, const Done<MessagePtr>& done);
   // Ends all other sessions of the user; API tokens stay. A local caller may set anybody's, knowing no password.
   void change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
                        const Done<MessagePtr>& done);

@@ -144,6 +144,7 @@ TEST(Accounts, RootIsNotTurnedAwayFromAFullQueueOfPasswords) {
       std::string(kLocalToken) +
       "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(wish.size()) + "\r\n\r\n" + wish;
   std::vector<std::unique_ptr<Client>> clients;
+  clients.reserve(20);
   for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Client>(server.started.port));
   for (auto& client : clients) ASSERT_TRUE(client->send(request));
   for (auto& client : clients) {
