@@ -37,7 +37,7 @@ Error Accounts::unknown_token() const {
                "log in again", "invalid_token"};
 }
 
-void Accounts::authenticate(const std::string& token, bool renew, Done<Caller> done) {
+void Accounts::authenticate(const std::string& token, bool renew, const Done<Caller>& done) {
   const std::string hash = sha256_hex(token);
   if (!local_hash_.empty() && same_secret(hash, local_hash_)) return done(Caller{kLocalRoot, hash, true});
   store_.get(model::record_key(model::kSession, hash), [=, this](const Result<std::optional<port::Entry>>& found) {

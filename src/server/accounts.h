@@ -50,7 +50,7 @@ class Accounts {
   Accounts(StoreClient store, PosterPtr poster, std::function<Now()> now, const std::string& local_token);
 
   // `renew`: counts as use of a session.
-  void authenticate(const std::string& token, bool renew, Done<Caller> done);
+  void authenticate(const std::string& token, bool renew, const Done<Caller>& done);
   void login(const v1::LoginRequest& request, const std::string& address, const Done<v1::LoginAnswer>& done);
   // With `dry_run` these refuse what they would refuse, and else change nothing.
   void logout(const Caller& caller, bool dry_run, const Done<MessagePtr>& done);

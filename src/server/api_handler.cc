@@ -173,10 +173,10 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
   authenticate(*request, true, go_on);
 }
 
-void ApiHandler::authenticate(const HttpRequest& request, bool renew, Accounts::Done<Caller> done) {
+void ApiHandler::authenticate(const HttpRequest& request, bool renew, const Accounts::Done<Caller>& done) {
   const std::string token = bearer_token(request);
   if (token.empty()) return done(fail(missing_credentials()));
-  accounts_->authenticate(token, renew, std::move(done));
+  accounts_->authenticate(token, renew, done);
 }
 
 void ApiHandler::check_sender(const HttpRequest& request, std::function<void(Result<bool, HttpAnswer>)> done) {

@@ -53,7 +53,7 @@ class ApiHandler {
 
  private:
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
-  void authenticate(const HttpRequest& request, bool renew, Accounts::Done<Caller> done);
+  void authenticate(const HttpRequest& request, bool renew, const Accounts::Done<Caller>& done);
   bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
   HttpAnswer openapi();
 

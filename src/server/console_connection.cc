@@ -23,7 +23,7 @@ std::string chosen_subprotocol(const std::string& offered) {
   std::string chosen;
   for (std::size_t begin = 0; begin < offered.size();) {
     const std::size_t end = std::min(offered.find_first_of(", ", begin), offered.size());
-    const std::string one = offered.substr(begin, end - begin);
+    std::string one = offered.substr(begin, end - begin);
     if (one == "gantry.console") return one;
     if (one.rfind("gantry.bearer.", 0) == 0) chosen = one;
     begin = end + 1;

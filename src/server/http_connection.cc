@@ -130,7 +130,8 @@ void HttpConnection::on_header(const BeastError& error) {
   request_ = to_request(header_->get().base(), peer_);
   head_ = request_.method == "HEAD";
   const auto kind = edge().api.kind_of(request_);
-  const bool special = kind == v1::Route::EVENTS || kind == v1::Route::SOCKET || kind == v1::Route::UPLOAD;
+  const auto wanted = kind.value_or(v1::Route::READ);
+  const bool special = wanted == v1::Route::EVENTS || wanted == v1::Route::SOCKET || wanted == v1::Route::UPLOAD;
   if (special) return serve_special(*kind);
   if (header_->is_done() || !kind) return dispatch();
   admit_body();

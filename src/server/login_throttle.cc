@@ -8,7 +8,7 @@
 namespace gantry::server {
 namespace {
 
-constexpr Milliseconds kForgetAfterMs = 15 * 60'000;
+constexpr Milliseconds kForgetAfterMs = 15LL * 60'000;
 constexpr std::size_t kRecordsMax = 4096;
 
 }  // namespace

@@ -195,7 +195,7 @@ TEST(LoginThrottle, MakesAnAddressWaitAndForgets) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(throttle.begin("user" + std::to_string(i), "here", 0), 0);
   EXPECT_GT(throttle.begin("another", "here", 0), 0);
   EXPECT_EQ(throttle.begin("another", "there", 0), 0);
-  EXPECT_EQ(throttle.begin("another", "here", 15 * 60'000), 0);
+  EXPECT_EQ(throttle.begin("another", "here", 15LL * 60'000), 0);
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ TEST_F(ImagesTest, DamagedFilesAreRefused) {
   fs::resize_file(upload_path(pool, kImageId), 100);
   EXPECT_EQ(refusal(), "image_corrupt");
   put("vhdx");
-  damage(upload_path(pool, kImageId), 64 * 1024, std::string(128 * 1024, 'x'));
+  damage(upload_path(pool, kImageId), 64ULL << 10U, std::string(128ULL << 10U, 'x'));
   EXPECT_EQ(refusal(), "image_corrupt");
   write_text(upload_path(pool, kImageId), "");
   EXPECT_EQ(refusal(), "image_corrupt");

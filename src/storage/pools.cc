@@ -45,7 +45,7 @@ bool is_leftover(const std::string& name) {
 // Of an upload that a crash of the server ended: one that goes on is written again and again. What came whole was
 // acknowledged, and waits for its import however long the machine was off.
 bool is_stale_upload(const std::string& path) {
-  constexpr std::int64_t kDaySeconds = 24 * 60 * 60;
+  constexpr std::int64_t kDaySeconds = 24LL * 60 * 60;
   struct stat facts {};
   return fs::path(path).parent_path().filename() == "uploads" && path.ends_with(".part") &&
          ::lstat(path.c_str(), &facts) == 0 && facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
@@ -56,7 +56,7 @@ Result<void> sweep(const std::string& directory, ActiveObjects& active) {
     if (!is_leftover(name) && !is_stale_upload(directory + "/" + name)) return {};
     const std::string id = name.substr(0, name.find('.'));
     if (!active.begin_removal(id)) return {};
-    const auto removed = remove_path(directory + "/" + name);
+    auto removed = remove_path(directory + "/" + name);
     active.end_removal(id);
     return removed;
   });

@@ -126,7 +126,7 @@ port::ImageRequest StorageTest::upload(v1::ImageSpec::Kind kind) const {
 
 std::string StorageTest::make_image(std::uint64_t size_bytes) {
   EXPECT_TRUE(inspect_pool().has_value());
-  std::string content = noise(256 * 1024);
+  std::string content = noise(256ULL << 10U);
   content.resize(size_bytes);
   write_text(upload_path(pool, kImageId), content);
   const auto imported = import(upload());

@@ -110,7 +110,7 @@ TEST_F(VolumesTest, RawVolumesAreCopiesOfTheirImage) {
   EXPECT_EQ(facts->capacity_bytes, 8 * kMiB);
   const std::string content = read_text(facts->path);
   EXPECT_EQ(content.size(), 8 * kMiB);
-  EXPECT_EQ(content.substr(0, 256 * 1024), noise(256 * 1024));
+  EXPECT_EQ(content.substr(0, 256ULL << 10U), noise(256ULL << 10U));
   ASSERT_FALSE(progress.empty());
   EXPECT_EQ(progress.back().percent(), 100U);
 }
@@ -237,7 +237,7 @@ TEST_F(VolumesTest, AVolumeInUseIsNotResized) {
 TEST_F(VolumesTest, AFullPoolIsSaidToBeFullAndKeepsNothing) {
   mounts.mount(pool, "256k");
   ASSERT_TRUE(inspect_pool().has_value());
-  write_text(pool + "/images/filler", std::string(200 * 1024, 'x'));
+  write_text(pool + "/images/filler", std::string(200ULL << 10U, 'x'));
   const auto refused = create(volume(64 * kMiB));
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(code_of(refused), ErrorCode::out_of_space);

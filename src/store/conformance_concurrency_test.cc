@@ -145,6 +145,7 @@ TEST_P(StoreConformance, SixtyFourThreadsSeeOneOrder) {
 TEST_P(StoreConformance, WatchesStartedAmongWritersNeitherMissNorRepeat) {
   const port::Revision before = present();
   std::vector<std::thread> writers;
+  writers.reserve(8);
   for (int writer = 0; writer < 8; ++writer) {
     writers.emplace_back([this, writer] {
       for (int round = 0; round < 60; ++round) {
@@ -153,6 +154,7 @@ TEST_P(StoreConformance, WatchesStartedAmongWritersNeitherMissNorRepeat) {
     });
   }
   std::vector<std::thread> watchers;
+  watchers.reserve(8);
   for (int watcher = 0; watcher < 8; ++watcher) {
     watchers.emplace_back([this, before] {
       // Ends and begins again after what it saw last, until it has seen all.
