@@ -13,6 +13,7 @@ constexpr Milliseconds kPatienceMs = 12'000;
 std::string_view deleted_kind(std::string_view rpc) {
   if (rpc == "DeleteVolume") return model::kVolume;
   if (rpc == "DeleteImage") return model::kImage;
+  if (rpc == "DeleteHost") return model::kHost;
   return rpc == "DeleteNetwork" ? model::kNetwork : std::string_view();
 }
 
@@ -36,9 +37,16 @@ void Client::next_call() {
 }
 
 void Client::begin(std::string rpc, Request request) {
+  begin({.rpc = std::move(rpc), .request = std::move(request), .key = {}, .dry_run = rng_.chance(1, 20)});
+}
+
+void Client::take_leave(const std::string& host_name) {
+  begin({.rpc = "DeleteHost", .request = by_id(host_name), .key = {}});
+}
+
+void Client::begin(Call call) {
   const std::uint64_t number = ++numbers_;
-  Call call{.rpc = std::move(rpc), .request = std::move(request), .key = "call-" + std::to_string(number)};
-  call.dry_run = rng_.chance(1, 20);
+  call.key = "call-" + std::to_string(number);
   trace_.note("client", call.key + " " + call.rpc + " " + call.request->ShortDebugString());
   note_wish(number, call);
   calls_[number] = std::move(call);

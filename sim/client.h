@@ -32,6 +32,9 @@ class Client {
   void start() { next_call(); }
   void stop() { stopped_ = true; }
 
+  // One of them takes leave of a host.
+  void take_leave(const std::string& host_name);
+
   [[nodiscard]] bool idle() const { return calls_.empty(); }
   // Tasks that were promised.
   [[nodiscard]] const std::set<std::string>& accepted() const { return accepted_; }
@@ -50,6 +53,7 @@ class Client {
 
   void next_call();
   void begin(std::string rpc, Request request);
+  void begin(Call call);
   void note_wish(std::uint64_t number, const Call& call);
   void end(std::uint64_t number, bool refused = false);
   void attempt(std::uint64_t number);

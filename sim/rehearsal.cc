@@ -18,12 +18,21 @@ Rehearsal::Rehearsal(std::uint64_t seed)
     : seed_(seed),
       rng_(seed),
       swarm_(draw_swarm(rng_)),
-      client_(scheduler_, trace_, rng_.next(), swarm_, records_, wishes_) {}
+      client_(scheduler_, trace_, rng_.next(), swarm_, records_, wishes_) {
+  if (swarm_.hostile_seed != 0) {
+    hostile_ = std::make_unique<HostileHost>(scheduler_, trace_, swarm_.hostile_seed, records_, link_);
+  }
+}
 
 Rehearsal::~Rehearsal() {
   agent_.reset();
   manager_.reset();
   faulty_store_.reset();
+}
+
+void Rehearsal::set_manager(port::Manager* manager) {
+  client_.set_manager(manager);
+  if (hostile_) hostile_->set_manager(manager);
 }
 
 void Rehearsal::start_manager() {
@@ -36,16 +45,17 @@ void Rehearsal::start_manager() {
   control::ManagerOptions options;
   options.seed = seed;
   options.default_pool_path = "/pool";
+  options.own_hosts = {kHostId};
   manager_ = std::make_unique<control::ManagerCore>(*faulty_store_, link_.manager_end(), *manager_executor_, options);
   manager_->start();
-  client_.set_manager(manager_.get());
+  set_manager(manager_.get());
   link_.manager_up(true);
 }
 
 void Rehearsal::crash_manager() {
   if (!manager_) return;
   trace_.note("manager", "CRASHES");
-  client_.set_manager(nullptr);
+  set_manager(nullptr);
   link_.manager_up(false);
   manager_.reset();
   faulty_store_.reset();
@@ -105,6 +115,7 @@ void Rehearsal::heal() {
   world_.calm = true;
   world_.mount_pool();
   client_.stop();
+  if (hostile_) hostile_->leave(client_);
   link_.set_duplicates(0);
   if (faulty_store_) faulty_store_->set_rates({});
 }
@@ -114,7 +125,8 @@ void Rehearsal::run_until_settled() {
   std::string missing = "?";
   while (!missing.empty() && scheduler_.now().monotonic_ms < limit_ms) {
     run_until(scheduler_.now().monotonic_ms + kLookEveryMs, false);
-    missing = client_.idle() ? what_is_missing(records_, world_) : "calls that are not answered";
+    const bool answered = client_.idle() && (!hostile_ || hostile_->settled());
+    missing = answered ? what_is_missing(records_, world_) : "calls that are not answered";
   }
   if (!missing.empty()) trace_.violation("long after everything was healed: " + missing);
 }
@@ -156,6 +168,7 @@ Report Rehearsal::run() {
   run_until(kBeforeChaosMs, false);
   link_.set_duplicates(swarm_.duplicates);
   client_.start();
+  if (hostile_) hostile_->join();
   run_until(kBeforeChaosMs + swarm_.chaos_ms, true);
   heal();
   run_until_settled();

@@ -12,6 +12,7 @@
 #include "sim/agent.h"
 #include "sim/client.h"
 #include "sim/host_world.h"
+#include "sim/hostile_host.h"
 #include "sim/records.h"
 #include "sim/scheduler.h"
 #include "sim/sim_link.h"
@@ -38,6 +39,7 @@ class Rehearsal {
   Report run();
 
  private:
+  void set_manager(port::Manager* manager);
   void start_manager();
   void start_agent();
   void crash_manager();
@@ -65,6 +67,8 @@ class Rehearsal {
   HostWorld world_{scheduler_, trace_, rng_, swarm_, records_, wishes_};
   SimLink link_{scheduler_, trace_, rng_, kHostId};
   Client client_;
+  // In some seeds.
+  std::unique_ptr<HostileHost> hostile_;
   // The processes; absent while they are down.
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<SimExecutor> manager_executor_;

@@ -77,6 +77,21 @@ void SimLink::break_connection() {
   connect_later();
 }
 
+void SimLink::join(const std::string& host_id) {
+  others_.insert(host_id);
+  connect_others();
+}
+
+void SimLink::connect_others() {
+  for (const std::string& host_id : others_) {
+    if (manager_end_.connection_handler) manager_end_.connection_handler(host_id, true);
+  }
+}
+
+void SimLink::say(const v1::FromHost& message) {
+  if (manager_end_.message_handler) manager_end_.message_handler(message);
+}
+
 void SimLink::manager_up(bool up) {
   manager_up_ = up;
   if (!up) {
@@ -84,6 +99,7 @@ void SimLink::manager_up(bool up) {
     manager_end_.connection_handler = {};
     lose();
   }
+  connect_others();
   connect_later();
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 
 #include "base/rng.h"
@@ -24,6 +25,10 @@ class SimLink {
   void manager_up(bool up);
   void host_up(bool up);
   void break_connection();
+  // Another machine, which is connected whenever the manager is there, and what it says. The manager's answers are lost
+  // on it.
+  void join(const std::string& host_id);
+  void say(const v1::FromHost& message);
   // Chance in a thousand that a message comes again later.
   void set_duplicates(std::uint64_t per_mille) { duplicates_ = per_mille; }
 
@@ -49,6 +54,7 @@ class SimLink {
     std::function<void(bool)> connection_handler;
   };
 
+  void connect_others();
   void connect_later();
   void connect();
   void lose();
@@ -60,6 +66,7 @@ class SimLink {
   Trace& trace_;
   Rng& rng_;
   std::string host_id_;
+  std::set<std::string> others_;
   ManagerEnd manager_end_{*this};
   HostEnd host_end_{*this};
   bool manager_up_ = false;

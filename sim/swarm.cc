@@ -46,6 +46,7 @@ Swarm draw_swarm(Rng& rng) {
   swarm.pause_ms_max = 100 + static_cast<Milliseconds>(rng.below(3'000));
   swarm.repeats = maybe(rng, 50, 300);
   if (rng.chance(2, 3)) swarm.store = draw_store(rng);
+  if (rng.chance(1, 3)) swarm.hostile_seed = rng.next();
   return swarm;
 }
 

@@ -6,6 +6,16 @@
 
 namespace gantry::sim {
 
+namespace {
+
+// Who takes leave of a host takes leave of its pool and its network.
+bool is_named(const Wish& wish, const Birth& thing) {
+  if (wish.deletes_kind != model::kHost) return wish.deletes_kind == thing.kind && wish.deletes_name == thing.name;
+  return (thing.kind == model::kPool || thing.kind == model::kNetwork) && thing.name == "default-" + wish.deletes_name;
+}
+
+}  // namespace
+
 void Wishes::ask(std::uint64_t number, Wish wish, Milliseconds now_ms) {
   asked_[number] = {.wish = std::move(wish), .asked_ms = now_ms};
 }
@@ -28,7 +38,7 @@ Milliseconds Wishes::shortest_stop_ms(const std::string& vm_name, Milliseconds b
 }
 
 bool Wishes::names(const Asked& asked, const Birth& thing) {
-  if (asked.wish.deletes_kind != thing.kind || asked.wish.deletes_name != thing.name) return false;
+  if (!is_named(asked.wish, thing)) return false;
   const bool in_time = !thing.gone_ms || asked.asked_ms <= *thing.gone_ms;
   return in_time && (!asked.answered_ms || *asked.answered_ms >= thing.at_ms);
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 
+#include "control/assignments.h"
 #include "model/sha256.h"
 #include "model/state.h"
 #include "model/validate.h"
@@ -46,6 +47,8 @@ const std::map<std::string, Handler>& handlers() {
       {"CreatePool", handler(&create_pool)},
       {"DeletePool", handler(&delete_pool)},
       {"UpdateHost", handler(&update_host)},
+      {"DeleteHost", handler(&delete_host)},
+      {"AdmitHost", handler(&admit_host)},
   };
   return kHandlers;
 }
@@ -96,6 +99,14 @@ void keep_idempotency_key(Change& change, const Digest& digest) {
   change.task.set_idempotency_key(options.idempotency_key);
 }
 
+// That it waits for a host that is not there is said before.
+void warn_of_absence(Change& change) {
+  if (model::is_ended(change.task.state())) return;
+  const auto* host = change.view().find<v1::Host>(host_of_id(change.draft, change.task.target_id()));
+  if (host == nullptr || host->status().state() == v1::HostStatus::CONNECTED) return;
+  change.warn("host " + host->meta().name() + " is not connected: this waits until it is");
+}
+
 Result<Admitted> admit_with_task(const std::string& rpc, const Message& request, const port::CallOptions& options,
                                  const View& view, Now now, Rng& rng) {
   const bool keyed = !options.idempotency_key.empty() && !options.dry_run;
@@ -114,6 +125,7 @@ Result<Admitted> admit_with_task(const std::string& rpc, const Message& request,
   }
   Change change(view, options, now, rng);
   if (auto handled = handlers().at(rpc)(change, request); !handled) return fail(std::move(handled.error()));
+  warn_of_absence(change);
   if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};
   if (keyed) keep_idempotency_key(change, digest);
   change.draft.create(change.task);
@@ -144,15 +156,31 @@ Result<Admitted> admit_without_task(const std::string& rpc, const Message& messa
   return admitted;
 }
 
+Result<Admitted> admit_token(const Message& message, const port::CallOptions& options, const View& view, Now now,
+                             Rng& rng) {
+  const auto* request = dynamic_cast<const v1::KeepHostTokenRequest*>(&message);
+  if (request == nullptr) return fail(ErrorCode::internal, "a call came with a request of another type");
+  if (auto valid = model::validate(*request); !valid) return fail(std::move(valid.error()));
+  Change change(view, options, now, rng);
+  auto token = keep_host_token(change, *request);
+  if (!token) return fail(std::move(token.error()));
+  if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};
+  change.draft.guard(change.task_id());
+  return Admitted{.txn = change.draft.build(),
+                  .change_id = change.task_id(),
+                  .answer = std::make_unique<v1::HostToken>(std::move(*token))};
+}
+
 }  // namespace
 
 bool is_change(const std::string& rpc) {
-  return rpc == "CancelTask" || rpc == "UploadImage" || handlers().count(rpc) != 0;
+  return rpc == "CancelTask" || rpc == "KeepHostToken" || rpc == "UploadImage" || handlers().count(rpc) != 0;
 }
 
 Result<Admitted> admit(const std::string& rpc, const Message& request, const port::CallOptions& options,
                        const View& view, Now now, Rng& rng) {
   if (handlers().count(rpc) != 0) return admit_with_task(rpc, request, options, view, now, rng);
+  if (rpc == "KeepHostToken") return admit_token(request, options, view, now, rng);
   return admit_without_task(rpc, request, options, view, now, rng);
 }
 

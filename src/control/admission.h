@@ -22,10 +22,11 @@ struct Admitted {
   port::Txn txn;
   // The record to answer with once the transaction is committed: the task, or of UploadImage the image.
   std::string answer_id = {};
-  // The task of the transaction, and what its guard key holds once it is committed. CancelTask and UploadImage have one
-  // that is not kept.
+  // The task of the transaction, and what its guard key holds once it is committed. CancelTask, UploadImage and
+  // KeepHostToken have one that is not kept.
   std::string change_id = {};
-  // v1::Accepted, or without dry_run v1::Task for CancelTask and v1::Image for UploadImage; as of now.
+  // v1::Accepted, or without dry_run v1::Task for CancelTask, v1::Image for UploadImage and v1::HostToken for
+  // KeepHostToken; as of now.
   std::unique_ptr<google::protobuf::Message> answer = {};
 };
 
@@ -56,9 +57,14 @@ Result<void> delete_network(Change& change, const v1::ById& request);
 Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request);
 Result<void> delete_pool(Change& change, const v1::ById& request);
 Result<void> update_host(Change& change, const v1::UpdateHostRequest& request);
+Result<void> delete_host(Change& change, const v1::ById& request);
+// Asked by the link when a machine comes with a token; no route.
+Result<void> admit_host(Change& change, const v1::AdmitHostRequest& request);
 
 // CancelTask: edits the task named, and its target so that what it asked for is taken back.
 Result<void> cancel_task(Change& change, const std::string& task_id);
+// KeepHostToken, of CreateHostToken: the record of a token whose secret is the caller's alone.
+Result<v1::HostToken> keep_host_token(Change& change, const v1::KeepHostTokenRequest& request);
 // UploadImage: says that the content has come.
 Result<void> announce_upload(Change& change, const std::string& image);
 

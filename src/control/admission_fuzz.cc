@@ -7,10 +7,13 @@
 #include <utility>
 
 #include "control/admission.h"
+#include "gantry/v1/join.pb.h"
 
 namespace {
 
 using namespace gantry;
+
+const std::string kTokenHash(64, 'a');
 
 template <class Record>
 void add(port::Range& range, const Record& record) {
@@ -52,17 +55,36 @@ control::View make_view() {
   vm.mutable_meta()->set_name("v");
   vm.mutable_placement()->set_host_id(host.meta().id());
   add(range, vm);
+  v1::Host other;
+  other.mutable_meta()->set_id("host-000000000002");
+  other.mutable_meta()->set_name("o");
+  add(range, other);
+  v1::HostToken token;
+  token.set_secret_hash(kTokenHash);
+  token.mutable_expires_at()->set_seconds(1'000'000'000'000);
+  port::Entry entry;
+  entry.key = model::record_key(model::kHostToken, kTokenHash);
+  entry.value = token.SerializeAsString();
+  entry.created = entry.modified = 1;
+  range.entries.push_back(std::move(entry));
   control::View view;
+  view.own_hosts = {host.meta().id()};
   control::View::Ids touched;
   view.load(range, touched);
   return view;
 }
+
+// Else no machine would get in.
+void know_token(v1::AdmitHostRequest& request) { request.set_secret_hash(kTokenHash); }
+template <class Request>
+void know_token(Request&) {}
 
 template <class Request>
 void try_one(const char* rpc, const std::string& bytes) {
   static const control::View kView = make_view();
   Request request;
   if (!request.ParseFromString(bytes)) return;
+  know_token(request);
   Rng rng(bytes.size());
   port::CallOptions options;
   options.actor = "fuzz";
@@ -91,6 +113,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<v1::CreateImageRequest>("CreateImage", bytes);
   try_one<v1::CreateNetworkRequest>("CreateNetwork", bytes);
   try_one<v1::CreatePoolRequest>("CreatePool", bytes);
+  try_one<v1::AdmitHostRequest>("AdmitHost", bytes);
+  try_one<v1::KeepHostTokenRequest>("KeepHostToken", bytes);
+  try_one<v1::ById>("DeleteHost", bytes);
   try_one<v1::ById>("StartVm", bytes);
   try_one<v1::ById>("CancelTask", bytes);
   return 0;

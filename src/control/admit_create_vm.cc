@@ -23,6 +23,26 @@ void add_reach(const v1::Pool* pool, policy::PlaceDemand& demand) {
   demand.reach.push_back({.what = "pool " + pool->meta().name(), .host_id = pool->spec().host_id()});
 }
 
+// An image is used on the host whose pool has it: the VM's own host, when it has one.
+Result<void> add_image_reach(const Change& change, const v1::Image& image, policy::PlaceDemand& demand) {
+  const View& view = change.view();
+  const auto* pool = view.find<v1::Pool>(image.spec().pool());
+  if (pool == nullptr || demand.host_id.empty() || pool->spec().host_id() == demand.host_id) {
+    add_reach(pool, demand);
+    return {};
+  }
+  const auto there = view.users_of_kind<v1::Pool>(demand.host_id);
+  const auto* other = there.empty() ? nullptr : view.find<v1::Pool>(there.front());
+  return fail(
+      ErrorCode::conflict,
+      "image \"" + image.meta().name() + "\" cannot be used on host \"" + host_name(view, demand.host_id) + "\"",
+      "it is in pool \"" + pool->meta().name() + "\" on host \"" + host_name(view, pool->spec().host_id()) + "\"",
+      other == nullptr
+          ? "make a pool on that host, and the image in it"
+          : "make the image in a pool of that host too: gantry image import ... --pool " + other->meta().name(),
+      "image_out_of_reach");
+}
+
 Result<void> use_volume(Change& change, v1::VmDisk& disk, policy::PlaceDemand& demand) {
   auto volume = change.find<v1::Volume>(disk.volume());
   if (!volume) return fail(std::move(volume.error()));
@@ -50,7 +70,7 @@ Result<void> use_image(Change& change, v1::VmSpec& spec, policy::PlaceDemand& de
   const bool asked_in_full = spec.disks_size() > 0 && spec.disks(0).has_create() &&
                              change.view().resolve<v1::Image>(spec.disks(0).create().image()) == *image;
   spec.set_image(found.meta().id());
-  add_reach(change.view().find<v1::Pool>(found.spec().pool()), demand);
+  GANTRY_CHECK(add_image_reach(change, found, demand));
   if (found.spec().kind() == v1::ImageSpec::KERNEL) return check_image_usable(change, found);
   if (asked_in_full) return {};
   v1::VmDisk root;
@@ -80,7 +100,7 @@ Result<std::vector<DiskPlan>> plan_disks(Change& change, v1::VmSpec& spec, polic
       auto image = find_disk_image(change, plan.create.image());
       if (!image) return fail(std::move(image.error()));
       plan.image = *image;
-      add_reach(change.view().find<v1::Pool>(plan.image->spec().pool()), demand);
+      if (auto reach = add_image_reach(change, *plan.image, demand); !reach) return fail(std::move(reach.error()));
     }
     if (plan.create.pool().empty()) continue;
     auto pool = change.find<v1::Pool>(plan.create.pool());

@@ -106,6 +106,23 @@ Result<void> give_port(Change& change, v1::PortForward& forward, const std::stri
   return {};
 }
 
+// The network a NIC is on that names none: "default", or when the VM is to be on a host that has joined, the first
+// network of that host.
+std::string default_network(const View& view, const policy::PlaceDemand& demand) {
+  const std::string name(model::kDefaultName);
+  std::string host_id = demand.host_id;
+  if (host_id.empty() && !demand.reach.empty()) host_id = demand.reach.front().host_id;
+  const auto* network = view.resolve<v1::Network>(name);
+  if (host_id.empty() || view.own_hosts.contains(host_id)) return name;
+  if (network != nullptr && network->status().host_id() == host_id) return name;
+  for (const auto& [other_name, id] : view.all<v1::Network>().id_by_name) {
+    const auto* other = view.find<v1::Network>(id);
+    const bool there = other != nullptr && other->status().host_id() == host_id && !other->meta().has_deletion();
+    if (there) return other_name;
+  }
+  return name;
+}
+
 }  // namespace
 
 Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDemand& demand) {
@@ -113,11 +130,11 @@ Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDem
     spec.clear_nics();
     return {};
   }
-  const std::string default_name(model::kDefaultName);
+  const std::string default_name = default_network(change.view(), demand);
   if (spec.nics().empty()) {
     const auto* network = change.view().resolve<v1::Network>(default_name);
     if (network == nullptr || network->meta().has_deletion()) {
-      change.warn("there is no network \"default\": the VM gets no network interface");
+      change.warn("there is no network \"" + default_name + "\": the VM gets no network interface");
       return {};
     }
     spec.add_nics();

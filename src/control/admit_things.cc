@@ -1,8 +1,9 @@
-// Admission of images, networks, pools and hosts.
+// Admission of images, networks and pools.
 #include <algorithm>
 
 #include "control/admission.h"
 #include "control/admit_volume.h"
+#include "control/refuse_used.h"
 #include "control/subnets.h"
 #include "model/bridge_name.h"
 #include "model/state.h"
@@ -10,28 +11,21 @@
 namespace gantry::control {
 namespace {
 
-// The host a new pool or network is put on when none is named: the first one that is connected.
+// The host a new pool or network is put on when none is named: the manager's own machine, if it is a host; else the
+// first that is connected.
 Result<const v1::Host*> choose_host(const Change& change, const std::string& name_or_id) {
   if (!name_or_id.empty()) return change.find<v1::Host>(name_or_id);
+  const auto usable = [](const v1::Host* host) {
+    return host != nullptr && host->status().state() == v1::HostStatus::CONNECTED && !host->meta().has_deletion();
+  };
+  for (const std::string& id : change.view().own_hosts) {
+    if (const auto* host = change.view().find<v1::Host>(id)) return host;
+  }
   for (const auto& [name, id] : change.view().all<v1::Host>().id_by_name) {
-    const auto* host = change.view().find<v1::Host>(id);
-    if (host != nullptr && host->status().state() == v1::HostStatus::CONNECTED) return host;
+    if (const auto* host = change.view().find<v1::Host>(id); usable(host)) return host;
   }
   return fail(ErrorCode::conflict, "there is no host to put \"" + change.task.target_name() + "\" on",
               "no host is connected", "see \"gantry host list\"", "no_host");
-}
-
-// A conflict naming the first user; fine when there is none.
-template <class Record, class User>
-Result<void> refuse_used(const Change& change, const Record& record, const char* reason) {
-  const auto users = change.view().users_of_kind<User>(record.meta().id());
-  if (users.empty()) return {};
-  const auto* user = change.view().template find<User>(users.front());
-  const std::string noun(Kind<User>::noun);
-  return fail(ErrorCode::conflict, Change::quoted<Record>("cannot delete the", record.meta().name()),
-              noun + " \"" + (user != nullptr ? user->meta().name() : users.front()) + "\"" +
-                  (users.size() > 1 ? " and " + std::to_string(users.size() - 1) + " more use it" : " uses it"),
-              "delete what uses it first", reason);
 }
 
 // Before there is a record: an image that cannot be built would hold its name.
@@ -57,6 +51,16 @@ Result<void> create_image(Change& change, const v1::CreateImageRequest& request)
   auto pool = choose_pool(change, request.spec().pool(), {});
   if (!pool) return fail(std::move(pool.error()));
   if (auto known = check_recipe(change, request.spec().recipe(), **pool); !known) return known;
+  const std::string& host_id = (*pool)->spec().host_id();
+  if (request.spec().upload() && !change.view().own_hosts.contains(host_id)) {
+    return fail(ErrorCode::unsupported, "image \"" + request.name() + "\" takes no upload",
+                "its pool \"" + (*pool)->meta().name() + "\" is on host \"" + host_name(change.view(), host_id) +
+                    "\", not on the manager's own machine, which takes the upload",
+                "make it from an address (gantry image import https://... --sha256 ...) or by a recipe (gantry image "
+                "build) with --pool " +
+                    (*pool)->meta().name() + ": that host fetches or builds it itself",
+                "upload_elsewhere");
+  }
   v1::Image image;
   *image.mutable_meta() = std::move(*meta);
   *image.mutable_spec() = request.spec();
@@ -103,7 +107,7 @@ Result<void> create_network(Change& change, const v1::CreateNetworkRequest& requ
   auto meta = change.new_meta<v1::Network>(request.name(), request.labels());
   if (!meta) return fail(std::move(meta.error()));
   change.name_target("network.create", *meta);
-  auto host = choose_host(change, {});
+  auto host = choose_host(change, request.host());
   if (!host) return fail(std::move(host.error()));
   v1::Network network;
   *network.mutable_meta() = std::move(*meta);
@@ -167,22 +171,6 @@ Result<void> delete_pool(Change& change, const v1::ById& request) {
   if (auto empty = refuse_used<v1::Pool, v1::Image>(change, pool, "pool_not_empty"); !empty) return empty;
   change.mark_deleted(*pool.mutable_meta());
   change.step("forget pool " + pool.meta().name() + "; its directory " + pool.spec().path() + " stays");
-  return {};
-}
-
-Result<void> update_host(Change& change, const v1::UpdateHostRequest& request) {
-  auto target = change.target<v1::Host>("host.update", request.id());
-  if (!target) return fail(std::move(target.error()));
-  v1::Host& host = **target;
-  if (host.spec().cordoned() != request.cordoned()) {
-    host.mutable_spec()->set_cordoned(request.cordoned());
-    host.mutable_meta()->set_generation(host.meta().generation() + 1);
-    change.step(request.cordoned() ? "place no new guests on host " + host.meta().name()
-                                   : "place new guests on host " + host.meta().name() + " again");
-  } else {
-    change.step("nothing: host " + host.meta().name() + " is as asked");
-  }
-  change.succeed_at_once();
   return {};
 }
 

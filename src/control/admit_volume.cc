@@ -15,7 +15,10 @@ Result<void> check_promise(const Change& change, const v1::Pool& pool, std::uint
   if (capacity == 0) return {};  // not inspected yet: the host will say when it is full
   const std::uint32_t percent =
       pool.spec().overcommit_percent() != 0 ? pool.spec().overcommit_percent() : model::kDefaultOvercommitPercent;
-  const auto limit = static_cast<std::uint64_t>(static_cast<double>(capacity) * percent / 100.0);
+  // A host may say anything of its size.
+  constexpr double kBytesMax = 9e18;
+  const double allowed = std::min(kBytesMax, static_cast<double>(capacity) * percent / 100.0);
+  const auto limit = static_cast<std::uint64_t>(allowed);
   const auto here = change.promised_bytes.find(pool.meta().id());
   const std::uint64_t promised =
       change.view().promised_bytes(pool.meta().id()) + (here == change.promised_bytes.end() ? 0 : here->second);
@@ -66,10 +69,14 @@ Result<const v1::Pool*> choose_pool(const Change& change, const std::string& nam
   };
   const v1::Pool* pool = view.resolve<v1::Pool>(std::string(model::kDefaultName));
   if (usable(pool)) return pool;
+  const v1::Pool* elsewhere = nullptr;
   for (const auto& [name, id] : view.all<v1::Pool>().id_by_name) {
     pool = view.find<v1::Pool>(id);
-    if (usable(pool)) return pool;
+    if (!usable(pool)) continue;
+    if (!host_id.empty() || view.own_hosts.contains(pool->spec().host_id())) return pool;
+    if (elsewhere == nullptr) elsewhere = pool;
   }
+  if (elsewhere != nullptr) return elsewhere;
   return fail(
       ErrorCode::conflict,
       host_id.empty() ? "there is no storage pool" : "host \"" + host_name(view, host_id) + "\" has no storage pool",

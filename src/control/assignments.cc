@@ -38,6 +38,16 @@ void add_users(const View& view, const std::string& user_id, const std::string& 
   }
 }
 
+template <class Records>
+std::string host_in(const Records& records, const View& view, const std::string& id) {
+  if (const auto* vm = records.template find<v1::Vm>(id)) return host_of(view, *vm);
+  if (const auto* volume = records.template find<v1::Volume>(id)) return host_of(view, *volume);
+  if (const auto* image = records.template find<v1::Image>(id)) return host_of(view, *image);
+  if (const auto* network = records.template find<v1::Network>(id)) return host_of(view, *network);
+  if (const auto* pool = records.template find<v1::Pool>(id)) return host_of(view, *pool);
+  return {};
+}
+
 }  // namespace
 
 std::string host_of(const View&, const v1::Vm& vm) { return vm.placement().host_id(); }
@@ -45,6 +55,9 @@ std::string host_of(const View& view, const v1::Volume& volume) { return host_of
 std::string host_of(const View& view, const v1::Image& image) { return host_of_pool(view, image.spec().pool()); }
 std::string host_of(const View&, const v1::Network& network) { return network.status().host_id(); }
 std::string host_of(const View&, const v1::Pool& pool) { return pool.spec().host_id(); }
+
+std::string host_of_id(const View& view, const std::string& id) { return host_in(view, view, id); }
+std::string host_of_id(const Draft& draft, const std::string& id) { return host_in(draft, draft.view(), id); }
 
 std::optional<Routed> route(const View& view, const std::string& id) {
   if (auto vm = route_kind<v1::Vm>(view, id)) return vm;

@@ -17,6 +17,10 @@ std::string host_of(const View& view, const v1::Image& image);
 std::string host_of(const View& view, const v1::Network& network);
 std::string host_of(const View& view, const v1::Pool& pool);
 
+// Of the record of any kind with that id, in a View or a Draft.
+std::string host_of_id(const View& view, const std::string& id);
+std::string host_of_id(const Draft& draft, const std::string& id);
+
 struct Routed {
   std::string host_id;
   v1::Assignment assignment;

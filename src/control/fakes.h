@@ -209,8 +209,14 @@ class FakeLink final : public port::ManagerLink {
   void on_connection(std::function<void(const std::string&, bool)> handler) override {
     connection_ = std::move(handler);
   }
+  void on_admission(std::function<port::Standing(const std::string&)> handler) override {
+    standing_of = std::move(handler);
+  }
+  void drop(const std::string& host_id) override { dropped.insert(host_id); }
 
   std::function<void(const std::string&, const v1::ToHost&)> to_host;
+  std::function<port::Standing(const std::string&)> standing_of;
+  std::set<std::string> dropped;
   void say(const v1::FromHost& message) { message_(message); }
   void connect(const std::string& host_id, bool connected) { connection_(host_id, connected); }
 

@@ -1,11 +1,10 @@
 #include "control/machines.h"
 
-#include "base/id.h"
+#include <algorithm>
+
 #include "control/change.h"
-#include "control/subnets.h"
+#include "control/host_records.h"
 #include "control/task_machine.h"
-#include "model/bridge_name.h"
-#include "model/names.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -19,6 +18,15 @@ void run_host(MachineContext& context, const std::string& id) {
   const auto* host = context.draft.find<v1::Host>(id);
   if (host == nullptr) return;
   const bool connected = context.connected.count(id) != 0;
+  if (host->meta().has_deletion()) {
+    const Milliseconds asked_ms = time_of(host->meta().deletion().requested_at());
+    const bool waited = context.now.unix_ms - asked_ms >= kLeavingMs;
+    // Of a machine that is not there nothing can be taken away.
+    finish_leaving(context.draft, id, waited || (!connected && context.may_lose_hosts));
+    if (context.draft.find<v1::Host>(id) == nullptr) return;
+    // What goes does not say so of its host, and time alone may end it.
+    context.look_again.insert(id);
+  }
   if (!connected && !context.may_lose_hosts) return;
   const auto state = connected ? v1::HostStatus::CONNECTED : v1::HostStatus::LOST;
   if (host->status().state() == state) return;
@@ -94,34 +102,6 @@ std::set<std::string> followers(const Draft& draft, const std::set<std::string>&
   return all;
 }
 
-v1::Meta bootstrap_meta(std::string_view id_prefix, Now now, Rng& rng) {
-  v1::Meta meta;
-  meta.set_id(make_id(id_prefix, rng));
-  meta.set_name(std::string(model::kDefaultName));
-  set_time(*meta.mutable_created_at(), now.unix_ms);
-  meta.set_generation(1);
-  meta.set_schema_version(kSchemaVersion);
-  return meta;
-}
-
-void make_defaults(Draft& draft, const std::string& host_id, const std::string& pool_path, Now now, Rng& rng) {
-  v1::Pool pool;
-  *pool.mutable_meta() = bootstrap_meta(Kind<v1::Pool>::id_prefix, now, rng);
-  pool.mutable_spec()->set_host_id(host_id);
-  pool.mutable_spec()->set_path(pool_path);
-  draft.create(std::move(pool));
-  auto subnet = choose_subnet(draft.view(), {});
-  if (!subnet) return;
-  v1::Network network;
-  *network.mutable_meta() = bootstrap_meta(Kind<v1::Network>::id_prefix, now, rng);
-  network.mutable_spec()->set_ipv4_subnet(*subnet);
-  network.mutable_spec()->set_bridge(model::bridge_name(network.meta().id()));
-  network.mutable_spec()->set_domain(std::string(model::kDefaultDomain));
-  network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
-  network.mutable_status()->set_host_id(host_id);
-  draft.create(std::move(network));
-}
-
 bool is_old(const View& view, const std::string& key, Now now) {
   const v1::IdempotencyKey& record = view.idempotency_keys().at(key).record;
   return now.unix_ms - time_of(record.accepted_at()) >= kIdempotencyKeyMs;
@@ -136,27 +116,9 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   for (const std::string& id : all) run_task(context, id);
 }
 
-void make_host(Draft& draft, const std::string& host_id, const std::string& host_name,
-               const std::string& default_pool_path, Now now, Rng& rng) {
-  const bool first = draft.view().all<v1::Host>().by_id.empty();
-  v1::Host host;
-  v1::Meta& meta = *host.mutable_meta();
-  meta.set_id(host_id);
-  const std::string name = model::to_name(host_name);
-  meta.set_name(name);
-  for (int n = 2; draft.has_name<v1::Host>(meta.name()); ++n) {
-    meta.set_name(model::name_with_suffix(name, "-" + std::to_string(n)));
-  }
-  set_time(*meta.mutable_created_at(), now.unix_ms);
-  meta.set_generation(1);
-  meta.set_schema_version(kSchemaVersion);
-  host.mutable_status()->set_state(v1::HostStatus::CONNECTED);
-  set_time(*host.mutable_status()->mutable_last_seen_at(), now.unix_ms);
-  draft.create(std::move(host));
-  draft.guard(host_id);
-  if (first && draft.view().all<v1::Pool>().by_id.empty() && draft.view().all<v1::Network>().by_id.empty()) {
-    make_defaults(draft, host_id, default_pool_path, now, rng);
-  }
+bool has_ended_token(const View& view, Now now) {
+  return std::ranges::any_of(view.host_tokens(),
+                             [now](const auto& token) { return has_ended(token.second.record, now); });
 }
 
 bool has_old_key(const View& view, Now now) {
@@ -180,6 +142,14 @@ void prune(Draft& draft, std::size_t ended_tasks_max, std::size_t keys_max, Now 
     if (count <= keys_max && !is_old(view, oldest->second, now)) break;
     draft.compare(oldest->second, oldest->first);
     draft.erase_key(oldest->second);
+  }
+  std::size_t tokens_left = kPrunedAtOnce;
+  for (const auto& [hash, token] : view.host_tokens()) {
+    if (!has_ended(token.record, now)) continue;
+    if (tokens_left-- == 0) break;
+    const std::string key = model::record_key(model::kHostToken, hash);
+    draft.compare(key, token.revision);
+    draft.erase_key(key);
   }
 }
 

@@ -20,7 +20,7 @@ struct MachineContext {
   bool may_lose_hosts = false;
   // When each task's progress was written last, monotonic; kept between runs.
   std::map<std::string, Milliseconds>& progress_written_ms;
-  // Filled with the tasks to look at again in a second.
+  // Filled with the records to look at again in a second.
   std::set<std::string>& look_again;
 };
 
@@ -28,16 +28,13 @@ struct MachineContext {
 // tasks of a VM...).
 void run_machines(MachineContext& context, const std::set<std::string>& dirty);
 
-// The record of a host that speaks for the first time. For the first host of all also the pool and the network that
-// things use when none is named.
-void make_host(Draft& draft, const std::string& host_id, const std::string& host_name,
-               const std::string& default_pool_path, Now now, Rng& rng);
-
+// A host token has ended.
+bool has_ended_token(const View& view, Now now);
 // The oldest idempotency key is more than a day old.
 bool has_old_key(const View& view, Now now);
 
 // Forgets the oldest ended tasks beyond `ended_tasks_max`, and idempotency keys that are more than a day old or beyond
-// `keys_max`; a few at a time.
+// `keys_max`, and host tokens that have ended; a few at a time.
 void prune(Draft& draft, std::size_t ended_tasks_max, std::size_t keys_max, Now now);
 
 }  // namespace gantry::control

@@ -9,7 +9,9 @@ constexpr Milliseconds kExpireEveryMs = 1'000;
 }  // namespace
 
 ManagerCore::Impl::Impl(port::Store& store, port::ManagerLink& link, port::Executor& executor, ManagerOptions options)
-    : store_(store), link_(link), executor_(executor), options_(std::move(options)), rng_(options_.seed) {}
+    : store_(store), link_(link), executor_(executor), options_(std::move(options)), rng_(options_.seed) {
+  view_.own_hosts = options_.own_hosts;
+}
 
 void ManagerCore::Impl::start() {
   const auto weak = weak_from_this();
@@ -18,6 +20,11 @@ void ManagerCore::Impl::start() {
   });
   link_.on_message([weak](const v1::FromHost& message) {
     if (const auto self = weak.lock()) self->message_came(message);
+  });
+  link_.on_admission([weak](const std::string& host_id) {
+    const auto self = weak.lock();
+    if (!self || !self->loaded_) return port::Standing::not_yet_known;
+    return self->is_known(host_id) ? port::Standing::member : port::Standing::stranger;
   });
   load();
   later(options_.host_grace_ms, [](Impl& self) {

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct ManagerOptions {
   std::uint64_t seed = 0;
   // Where the pool "default" lies that is made for the first host.
   std::string default_pool_path = "/var/lib/gantry/pools/default";
+  // Hosts of this process: the record of one is made when it first speaks. All others become hosts by AdmitHost alone,
+  // and what a host says without a record is not listened to.
+  std::set<std::string> own_hosts = {};
   // Segments this machine is in itself: none of them is chosen for a network that names none, but for those on the
   // bridge of a network on record.
   std::vector<HostSubnet> taken_subnets = {};
@@ -61,6 +65,7 @@ class ManagerCore final : public port::Manager {
 
   // Calls that come before the records were read wait for them, up to 5 s. A call whose commit's outcome is unknown is
   // answered once it is known.
+  // Beside the routes it knows KeepHostToken and AdmitHost (api/gantry/v1/join.proto).
   void call(const std::string& rpc, const google::protobuf::Message& request, const port::CallOptions& options,
             Answer done) override;
 

@@ -102,7 +102,13 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // manager_link.cc
   void connection_changed(const std::string& host_id, bool connected);
   void message_came(const v1::FromHost& message);
+  // Whether what it says is listened to.
+  [[nodiscard]] bool is_known(const std::string& host_id) const;
   void note_connected(const std::string& host_id);
+  void take_observation(const std::string& host_id, const v1::ObservationMark& mark,
+                        const v1::Observation& observation);
+  // Connected hosts whose records are gone are cut off.
+  void drop_strangers();
   void send_all(const std::string& host_id);
   void send_changed(const View::Ids& touched);
   void resend();
@@ -130,6 +136,9 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   port::Revision call_planned_at_ = 0;
 
   Round next_round_;
+  // What the last round took last.
+  std::string last_observed_;
+  std::string last_dirty_;
   bool round_scheduled_ = false;
   bool round_under_way_ = false;
   port::Revision round_waits_for_ = 0;
@@ -140,8 +149,12 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   std::set<std::string> connected_;
   std::map<std::string, std::uint64_t> sequences_;
   std::uint64_t resends_ = 0;
-  // The newest mark taken of each record in this run.
-  std::map<std::string, v1::ObservationMark> newest_;
+  struct Newest {
+    std::string host_id;
+    v1::ObservationMark mark;
+  };
+  // The newest mark taken of each record in this run, and whose it is.
+  std::map<std::string, Newest> newest_;
 };
 
 template <class Argument>

@@ -6,14 +6,21 @@
 namespace gantry::control {
 namespace {
 constexpr std::uint64_t kResendsForAll = 3;
+// More than any host has to say of one thing.
+constexpr std::size_t kObservationBytesMax = 32U << 10U;
+constexpr std::size_t kHostStatusBytesMax = 16U << 10U;
 }  // namespace
+
+bool ManagerCore::Impl::is_known(const std::string& host_id) const {
+  return view_.own_hosts.contains(host_id) || view_.find<v1::Host>(host_id) != nullptr;
+}
 
 void ManagerCore::Impl::connection_changed(const std::string& host_id, bool connected) {
   if (connected) {
+    if (!is_known(host_id)) return;
     note_connected(host_id);
     if (loaded_) send_all(host_id);
-  } else {
-    connected_.erase(host_id);
+  } else if (connected_.erase(host_id) != 0) {
     next_round_.dirty.insert(host_id);
   }
   schedule_round();
@@ -23,26 +30,51 @@ void ManagerCore::Impl::note_connected(const std::string& host_id) {
   if (connected_.insert(host_id).second) next_round_.dirty.insert(host_id);
 }
 
+void ManagerCore::Impl::drop_strangers() {
+  for (auto host_id = connected_.begin(); host_id != connected_.end();) {
+    if (is_known(*host_id)) {
+      ++host_id;
+      continue;
+    }
+    link_.drop(*host_id);
+    sequences_.erase(*host_id);
+    next_round_.hosts.erase(*host_id);
+    host_id = connected_.erase(host_id);
+  }
+}
+
+// Whatever a host sends, it is heard of what is its own alone.
 void ManagerCore::Impl::message_came(const v1::FromHost& message) {
   const std::string& host_id = message.host_id();
-  if (host_id.empty()) return;
+  if (!is_known(host_id)) return;
   note_connected(host_id);
   if (message.hello() && loaded_) send_all(host_id);
-  if (message.has_host() || view_.find<v1::Host>(host_id) == nullptr) {
+  const bool facts = message.has_host() && message.host().ByteSizeLong() <= kHostStatusBytesMax;
+  if (facts || view_.find<v1::Host>(host_id) == nullptr) {
     HostNews& news = next_round_.hosts[host_id];
     if (news.name.empty() || is_newer(message.mark(), news.mark)) {
       news.name = message.host_name();
       news.mark = message.mark();
-      if (message.has_host()) news.status = message.host();
+      if (facts) news.status = message.host();
     }
   }
   for (const v1::Observation& observation : message.observations()) {
-    v1::ObservationMark& newest = newest_[observation.id()];
-    if (!is_newer(message.mark(), newest)) continue;
-    newest = message.mark();
-    next_round_.observations[observation.id()] = {host_id, message.mark(), observation};
+    take_observation(host_id, message.mark(), observation);
   }
   schedule_round();
+}
+
+void ManagerCore::Impl::take_observation(const std::string& host_id, const v1::ObservationMark& mark,
+                                         const v1::Observation& observation) {
+  if (observation.ByteSizeLong() > kObservationBytesMax) return;
+#ifndef GANTRY_BREAK_HEAR_ANYONE
+  // Before any mark is kept: a forged one would have the rightful host's news taken for old.
+  if (loaded_ && host_of_id(view_, observation.id()) != host_id) return;
+#endif
+  Newest& newest = newest_[observation.id()];
+  if (newest.host_id == host_id && !is_newer(mark, newest.mark)) return;
+  newest = {host_id, mark};
+  next_round_.observations[observation.id()] = {host_id, mark, observation};
 }
 
 void ManagerCore::Impl::send_all(const std::string& host_id) {

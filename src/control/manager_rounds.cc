@@ -1,5 +1,6 @@
 // Rounds: what hosts said and what changed is taken together, the machines run over it, and one transaction says what
 // follows. When nothing follows nothing is written.
+#include "control/host_records.h"
 #include "control/machines.h"
 #include "control/manager_impl.h"
 #include "control/observations.h"
@@ -14,10 +15,22 @@ constexpr Milliseconds kFirstDelayMs = 50;
 constexpr Milliseconds kLastDelayMs = 2'000;
 constexpr Milliseconds kLookAgainMs = 1'000;
 
-// Moves up to `count` from the front of one ordered container to another.
+const std::string& key_of(const std::string& id) { return id; }
+template <class Value>
+const std::string& key_of(const std::pair<const std::string, Value>& entry) {
+  return entry.first;
+}
+
+// Moves up to `count` from one ordered container to another: from the first behind `last`, and around, so that whoever
+// always has news of what comes first keeps nobody waiting.
 template <class Container>
-void move_some(Container& from, Container& to, std::size_t count) {
-  while (!from.empty() && count-- > 0) to.insert(from.extract(from.begin()));
+void move_some(Container& from, Container& to, std::size_t count, std::string& last) {
+  auto next = from.upper_bound(last);
+  for (; !from.empty() && count > 0; --count) {
+    if (next == from.end()) next = from.begin();
+    last = key_of(*next);
+    to.insert(from.extract(next++));
+  }
 }
 
 }  // namespace
@@ -39,8 +52,8 @@ void ManagerCore::Impl::run_round() {
   auto round = std::make_shared<Round>();
   round->hosts.swap(next_round_.hosts);
   round->prune = std::exchange(next_round_.prune, false);
-  move_some(next_round_.observations, round->observations, kObservationsInRound);
-  move_some(next_round_.dirty, round->dirty, kDirtyInRound);
+  move_some(next_round_.observations, round->observations, kObservationsInRound, last_observed_);
+  move_some(next_round_.dirty, round->dirty, kDirtyInRound, last_dirty_);
   round->planned_at = view_.revision();
   auto txn = std::make_shared<const port::Txn>(plan_round(*round));
   if (txn->writes.empty()) {
@@ -58,7 +71,9 @@ port::Txn ManagerCore::Impl::plan_round(const Round& round) {
   std::set<std::string> dirty = round.dirty;
   for (const auto& [host_id, news] : round.hosts) {
     if (draft.find<v1::Host>(host_id) == nullptr) {
-      make_host(draft, host_id, news.name, options_.default_pool_path, now, rng_);
+      // Of another machine it is gone meanwhile.
+      if (!view_.own_hosts.contains(host_id)) continue;
+      make_own_host(draft, {.id = host_id, .name = news.name, .pool_path = options_.default_pool_path}, now, rng_);
     }
     if (news.status) observe_host(draft.edit<v1::Host>(host_id), *news.status, news.mark, now);
     dirty.insert(host_id);
@@ -113,7 +128,8 @@ void ManagerCore::Impl::take_back(Round& round) {
 }
 
 void ManagerCore::Impl::maintain() {
-  next_round_.prune = has_old_key(view_, executor_.now()) || view_.ended_tasks() > options_.ended_tasks_max ||
+  next_round_.prune = has_old_key(view_, executor_.now()) || has_ended_token(view_, executor_.now()) ||
+                      view_.ended_tasks() > options_.ended_tasks_max ||
                       view_.keys_by_age().size() > options_.idempotency_keys_max;
   // Uploads that never come end by time alone.
   for (const auto& [id, image] : view_.all<v1::Image>().by_id) {

@@ -48,6 +48,7 @@ void ManagerCore::Impl::loaded(Result<port::Range, port::StoreError> range) {
   if (!loaded_) view_.host_subnets = foreign_subnets(view_, options_.taken_subnets);
   loaded_ = true;
   watch();
+  drop_strangers();
   for (const std::string& host_id : connected_) send_all(host_id);
   for (const std::string& host_id : connected_) next_round_.dirty.insert(host_id);
   view_changed(touched);
@@ -72,6 +73,7 @@ void ManagerCore::Impl::watched(std::uint64_t watch_number, Result<port::ChangeB
   }
   View::Ids touched;
   view_.apply(*batch, touched);
+  drop_strangers();
   send_changed(touched);
   view_changed(touched);
 }

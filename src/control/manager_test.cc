@@ -200,22 +200,6 @@ TEST(Manager, OldObservationsAreLeftOut) {
   EXPECT_EQ(world.vm().status().state(), v1::VmStatus::RUNNING);
 }
 
-TEST(Manager, AHostSpeaksForItsOwnRecordsOnly) {
-  World world;
-  world.make_image();
-  world.make_vm();
-  v1::FromHost lie = world.host.begin();
-  lie.set_host_id("host-000000000002");
-  lie.mutable_mark()->set_incarnation(9);
-  v1::Observation& observation = *lie.add_observations();
-  observation.set_id(world.vm().meta().id());
-  observation.mutable_vm()->set_state(v1::VmStatus::CRASHED);
-  world.link.say(lie);
-  world.executor.run_for(1'000);
-  EXPECT_EQ(world.vm().status().state(), v1::VmStatus::RUNNING);
-  EXPECT_EQ(world.find<v1::Host>("alpha-example-2")->meta().id(), "host-000000000002");
-}
-
 TEST(Manager, AbsenceWithoutADeletionIsNoDeletion) {
   World world;
   world.make_image();

@@ -8,6 +8,7 @@ policy::PlaceHost place_host(const View& view, const v1::Host& host) {
   place.name = host.meta().name();
   place.connected = host.status().state() == v1::HostStatus::CONNECTED;
   place.cordoned = host.spec().cordoned();
+  place.leaving = host.meta().has_deletion();
   place.memory_mib = host.status().memory_bytes() >> 20U;
   place.reserved_mib = view.reserved_mib(place.id);
   place.cpus = host.status().cpus();

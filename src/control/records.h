@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "gantry/v1/host.pb.h"
+#include "gantry/v1/join.pb.h"
 #include "gantry/v1/network.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"

@@ -46,7 +46,8 @@ model::Ipv4Subnet candidate_subnet(std::uint32_t candidate) {
 
 }  // namespace
 
-Result<std::string> choose_subnet(const View& view, const std::string& wanted) {
+Result<std::string> choose_subnet(const View& view, const std::string& wanted,
+                                  const std::vector<model::Ipv4Subnet>& also_taken) {
   const std::vector<Taken> taken = taken_subnets(view);
   if (!wanted.empty()) {
     auto subnet = model::parse_ipv4_subnet(wanted);
@@ -59,7 +60,8 @@ Result<std::string> choose_subnet(const View& view, const std::string& wanted) {
   }
   const auto is_free = [&](const model::Ipv4Subnet& subnet) {
     const auto overlaps = [&subnet](const HostSubnet& other) { return other.subnet.overlaps(subnet); };
-    return overlap(taken, subnet) == nullptr && std::ranges::none_of(view.host_subnets, overlaps);
+    return overlap(taken, subnet) == nullptr && std::ranges::none_of(view.host_subnets, overlaps) &&
+           std::ranges::none_of(also_taken, [&subnet](const auto& other) { return other.overlaps(subnet); });
   };
   for (std::uint32_t candidate = 0; candidate < 3 * 256; ++candidate) {
     const model::Ipv4Subnet subnet = candidate_subnet(candidate);

@@ -3,16 +3,20 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/rng.h"
 #include "control/view.h"
+#include "model/ipv4.h"
 
 namespace gantry::control {
 
 // `wanted` if no other network overlaps it ("subnet_in_use" otherwise); when empty the first /24 of
-// 10.66.0.0/16, 172.29.0.0/16 and 192.168.0.0/16 (this one from its end) that is free on the host too.
-Result<std::string> choose_subnet(const View& view, const std::string& wanted);
+// 10.66.0.0/16, 172.29.0.0/16 and 192.168.0.0/16 (this one from its end) that is free on the manager's machine too, and
+// overlaps none of `also_taken`.
+Result<std::string> choose_subnet(const View& view, const std::string& wanted,
+                                  const std::vector<model::Ipv4Subnet>& also_taken = {});
 
 // An address for a guest in `subnet`: neither the network's own (the first), nor one for which `taken` answers true.
 // Low ones first.

@@ -217,6 +217,12 @@ TaskVerdict judge_pool(const v1::Task& task, const v1::Pool& pool) {
   return {};
 }
 
+TaskVerdict judge_host(const v1::Task& task, const v1::Host* host) {
+  if (host == nullptr) return succeeded();
+  if (host->meta().deletion().task_id() != task.meta().id()) return cancelled(task, "a later operation took its place");
+  return working("waiting for the machine to give up what it has, a minute at most");
+}
+
 bool is_delete(const v1::Task& task) {
   const std::string& action = task.action();
   return action.size() > 7 && action.compare(action.size() - 7, 7, ".delete") == 0;
@@ -283,6 +289,7 @@ TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
     const auto going = judge_going(draft, task, network);
     return going ? *going : judge_network(task, *network);
   }
+  if (kind == "host") return judge_host(task, draft.find<v1::Host>(id));
   const auto* pool = draft.find<v1::Pool>(id);
   const auto going = judge_going(draft, task, pool);
   return going ? *going : judge_pool(task, *pool);

@@ -3,13 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "control/fakes.h"
 #include "control/manager.h"
 #include "control/view.h"
 #include "gantry/v1/routes.pb.h"
+#include "model/sha256.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -25,8 +28,16 @@ struct World {
   ManagerOptions options;
   std::unique_ptr<ManagerCore> core;
 
+  // Other hosts, and all that each was ever sent.
+  std::map<std::string, std::unique_ptr<FakeHost>> joined;
+  std::map<std::string, std::vector<v1::ToHost>> sent;
+
   World() {
-    link.to_host = [this](const std::string&, const v1::ToHost& message) { host.receive(message); };
+    link.to_host = [this](const std::string& id, const v1::ToHost& message) {
+      sent[id].push_back(message);
+      if (id == kHostId) host.receive(message);
+      if (joined.contains(id)) joined.at(id)->receive(message);
+    };
     begin();
     host.connect();
     executor.run_for(100);
@@ -34,6 +45,7 @@ struct World {
 
   void begin() {
     options.seed = ++seed;
+    options.own_hosts = {kHostId};
     core = std::make_unique<ManagerCore>(store, link, executor, options);
     core->start();
   }
@@ -42,6 +54,29 @@ struct World {
     core.reset();
     begin();
     host.connect();
+  }
+
+  static v1::KeepHostTokenRequest token_request(const std::string& secret) {
+    v1::KeepHostTokenRequest request;
+    request.set_secret_hash(model::sha256_hex(secret));
+    return request;
+  }
+  static v1::AdmitHostRequest admit_request(const std::string& secret, const std::string& name) {
+    v1::AdmitHostRequest request;
+    request.set_secret_hash(model::sha256_hex(secret));
+    request.set_host_name(name);
+    request.set_pool_path("/pools/" + name);
+    return request;
+  }
+  // A machine that joins with a token of its own and connects; its id.
+  std::string join(const std::string& name) {
+    (void)call("KeepHostToken", token_request(name));
+    const auto accepted = accept("AdmitHost", admit_request(name, name));
+    const std::string id = accepted.task().target_id();
+    joined[id] = std::make_unique<FakeHost>(executor, link, id);
+    joined[id]->connect();
+    executor.run_for(1'000);
+    return id;
   }
 
   using Answered = Result<std::unique_ptr<google::protobuf::Message>>;

@@ -22,9 +22,11 @@ void touch(const Record&, View::Ids&) {}
 }  // namespace
 
 void View::load(const port::Range& range, Ids& touched) {
-  auto kept = std::move(host_subnets);
+  auto subnets = std::move(host_subnets);
+  auto own = std::move(own_hosts);
   *this = View();
-  host_subnets = std::move(kept);
+  host_subnets = std::move(subnets);
+  own_hosts = std::move(own);
   for (const port::Entry& entry : range.entries) change({.kind = port::Write::Kind::put, .entry = entry}, touched);
   revision_ = range.revision;
 }
@@ -41,6 +43,8 @@ void View::change(const port::Change& change, Ids& touched) {
     admission_revision_ = put ? change.entry.modified : 0;
   } else if (key.rfind(kIdempotencyPrefix, 0) == 0) {
     change_key(change);
+  } else if (key.rfind(model::prefix_of(model::kHostToken), 0) == 0) {
+    change_token(change);
   } else {
     // Names ("/name/...") follow from the records; users and sessions are the API edge's.
     change_kind<v1::Vm>(change, touched) || change_kind<v1::Volume>(change, touched) ||
@@ -62,6 +66,18 @@ void View::change_key(const port::Change& change) {
   if (!held.record.ParseFromString(change.entry.value)) held.record.Clear();
   held.revision = change.entry.modified;
   keys_by_age_[held.revision] = key;
+}
+
+void View::change_token(const port::Change& change) {
+  const std::string hash = change.entry.key.substr(model::prefix_of(model::kHostToken).size());
+  if (change.kind == port::Write::Kind::erase) {
+    host_tokens_.erase(hash);
+    return;
+  }
+  Token& held = host_tokens_[hash];
+  // One that cannot be read has ended long ago.
+  if (!held.record.ParseFromString(change.entry.value)) held.record.Clear();
+  held.revision = change.entry.modified;
 }
 
 template <class Record>

@@ -31,6 +31,8 @@ class View {
 
   // Not of the store: segments that hosts are in themselves, never chosen for a network.
   std::vector<HostSubnet> host_subnets;
+  // Not of the store either: hosts in the manager's own process (ManagerOptions).
+  std::set<std::string> own_hosts;
 
   // Replaces everything that is of the store. The ids of all records are added to `touched`.
   void load(const port::Range& range, Ids& touched);
@@ -93,6 +95,12 @@ class View {
   [[nodiscard]] const std::map<std::string, Key>& idempotency_keys() const { return idempotency_keys_; }
   // The same, by revision: the first is the oldest.
   [[nodiscard]] const std::map<port::Revision, std::string>& keys_by_age() const { return keys_by_age_; }
+  struct Token {
+    v1::HostToken record;
+    port::Revision revision = 0;
+  };
+  // Tokens that machines may join with, by the hash of their secret.
+  [[nodiscard]] const std::map<std::string, Token>& host_tokens() const { return host_tokens_; }
   // When the last change was accepted (kAdmissionKey); 0: never.
   [[nodiscard]] port::Revision admission_revision() const { return admission_revision_; }
 
@@ -109,6 +117,7 @@ class View {
 
   void change(const port::Change& change, Ids& touched);
   void change_key(const port::Change& change);
+  void change_token(const port::Change& change);
   template <class Record>
   bool change_kind(const port::Change& change, Ids& touched);
   // Adds (+1) or takes away (-1) what follows from a record.
@@ -129,6 +138,7 @@ class View {
   std::map<std::string, int> taken_;
   std::map<std::string, Key> idempotency_keys_;
   std::map<port::Revision, std::string> keys_by_age_;
+  std::map<std::string, Token> host_tokens_;
   port::Revision admission_revision_ = 0;
   TaskOrder tasks_by_time_;
   std::size_t ended_tasks_ = 0;

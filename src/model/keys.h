@@ -14,10 +14,14 @@ inline constexpr std::string_view kImage = "image";
 inline constexpr std::string_view kNetwork = "network";
 inline constexpr std::string_view kHost = "host";
 inline constexpr std::string_view kTask = "task";
-// Of the API edge alone; never shown by watches of the API.
+// Never shown by the API or its watches: what users, sessions and tokens are known by, and the cluster's own authority.
 inline constexpr std::string_view kUser = "user";
 inline constexpr std::string_view kSession = "session";
 inline constexpr std::string_view kApiToken = "apitoken";
+// By the hash of its secret.
+inline constexpr std::string_view kHostToken = "hosttoken";
+// One, "cluster".
+inline constexpr std::string_view kAuthority = "authority";
 
 inline std::string prefix_of(std::string_view kind) { return "/" + std::string(kind) + "/"; }
 inline std::string record_key(std::string_view kind, std::string_view id) { return prefix_of(kind) + std::string(id); }

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "gantry/v1/join.pb.h"
 #include "gantry/v1/routes.pb.h"
 #include "model/check.h"
 #include "model/limits.h"
@@ -28,6 +29,8 @@ Checked validate(const v1::CreateImageRequest& request);
 Checked validate(const v1::CreateNetworkRequest& request);
 Checked validate(const v1::CreatePoolRequest& request);
 Checked validate(const v1::UpdateHostRequest& request);
+Checked validate(const v1::KeepHostTokenRequest& request);
+Checked validate(const v1::AdmitHostRequest& request);
 Checked validate(const v1::ById& request);
 Checked validate(const v1::ListRequest& request);
 Checked validate(const v1::ListTasksRequest& request);

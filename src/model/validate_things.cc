@@ -122,6 +122,28 @@ Checked validate(const v1::CreateNetworkRequest& request) {
   return check_subnet(spec.ipv4_subnet());
 }
 
+Checked validate(const v1::KeepHostTokenRequest& request) {
+  if (!is_sha256_hex(request.secret_hash()))
+    return bad_field("secret_hash", "it is not a SHA-256", "give it in hexadecimal");
+  return {};
+}
+
+// Of a machine that may be anybody's.
+Checked validate(const v1::AdmitHostRequest& request) {
+  constexpr int kSubnetsMax = 256;
+  if (!is_sha256_hex(request.secret_hash()))
+    return bad_field("secret_hash", "it is not a SHA-256", "give it in hexadecimal");
+  GANTRY_CHECK(check_line("host_name", request.host_name(), 253));
+  GANTRY_CHECK(check_directory("pool_path", request.pool_path()));
+  if (request.taken_subnets_size() > kSubnetsMax) {
+    return bad_field("taken_subnets", "they are more than 256", "leave out what no guest of this machine is to reach");
+  }
+  for (const std::string& text : request.taken_subnets()) {
+    if (!parse_ipv4_subnet(text)) return bad_field("taken_subnets", "one is no IPv4 segment", "10.0.0.0/24 is one");
+  }
+  return {};
+}
+
 Checked validate(const v1::CreatePoolRequest& request) {
   GANTRY_CHECK(check_head(request));
   const v1::PoolSpec& spec = request.spec();

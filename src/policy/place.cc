@@ -18,6 +18,7 @@ std::string mib(std::uint64_t amount) { return std::to_string(amount) + " MiB"; 
 std::string obstacle(const PlaceHost& host, const PlaceDemand& demand) {
   if (!demand.host_id.empty() && host.id != demand.host_id) return "the VM is bound to another host";
   if (!host.connected) return "it is not connected";
+  if (host.leaving) return "it is leaving the cluster";
   if (host.cordoned) return "it is cordoned";
   if (host.accelerator.empty()) return "it cannot run guests";
   for (const PlaceReach& reach : demand.reach) {

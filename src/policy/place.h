@@ -19,6 +19,7 @@ struct PlaceHost {
   std::string name = {};
   bool connected = false;
   bool cordoned = false;
+  bool leaving = false;
   std::uint64_t memory_mib = 0;
   // What the guests placed there may use.
   std::uint64_t reserved_mib = 0;

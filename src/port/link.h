@@ -9,6 +9,13 @@
 
 namespace gantry::port {
 
+// What the manager knows of a host that wants to connect.
+enum class Standing {
+  member,
+  stranger,       // it was never of the cluster, or left it
+  not_yet_known,  // the records were not read yet: it may come again in a moment
+};
+
 // The manager's end. Callbacks come on the manager's executor.
 class ManagerLink {
  public:
@@ -18,6 +25,11 @@ class ManagerLink {
   virtual void on_message(std::function<void(const v1::FromHost&)> handler) = 0;
   // Connected or lost.
   virtual void on_connection(std::function<void(const std::string& host_id, bool connected)> handler) = 0;
+  // Asked of every host before it is connected, where hosts come from outside: only members are. Messages are stamped
+  // with the id that the connection proved.
+  virtual void on_admission(std::function<Standing(const std::string& host_id)> /*handler*/) {}
+  // Ends the connection of a host that is of the cluster no more, at once.
+  virtual void drop(const std::string& /*host_id*/) {}
 };
 
 // The host's end. Callbacks come on the host's executor.

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "server/host_tokens.h"
 #include "server/json.h"
 #include "server/openapi.h"
 #include "server/request_headers.h"
@@ -118,8 +119,13 @@ Error missing_credentials() {
 
 }  // namespace
 
-ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, std::string version)
-    : manager_(&manager), accounts_(&accounts), poster_(std::move(poster)), version_(std::move(version)) {}
+ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, v1::Version about,
+                       const std::optional<JoinPoint>& join_point)
+    : manager_(&manager),
+      accounts_(&accounts),
+      poster_(std::move(poster)),
+      about_(std::move(about)),
+      join_point_(&join_point) {}
 
 std::string ApiHandler::bearer_token(const HttpRequest& request) {
   static constexpr std::string_view kSubprotocol = "gantry.bearer.";
@@ -235,10 +241,7 @@ bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitte
   if (rpc == "GetOpenApi") {
     done(openapi());
   } else if (rpc == "GetVersion") {
-    v1::Version version;
-    version.set_version(version_);
-    version.set_api("v1");
-    answer(Result<v1::Version>(version));
+    answer(Result<v1::Version>(about_));
   } else if (rpc == "Login") {
     accounts_->login(dynamic_cast<const v1::LoginRequest&>(message), request->peer, answer);
   } else if (rpc == "Logout") {
@@ -252,6 +255,8 @@ bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitte
     accounts_->create_token(admitted.caller, dynamic_cast<const v1::CreateTokenRequest&>(message), dry_run, answer);
   } else if (rpc == "DeleteToken") {
     accounts_->delete_token(admitted.caller, dynamic_cast<const v1::ById&>(message), dry_run, answer);
+  } else if (rpc == "CreateHostToken") {
+    create_host_token(*this, *join_point_, admitted.options, answer);
   } else {
     return false;
   }
@@ -259,7 +264,7 @@ bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitte
 }
 
 HttpAnswer ApiHandler::openapi() {
-  if (openapi_.empty()) openapi_ = make_openapi(routes_, version_);
+  if (openapi_.empty()) openapi_ = make_openapi(routes_, about_.version());
   HttpAnswer answer;
   answer.headers.emplace_back("Cache-Control", "no-cache");
   answer.body = openapi_;

@@ -13,6 +13,7 @@
 
 #include "port/manager.h"
 #include "server/accounts.h"
+#include "server/api_server.h"
 #include "server/http.h"
 #include "server/routes.h"
 
@@ -33,7 +34,9 @@ class ApiHandler {
   using Done = std::function<void(HttpAnswer)>;
   using AdmitDone = std::function<void(Result<Admitted, HttpAnswer>)>;
 
-  ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, std::string version);
+  // `join_point` must outlive it.
+  ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, v1::Version about,
+             const std::optional<JoinPoint>& join_point);
 
   // How a request is to be served; nothing when it has no route (handle() says so).
   [[nodiscard]] std::optional<v1::Route::Kind> kind_of(const HttpRequest& request) const;
@@ -60,7 +63,8 @@ class ApiHandler {
   port::Manager* manager_;
   Accounts* accounts_;
   PosterPtr poster_;
-  std::string version_;
+  v1::Version about_;
+  const std::optional<JoinPoint>* join_point_;
   RouteTable routes_;
   // Made when first asked for.
   std::string openapi_;

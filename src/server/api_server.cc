@@ -42,6 +42,14 @@ Result<tcp::acceptor> listen(asio::io_context& context, const std::string& text,
   return acceptor;
 }
 
+v1::Version about(const ApiServerOptions& options) {
+  v1::Version version;
+  version.set_version(options.version);
+  version.set_api("v1");
+  version.set_host_id(options.own_host_id);
+  return version;
+}
+
 }  // namespace
 
 class ApiServer::Impl {
@@ -54,7 +62,7 @@ class ApiServer::Impl {
             std::make_shared<Poster>([this](std::function<void()> work) { asio::post(*context_, std::move(work)); })),
         identity_({options_.certificate_path, options_.key_path}),
         accounts_(StoreClient(store, poster_), poster_, now_, options_.local_token),
-        api_(manager, accounts_, poster_, options_.version),
+        api_(manager, accounts_, poster_, about(options_), options_.join_point),
         events_(store, poster_, [this](std::function<void()> work) { retry_later(std::move(work)); }),
         edge_{*context_, poster_, options_, api_, events_, console, files_} {}
   ~Impl() { stop(); }

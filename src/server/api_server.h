@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,14 @@
 #include "port/store.h"
 
 namespace gantry::server {
+
+// What a token for a new host says of the cluster.
+struct JoinPoint {
+  // Of the managers' host links: "192.0.2.1:8444".
+  std::vector<std::string> addresses;
+  // SHA-256 of the authority's certificate, 32 bytes.
+  std::string authority_fingerprint;
+};
 
 struct ApiServerOptions {
   // IP addresses to listen on; beyond loopback only when asked for.
@@ -34,6 +43,10 @@ struct ApiServerOptions {
   // Where the content of an image is to be written; called on the server's thread, must not block for long. Its
   // directory must be there. The file is announced to the manager by UploadImage when it is complete.
   std::function<Result<std::string>(const v1::Image&)> upload_path = {};
+  // The host of this machine, whose guests' consoles can be opened; empty: all are of it.
+  std::string own_host_id = {};
+  // Nothing: no hosts can join.
+  std::optional<JoinPoint> join_point = {};
   // 0: no limit.
   std::uint64_t upload_bytes_max = 0;
   std::size_t uploads_max = 4;

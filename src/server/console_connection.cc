@@ -52,7 +52,9 @@ class ConsoleConnection final : public ConnectionBase {
                       const auto self = weak.lock();
                       if (!self || self->ended_) return;
                       if (!answer) return self->refuse(answer.error());
-                      self->open_console(dynamic_cast<const v1::Vm&>(**answer).meta().id());
+                      const auto& vm = dynamic_cast<const v1::Vm&>(**answer);
+                      if (self->is_elsewhere(vm)) return self->refuse_elsewhere(vm);
+                      self->open_console(vm.meta().id());
                     });
   }
 
@@ -64,6 +66,32 @@ class ConsoleConnection final : public ConnectionBase {
 
  private:
   void refuse(const Error& error) { answer_and_close(shared_from_this(), stream_, answer_for(error), false, false); }
+
+  [[nodiscard]] bool is_elsewhere(const v1::Vm& vm) const {
+    const std::string& own = edge().options.own_host_id;
+    const std::string& host_id = vm.placement().host_id();
+    return !own.empty() && !host_id.empty() && host_id != own;
+  }
+
+  // By the host's name, which people know.
+  void refuse_elsewhere(const v1::Vm& vm) {
+    v1::ById request;
+    request.set_id(vm.placement().host_id());
+    const std::weak_ptr<ConsoleConnection> weak = self_as<ConsoleConnection>();
+    edge().api.call("GetHost", request, admitted_.options,
+                    [weak, vm](const Result<std::unique_ptr<google::protobuf::Message>>& answer) {
+                      const auto self = weak.lock();
+                      if (!self || self->ended_) return;
+                      const auto* host = answer ? dynamic_cast<const v1::Host*>(answer->get()) : nullptr;
+                      const std::string name = host != nullptr ? host->meta().name() : vm.placement().host_id();
+                      self->refuse(Error{ErrorCode::unsupported,
+                                         "the console of VM \"" + vm.meta().name() + "\" cannot be opened from here",
+                                         "it is on host " + name + ", not on the manager's own machine",
+                                         "on that host, as root, read /var/lib/gantry/vms/" + vm.meta().id() +
+                                             "/console.log; or use SSH into the guest",
+                                         "console_elsewhere"});
+                    });
+  }
 
   // Output that waits to come to the loop, so that a flood cannot pile up there.
   struct InFlight {

@@ -84,6 +84,27 @@ TEST(Console, TakesTheTokenAsSubprotocol) {
   EXPECT_EQ(Socket(server, "").reply.status, 401);
 }
 
+TEST(Console, OfAGuestOnAnotherHostIsRefusedByThatHostsName) {
+  TestServer server([](ApiServerOptions& options) { options.own_host_id = "host-a"; });
+  server.manager.override_answer([](const FakeManager::Call& call, const port::Manager::Answer& done) {
+    if (call.rpc == "GetHost") {
+      auto host = std::make_unique<v1::Host>();
+      host->mutable_meta()->set_name("beta");
+      done(std::move(host));
+    } else {
+      auto vm = std::make_unique<v1::Vm>();
+      vm->mutable_meta()->set_id("vm-there");
+      vm->mutable_placement()->set_host_id("host-b");
+      done(std::move(vm));
+    }
+    return true;
+  });
+  const Socket socket(server, bearer());
+  EXPECT_EQ(socket.reply.status, 422);
+  EXPECT_NE(socket.reply.body.find("console_elsewhere"), std::string::npos) << socket.reply.body;
+  EXPECT_NE(socket.reply.body.find("on host beta"), std::string::npos) << socket.reply.body;
+}
+
 TEST(Console, ErrorsComeAsUsual) {
   TestServer server;
   EXPECT_EQ(server.ask("GET", "/api/v1/vms/web/console").status, 400);

@@ -73,6 +73,7 @@ class ConnectionBase : public std::enable_shared_from_this<ConnectionBase> {
   }
   void set_network(std::string network) { network_ = std::move(network); }
   Edge& edge() { return edge_; }
+  [[nodiscard]] const Edge& edge() const { return edge_; }
   [[nodiscard]] std::uint64_t number() const { return number_; }
 
  private:

@@ -223,7 +223,8 @@ class Answers {
 };
 
 TEST(OpenApi, DescribesTheAnswersOfTheServer) {
-  TestServer server;
+  TestServer server(listen_for_hosts);
+  keep_host_tokens(server.manager);
   Answers answers(server);
   const RouteTable routes;
   std::set<std::string> streams;
@@ -241,6 +242,7 @@ TEST(OpenApi, DescribesTheAnswersOfTheServer) {
   EXPECT_EQ(answers.check("DeleteToken", {}, session).status, 204);
   const std::string change = R"({"currentPassword":")" + password + R"(","newPassword":"another password"})";
   EXPECT_EQ(answers.check("ChangePassword", change, session).status, 204);
+  EXPECT_EQ(answers.check("CreateHostToken", "{}").status, 200);
   EXPECT_EQ(answers.check("UploadImage", "content").status, 200);
   EXPECT_EQ(answers.check("Logout", {}, session).status, 204);
   // The document is not in itself; what streams has tests of its own.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "gantry/v1/join.pb.h"
 #include "server/api_server.h"
 #include "server/test_fakes.h"
 
@@ -77,5 +78,27 @@ class TestServer {
   std::unique_ptr<ApiServer> server;
   ApiServerStarted started;
 };
+
+// For TestServer: hosts can join.
+inline void listen_for_hosts(ApiServerOptions& options) {
+  options.join_point = JoinPoint{{"192.0.2.1:8444"}, std::string(32, 'f')};
+}
+
+// Answers what CreateHostToken asks of the manager.
+inline void keep_host_tokens(FakeManager& manager) {
+  manager.override_answer([](const FakeManager::Call& call, const port::Manager::Answer& done) {
+    if (call.rpc != "KeepHostToken") return false;
+    if (call.options.dry_run) {
+      auto plan = std::make_unique<v1::Accepted>();
+      plan->mutable_plan()->add_steps("make a token");
+      done(std::move(plan));
+    } else {
+      auto token = std::make_unique<v1::HostToken>();
+      token->mutable_expires_at()->set_seconds(1'800'000'000);
+      done(std::move(token));
+    }
+    return true;
+  });
+}
 
 }  // namespace gantry::server::testing

@@ -5,7 +5,7 @@ import unittest
 import uuid
 
 from api import Api, ApiChecks
-from lab import CommandFailed, Lab, wait_until
+from lab import BUILD, CommandFailed, Lab, run, wait_until
 
 LISTS = ("vms", "volumes", "pools", "images", "networks", "tasks")
 
@@ -13,7 +13,7 @@ LISTS = ("vms", "volumes", "pools", "images", "networks", "tasks")
 class ApiTest(ApiChecks, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab()
+        cls.lab = Lab(["--link-listen", "127.0.0.1", "--link-port", "0"])
         cls.addClassCleanup(cls.lab.close)
         cls.lab.start()
         cls.lab.import_test_guest()
@@ -39,6 +39,12 @@ class ApiTest(ApiChecks, unittest.TestCase):
 
     def volume(self, name, size=1 << 20):
         return {"name": name, "spec": {"capacityBytes": str(size)}}
+
+    def join_another(self, name):
+        """A host that has joined and never connects."""
+        token = self.lab.json("host", "token")["token"]
+        run(*self.lab.enter, BUILD / "src/app/gantryd", "--state-dir", self.lab.directory / name, "--host-name", name,
+            "join", token)
 
     def test_one_key_makes_one_vm(self):
         key = [("Idempotency-Key", uuid.uuid4().hex)]
@@ -99,6 +105,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
         waiting = self.begin_upload("waiting")
         self.assertEqual(self.api.post("/api/v1/tokens", {"name": "old"}).status, 200)
         host = lab.json("host", "list")["items"][0]["meta"]["name"]
+        self.join_another("leaver")
         # By operation: the id in its path, and its body.
         cases = {
             "CreateVm": (None, self.stopped_vm("ghost")), "UpdateVm": ("calm", {"cpus": 2}),
@@ -110,7 +117,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
             "DeletePool": ("empty", b""), "CreateImage": (None, {"name": "ghost", "spec": {"upload": True}}),
             "UploadImage": ("waiting", b"content"), "DeleteImage": ("waiting", b""),
             "CreateNetwork": (None, {"name": "ghost", "spec": {}}), "DeleteNetwork": ("quiet", b""),
-            "UpdateHost": (host, {"cordoned": True}), "CancelTask": (waiting["meta"]["id"], {}),
+            "UpdateHost": (host, {"cordoned": True}), "DeleteHost": ("leaver", b""), "CreateHostToken": (None, {}), "CancelTask": (waiting["meta"]["id"], {}),
             "CreateToken": (None, {"name": "ghost"}), "DeleteToken": ("old", b""), "Logout": (None, b""),
             "ChangePassword": (None, {"user": "admin", "newPassword": "quite another one"}),
         }
@@ -128,12 +135,11 @@ class ApiTest(ApiChecks, unittest.TestCase):
                 name = operation["operationId"]
                 offered.add(name)
                 thing, body = cases[name]
-                if thing:
-                    path = path.replace("{id}", thing)
+                target = path.replace("{id}", thing) if thing else path
                 with self.subTest(name):
                     # Only who has a session can end it.
                     api = session if name == "Logout" else self.api
-                    answer = api.send(method.upper(), f"{path}?dry_run=true", [], body)
+                    answer = api.send(method.upper(), f"{target}?dry_run=true", [], body)
                     self.assertEqual(answer.status, 200, answer.body)
                     self.assertTrue(answer.json()["plan"]["steps"])
                     self.assertIsNone(answer.json().get("task"))
@@ -146,6 +152,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
         lab.gantry("volume", "delete", "still")
         lab.gantry("network", "delete", "quiet")
         lab.gantry("pool", "delete", "empty")
+        lab.gantry("host", "leave", "leaver")
         self.assertEqual(self.api.send("DELETE", "/api/v1/tokens/old").status, 204)
 
     def test_a_recipe_nobody_knows_holds_no_name(self):

@@ -95,7 +95,7 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(self.offered("launch", "tiny", "--add-disk", ""), ["data"])
         for words in (("launch", "--pool", ""), ("pool", "show", ""), ("image", "build", "--pool", "")):
             self.assertEqual(self.offered(*words), ["default"], words)
-        for words in (("launch", "--host", ""), ("host", "cordon", "")):
+        for words in (("launch", "--host", ""), ("host", "cordon", ""), ("host", "leave", ""), ("network", "create", "--host", "")):
             self.assertEqual(self.offered(*words), ["lab"], words)
         self.assertEqual(self.offered("volume", "resize", ""), ["data"])
         self.assertEqual(self.offered("network", "show", ""), ["default"])

@@ -127,7 +127,7 @@ Table token_table(const v1::ApiTokenList& list) {
   using google::protobuf::util::TimeUtil;
   Table table({"NAME", "CREATED", "ENDS", "ID"});
   for (const auto& token : list.items()) {
-    table.add({printable(token.meta().name()), TimeUtil::ToString(token.meta().created_at()),
+    table.add({token.meta().name(), TimeUtil::ToString(token.meta().created_at()),
                token.has_expires_at() ? TimeUtil::ToString(token.expires_at()) : "never", token.meta().id()});
   }
   return table;

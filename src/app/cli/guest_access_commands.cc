@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "app/cli/reach.h"
 
 namespace gantry::app {
 namespace {
@@ -73,6 +74,18 @@ Endpoint endpoint_of(const v1::Vm& vm) {
   return {};
 }
 
+Error no_address(const std::string& name, bool elsewhere) {
+  const std::string summary = "cannot reach VM " + name + " by SSH";
+  if (elsewhere) {
+    return Error{
+        ErrorCode::unavailable, summary, "it is on another host than the server, behind that host's NAT or loopback",
+        "run ssh on that host, launch it with --forward ADDRESS:2222:22 (an address of that host), or put it on "
+        "a network of kind bridge"};
+  }
+  return Error{ErrorCode::unavailable, summary, "it has no known address",
+               "see that it runs and has a NIC: gantry show " + name + "; or use: gantry console " + name};
+}
+
 struct SshOptions {
   std::string target;
   std::string identity;
@@ -87,13 +100,11 @@ int run_ssh(Session& session, const SshOptions& options) {
   if (!client) return report(client.error());
   v1::ById request;
   request.set_id(name);
-  const auto vm = (*client)->call<v1::Vm>("GetVm", request);
+  auto vm = (*client)->call<v1::Vm>("GetVm", request);
   if (!vm) return report(vm.error());
+  const bool elsewhere = keep_reachable(**client, *vm);
   const Endpoint endpoint = endpoint_of(*vm);
-  if (endpoint.address.empty()) {
-    return report(Error{ErrorCode::unavailable, "cannot reach VM " + name + " by SSH", "it has no known address",
-                        "see that it runs and has a NIC: gantry show " + name + "; or use: gantry console " + name});
-  }
+  if (endpoint.address.empty()) return report(no_address(name, elsewhere));
   const std::string& cloud_user = vm->spec().cloud_init().user();
   const std::string login = !user.empty() ? user : !cloud_user.empty() ? cloud_user : "debian";
   // A VM made anew may have an old one's address: its key is kept under the VM's id, not the address.

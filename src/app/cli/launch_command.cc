@@ -4,6 +4,7 @@
 
 #include "app/cli/commands.h"
 #include "app/cli/launch_parts.h"
+#include "app/cli/reach.h"
 #include "model/limits.h"
 #include "runtime/files.h"
 
@@ -175,12 +176,13 @@ int describe_launched(Session& session, const LaunchOptions& options, const std:
   auto client = session.api();
   v1::ById by_id;
   by_id.set_id(vm_id);
-  const auto vm = (*client)->call<v1::Vm>("GetVm", by_id);
+  auto vm = (*client)->call<v1::Vm>("GetVm", by_id);
   if (!vm) return report(vm.error());
+  const bool elsewhere = keep_reachable(**client, *vm);
   std::cout << "VM " << vm->meta().name() << " is " << v1::VmStatus::State_Name(vm->status().state()) << "\n"
-            << (vm->spec().power() == v1::VmSpec::STOPPED ? "  start:   gantry start " + vm->meta().name() + "\n" : "")
-            << "  console: gantry console " << vm->meta().name() << "   (leave with Ctrl-])\n";
-  if (!vm->spec().cloud_init().ssh_authorized_keys().empty()) {
+            << (vm->spec().power() == v1::VmSpec::STOPPED ? "  start:   gantry start " + vm->meta().name() + "\n" : "");
+  if (!elsewhere) std::cout << "  console: gantry console " << vm->meta().name() << "   (leave with Ctrl-])\n";
+  if (!elsewhere && !vm->spec().cloud_init().ssh_authorized_keys().empty()) {
     std::cout << "  shell:   gantry ssh " << identity_of(options) << vm->meta().name() << "\n";
   }
   for (const auto& nic : vm->spec().nics()) {

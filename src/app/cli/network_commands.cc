@@ -26,6 +26,7 @@ void add_network_commands(const Commands& commands) {
     std::string subnet;
     std::string bridge;
     std::string domain;
+    std::string host;
     bool allow_spoofing = false;
     std::vector<std::string> labels;
   };
@@ -34,7 +35,7 @@ void add_network_commands(const Commands& commands) {
   add_record_commands<v1::Network, v1::NetworkList>(commands, *group, "network", "Network", network_table);
   auto* command = commands.add(*group, "create", "Make a network",
                                "gantry network create lab --subnet 10.70.0.0/24\n"
-                               "gantry network create office --kind bridge --bridge br0\n"
+                               "gantry network create office --kind bridge --bridge br0 --host beta\n"
                                "gantry network create plain --kind user");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
@@ -44,11 +45,14 @@ void add_network_commands(const Commands& commands) {
   command->add_option("--subnet", options->subnet, "Of a nat network; a free one if not given");
   command->add_option("--bridge", options->bridge, "The host's existing bridge, for kind bridge");
   command->add_option("--domain", options->domain, "DNS domain of its guests (gantry)");
+  command->add_option("--host", options->host, "Host it is on; the manager's own machine if not given")
+      ->type_name("HOST");
   command->add_flag("--allow-spoofing", options->allow_spoofing, "Guests may use any MAC and IP address");
   command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
   commands.run(command, [&session = commands.session, options] {
     v1::CreateNetworkRequest request;
     request.set_name(options->name);
+    request.set_host(options->host);
     add_labels(options->labels, *request.mutable_labels());
     auto& spec = *request.mutable_spec();
     spec.set_kind(options->kind == "bridge" ? v1::NetworkSpec::BRIDGE

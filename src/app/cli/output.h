@@ -16,11 +16,11 @@ namespace gantry::app {
 
 enum class Format { table, json, yaml };
 
-// Columns are as wide as their widest cell; the last one is not padded.
+// Columns are as wide as their widest cell; the last one is not padded. Whatever a cell has, it stays one.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void add(std::vector<std::string> row);
   [[nodiscard]] std::string text() const;
 
  private:

@@ -13,8 +13,7 @@ Table task_table(const v1::TaskList& list) {
   Table table({"ID", "ACTION", "TARGET", "STATE", "BY", "BEGUN", "PROBLEM"});
   for (const auto& task : list.items()) {
     table.add({task.meta().id(), task.action(), task.target_name(), v1::Task::State_Name(task.state()), task.actor(),
-               google::protobuf::util::TimeUtil::ToString(task.meta().created_at()),
-               printable(task.problem().summary())});
+               google::protobuf::util::TimeUtil::ToString(task.meta().created_at()), task.problem().summary()});
   }
   return table;
 }

@@ -10,7 +10,7 @@ namespace {
 std::string state_of(const v1::Vm& vm) {
   const auto& status = vm.status();
   std::string state = v1::VmStatus::State_Name(status.state());
-  if (!status.waiting_for().empty()) state += " (" + printable(status.waiting_for()) + ")";
+  if (!status.waiting_for().empty()) state += " (" + status.waiting_for() + ")";
   return state;
 }
 
@@ -20,7 +20,7 @@ std::string address_of(const v1::Vm& vm) {
   }
   for (const auto& interface : vm.status().guest().interfaces()) {
     for (const auto& address : interface.addresses()) {
-      if (interface.name() != "lo" && address.find(':') == std::string::npos) return printable(address);
+      if (interface.name() != "lo" && address.find(':') == std::string::npos) return address;
     }
   }
   return "-";
@@ -31,8 +31,8 @@ Table vm_table(const v1::VmList& list) {
   for (const auto& vm : list.items()) {
     const auto& system = vm.status().guest().operating_system();
     table.add({vm.meta().name(), state_of(vm), std::to_string(vm.spec().cpus()),
-               human_bytes(std::uint64_t{vm.spec().memory_mib()} << 20U), address_of(vm),
-               system.empty() ? "-" : printable(system), vm.meta().id(), reason_of(vm.status().problem())});
+               human_bytes(std::uint64_t{vm.spec().memory_mib()} << 20U), address_of(vm), system.empty() ? "-" : system,
+               vm.meta().id(), reason_of(vm.status().problem())});
   }
   return table;
 }

@@ -100,7 +100,8 @@ void add_create_pool(const Commands& commands, CLI::App& group) {
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
   command->add_option("--path", options->path, "Absolute directory on the host")->required()->type_name("FILE");
-  command->add_option("--host", options->host, "Host it is on; needed when there are several")->type_name("HOST");
+  command->add_option("--host", options->host, "Host it is on; the manager's own machine if not given")
+      ->type_name("HOST");
   command
       ->add_option("--overcommit", options->overcommit_percent,
                    "Per cent of the capacity that volumes may be promised (200)")

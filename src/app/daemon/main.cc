@@ -8,8 +8,13 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <iostream>
+#include <string>
 
 #include "app/daemon/all_in_one.h"
+#include "app/daemon/cluster_file.h"
+#include "app/daemon/host_role.h"
+#include "app/daemon/join.h"
 #include "app/daemon/local_access.h"
 #include "app/daemon/logging.h"
 #include "app/daemon/options.h"
@@ -21,7 +26,6 @@ namespace {
 
 // Signals are taken by sigwait on the main thread: no thread made later may get them.
 sigset_t block_signals() {
-  ::signal(SIGPIPE, SIG_IGN);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
@@ -72,10 +76,28 @@ void wait_for_end(const sigset_t& signals, const DaemonOptions& options, const s
   spdlog::info("ending on signal {}; guests go on running", signal);
 }
 
+// Until a signal comes.
+int serve_as_host(const DaemonOptions& options, DaemonState state, const link::HostCredentials& credentials,
+                  const sigset_t& signals) {
+  spdlog::info("gantryd {} is host {} of a cluster", GANTRY_VERSION, credentials.host_name);
+  auto role = HostRole::make(options, std::move(state), credentials);
+  if (!role) return complain(role.error());
+  (*role)->start();
+  sd_notify(0, "READY=1");
+  int signal = 0;
+  while (signal <= 0 || signal == SIGHUP) signal = ::sigwaitinfo(&signals, nullptr);
+  spdlog::info("ending on signal {}; guests go on running", signal);
+  sd_notify(0, "STOPPING=1");
+  return 0;
+}
+
 int serve(const DaemonOptions& options, const sigset_t& signals) {
   if (auto made = runtime::make_directories(options.run_directory, 0755); !made) return complain(made.error());
   auto state = open_state(options.state_directory);
   if (!state) return complain(state.error());
+  auto cluster = read_cluster(options.state_directory);
+  if (!cluster) return complain(cluster.error());
+  if (*cluster) return serve_as_host(options, std::move(*state), **cluster, signals);
   auto all = AllInOne::make(options, std::move(*state));
   if (!all) return complain(all.error());
   const auto token = random_hex(32);
@@ -100,8 +122,18 @@ int serve(const DaemonOptions& options, const sigset_t& signals) {
 }
 
 int run(int argc, char** argv) {
+  // Peers may go away at any time.
+  ::signal(SIGPIPE, SIG_IGN);
   const auto parsed = parse_options(argc, argv);
   if (parsed.exit_code) return *parsed.exit_code;
+  if (parsed.join) {
+    JoinOptions asked = *parsed.join;
+    if (asked.token == "-") std::getline(std::cin, asked.token);
+    const auto joined = join(parsed.options, asked);
+    if (!joined) return complain(joined.error());
+    std::fputs(joined->c_str(), stdout);
+    return 0;
+  }
   if (parsed.options.show_fingerprint) return show_fingerprint(parsed.options);
   use_little_memory_and_many_files();
   const sigset_t signals = block_signals();

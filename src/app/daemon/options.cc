@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <string>
+#include <vector>
 
 namespace gantry::app {
 namespace {
@@ -13,9 +15,55 @@ constexpr const char* kFooter =
     "  gantryd\n"
     "  gantryd --listen 0.0.0.0 --port 8443\n"
     "  gantryd --config /etc/gantry/gantryd.conf\n"
+    "  gantryd --listen 0.0.0.0 --link-listen 0.0.0.0      (a manager that others can join)\n"
+    "  gantryd join gj1_...                                (this machine becomes a host of another)\n"
     "\n"
     "A configuration file has the same names without dashes, one a line: listen=0.0.0.0\n"
     "Guests go on running when gantryd ends, and are found again when it starts.";
+
+constexpr const char* kJoinFooter =
+    "Examples:\n"
+    "  gantryd join gj1_CAESEDE5Mi4wLjIuMTo4NDQ0...\n"
+    "  gantryd join - < token                keep it out of the list of processes\n"
+    "  gantryd join --dry-run gj1_...        only look whether it would work\n"
+    "  gantryd join --replace gj1_...        leave the cluster this machine was a host of\n"
+    "\n"
+    "The token is what \"gantry host token\" prints on the manager: it serves once, within an hour.\n"
+    "Afterwards start gantryd as ever: it is a host then, without records or an API of its own.\n"
+    "Reads /etc/gantry/gantryd.conf where that is, as the service does, unless --config names another file.";
+
+void add_link_options(CLI::App& app, DaemonOptions& options) {
+  app.add_option("--link-listen", options.link_listen,
+                 "Address for hosts on other machines to connect to; none can join when not given");
+  app.add_option("--link-port", options.link_port, "Its port; 0: any free one")->capture_default_str();
+  app.add_option("--link-address", options.link_addresses,
+                 "Where hosts find it: NAME or NAME:PORT, may be given again; --link-listen when not given");
+}
+
+void add_join(CLI::App& app, ParsedOptions& parsed, JoinOptions& join) {
+  auto* command = app.add_subcommand("join", "Make this machine a host of the cluster that made the token");
+  command->footer(kJoinFooter);
+  command->fallthrough();
+  command->configurable(false);
+  command->add_option("token", join.token, "What \"gantry host token\" printed; -: read it from standard input")
+      ->required();
+  command->add_flag("--dry-run", join.dry_run, "Only look whether it would work; the token stays good");
+  command->add_flag("--replace", join.replace, "Leave the cluster this machine is a host of already");
+  command->callback([&parsed, &join] { parsed.join = join; });
+}
+
+// What the service reads: whoever joins by hand means the machine that the service runs for.
+constexpr const char* kServiceConfig = "/etc/gantry/gantryd.conf";
+
+ParsedOptions parse_with_service_config(int argc, char** argv) {
+  std::string name = "--config";
+  std::string path = kServiceConfig;
+  std::vector<char*> arguments = {argv[0], name.data(), path.data()};
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  const int count = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  return parse_options(count, arguments.data());
+}
 
 std::string machine_name() {
   std::array<char, 256> name{};
@@ -48,12 +96,18 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--accelerator", options.accelerator, "auto, kvm or tcg")
       ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
       ->capture_default_str();
+  add_link_options(app, options);
+  JoinOptions join;
+  add_join(app, parsed, join);
   app.add_flag("--show-fingerprint", options.show_fingerprint,
                "Print the SHA-256 fingerprint of the certificate and end");
   try {
     app.parse(argc, argv);
     if (options.tls_certificate.empty() != options.tls_key.empty()) {
       throw CLI::ValidationError("--tls-certificate and --tls-key belong together");
+    }
+    if (parsed.join && app.count("--config") == 0 && ::access(kServiceConfig, R_OK) == 0) {
+      return parse_with_service_config(argc, argv);
     }
   } catch (const CLI::Success& shown) {
     parsed.exit_code = app.exit(shown);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace gantry::app {
 
@@ -22,11 +23,26 @@ struct DaemonOptions {
   // "auto" asks the machine; "tcg" and "kvm" do not.
   std::string accelerator = "auto";
   bool show_fingerprint = false;
+  // Where hosts on other machines connect to; empty: nowhere, and none can join.
+  std::string link_listen;
+  std::uint16_t link_port = 8444;
+  // What tokens name instead of link_listen: names or addresses, each perhaps with ":PORT".
+  std::vector<std::string> link_addresses;
+};
+
+// "gantryd join TOKEN"
+struct JoinOptions {
+  std::string token;
+  bool dry_run = false;
+  // Leaves the cluster this machine was a host of.
+  bool replace = false;
 };
 
 // The options, or the exit code of a process that has said all there is to say (--help, wrong use).
 struct ParsedOptions {
   DaemonOptions options;
+  // Instead of serving.
+  std::optional<JoinOptions> join;
   std::optional<int> exit_code;
 };
 

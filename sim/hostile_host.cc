@@ -1,0 +1,181 @@
+#include "sim/hostile_host.h"
+
+#include <limits>
+
+#include "gantry/v1/join.pb.h"
+#include "gantry/v1/routes.pb.h"
+#include "model/sha256.h"
+
+namespace gantry::sim {
+namespace {
+
+constexpr const char* kName = "beta";
+constexpr Milliseconds kPatienceMs = 12'000;
+constexpr std::uint64_t kHuge = std::numeric_limits<std::uint64_t>::max();
+
+}  // namespace
+
+// ---- joining
+
+void HostileHost::ask(const std::string& rpc, const google::protobuf::Message& request,
+                      bool (HostileHost::*take)(const Answer&), void (HostileHost::*next)()) {
+  const std::uint64_t attempt = ++attempt_;
+  const auto again = [this, attempt, next] {
+    if (attempt == attempt_) (this->*next)();
+  };
+  scheduler_.at(kPatienceMs, again);
+  if (manager_ == nullptr) return;
+  // The same key: to come twice with one token is to come once.
+  const port::CallOptions options{
+      .actor = "admin", .dry_run = false, .if_match = 0, .idempotency_key = rpc + "-" + secret_};
+  manager_->call(rpc, request, options, [this, attempt, take, again](const Answer& answer) {
+    if (attempt != attempt_) return;
+    if ((this->*take)(answer)) {
+      ++attempt_;
+    } else {
+      scheduler_.at(1'000, again);
+    }
+  });
+}
+
+void HostileHost::ask_for_token() {
+  if (client_ != nullptr) return;
+  secret_ = "secret-" + std::to_string(++secrets_);
+  v1::KeepHostTokenRequest request;
+  request.set_secret_hash(model::sha256_hex(secret_));
+  ask("KeepHostToken", request, &HostileHost::take_token, &HostileHost::ask_for_token);
+}
+
+bool HostileHost::take_token(const Answer& answer) {
+  if (!answer) return false;
+  admission_under_way_ = true;
+  scheduler_.at(1, [this] { ask_for_admission(); });
+  return true;
+}
+
+void HostileHost::ask_for_admission() {
+  v1::AdmitHostRequest request;
+  request.set_secret_hash(model::sha256_hex(secret_));
+  request.set_host_name(kName);
+  request.set_pool_path("/beta");
+  request.add_taken_subnets("10.66.0.0/16");
+  ask("AdmitHost", request, &HostileHost::take_admission, &HostileHost::ask_for_admission);
+}
+
+bool HostileHost::take_admission(const Answer& answer) {
+  if (!answer) {
+    const bool later = answer.error().code == ErrorCode::unavailable || answer.error().code == ErrorCode::timed_out;
+    if (!later) trace_.violation("a good token was refused: " + answer.error().to_text());
+    return !later;
+  }
+  host_id_ = dynamic_cast<const v1::Accepted&>(**answer).task().target_id();
+  trace_.note("hostile", "has joined as " + host_id_);
+  link_.join(host_id_);
+  lie();
+  if (client_ != nullptr) client_->take_leave(kName);
+  return true;
+}
+
+void HostileHost::leave(Client& client) {
+  client_ = &client;
+  if (!host_id_.empty()) client.take_leave(kName);
+}
+
+// ---- lying
+
+template <class Record>
+std::string HostileHost::id_in(const std::map<std::string, Record>& records) {
+  if (records.empty()) return "nothing";
+  auto record = records.begin();
+  std::advance(record, static_cast<std::ptrdiff_t>(rng_.below(records.size())));
+  return record->first;
+}
+
+std::string HostileHost::some_id() {
+  switch (rng_.below(8)) {
+    case 0: return id_in(records_.volumes);
+    case 1: return id_in(records_.images);
+    case 2: return id_in(records_.pools);
+    case 3: return id_in(records_.networks);
+    case 4: return id_in(records_.tasks);
+    case 5: return rng_.chance(1, 2) ? host_id_ : "vm-" + std::to_string(rng_.below(1'000));
+    default: return id_in(records_.vms);
+  }
+}
+
+void HostileHost::fill_mark(v1::ObservationMark& mark) {
+  mark.set_incarnation(rng_.chance(1, 3) ? kHuge : rng_.below(5));
+  mark.set_sequence(rng_.chance(1, 3) ? kHuge : rng_.below(1'000));
+}
+
+void HostileHost::fill_problem(v1::Problem& problem) {
+  problem.set_summary(std::string(rng_.below(100), '\x1b'));
+  problem.mutable_since()->set_seconds(static_cast<std::int64_t>(rng_.next()));
+}
+
+v1::Observation HostileHost::observation() {
+  v1::Observation said;
+  said.set_id(some_id());
+  switch (rng_.below(6)) {
+    case 0: said.set_absent(true); break;
+    case 1: {
+      v1::VmStatus& vm = *said.mutable_vm();
+      vm.set_state(static_cast<v1::VmStatus::State>(rng_.below(v1::VmStatus::State_ARRAYSIZE)));
+      vm.set_observed_generation(kHuge);
+      vm.set_boot_id(id_in(records_.tasks));
+      vm.set_failed_operation_id(id_in(records_.tasks));
+      fill_problem(*vm.mutable_problem());
+      break;
+    }
+    case 2: {
+      v1::VolumeStatus& volume = *said.mutable_volume();
+      volume.set_state(static_cast<v1::VolumeStatus::State>(rng_.below(v1::VolumeStatus::State_ARRAYSIZE)));
+      volume.set_capacity_bytes(rng_.next());
+      volume.set_failed_operation_id(id_in(records_.tasks));
+      break;
+    }
+    case 3: {
+      v1::ImageStatus& image = *said.mutable_image();
+      image.set_state(static_cast<v1::ImageStatus::State>(rng_.below(v1::ImageStatus::State_ARRAYSIZE)));
+      image.set_virtual_size_bytes(rng_.next());
+      break;
+    }
+    case 4: {
+      v1::NetworkStatus& network = *said.mutable_network();
+      network.set_state(static_cast<v1::NetworkStatus::State>(rng_.below(v1::NetworkStatus::State_ARRAYSIZE)));
+      network.set_host_id(host_id_);
+      break;
+    }
+    default: {
+      v1::PoolStatus& pool = *said.mutable_pool();
+      pool.set_state(static_cast<v1::PoolStatus::State>(rng_.below(v1::PoolStatus::State_ARRAYSIZE)));
+      pool.set_capacity_bytes(rng_.next());
+      fill_problem(*pool.mutable_problem());
+    }
+  }
+  return said;
+}
+
+void HostileHost::lie_about_itself(v1::HostStatus& status) {
+  status.set_cpus(static_cast<std::uint32_t>(rng_.next()));
+  status.set_memory_bytes(rng_.next());
+  status.set_accelerator("kvm");
+  status.set_state(v1::HostStatus::LOST);
+  status.mutable_last_seen_at()->set_seconds(static_cast<std::int64_t>(rng_.next()));
+}
+
+void HostileHost::lie() {
+  v1::FromHost message;
+  // The link sees to that.
+  message.set_host_id(host_id_);
+  message.set_host_name("alpha");
+  message.set_hello(rng_.chance(1, 10));
+  fill_mark(*message.mutable_mark());
+  if (rng_.chance(1, 3)) lie_about_itself(*message.mutable_host());
+  for (std::uint64_t i = rng_.below(20); i > 0; --i) *message.add_observations() = observation();
+  trace_.note("hostile", "lies about " + std::to_string(message.observations_size()) + " records");
+  link_.say(message);
+  scheduler_.at(50 + static_cast<Milliseconds>(rng_.below(1'000)), [this] { lie(); });
+}
+
+}  // namespace gantry::sim

@@ -1,0 +1,116 @@
+#include "app/daemon/manager_link.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <memory>
+
+#include "app/daemon/authority_store.h"
+#include "base/hex.h"
+#include "gantry/v1/routes.pb.h"
+#include "model/join_token.h"
+#include "model/sha256.h"
+#include "runtime/clock.h"
+
+namespace gantry::app {
+namespace {
+
+constexpr std::size_t kAddressesMax = 8;
+
+// Empty when it serves nobody else: of the loopback, of a NAT network of guests, or of one link.
+std::string usable_address(const ifaddrs& interface) {
+  const std::string_view name = interface.ifa_name;
+  const bool up = (interface.ifa_flags & IFF_UP) != 0 && (interface.ifa_flags & IFF_LOOPBACK) == 0;
+  if (!up || interface.ifa_addr == nullptr || name.rfind("gn-", 0) == 0) return {};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (interface.ifa_addr->sa_family == AF_INET) {
+    const auto* address = reinterpret_cast<const sockaddr_in*>(interface.ifa_addr);
+    return ::inet_ntop(AF_INET, &address->sin_addr, text.data(), text.size()) == nullptr ? "" : text.data();
+  }
+  if (interface.ifa_addr->sa_family != AF_INET6) return {};
+  const auto* address = reinterpret_cast<const sockaddr_in6*>(interface.ifa_addr);
+  if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr)) return {};
+  return ::inet_ntop(AF_INET6, &address->sin6_addr, text.data(), text.size()) == nullptr ? "" : text.data();
+}
+
+std::vector<std::string> own_addresses() {
+  ifaddrs* found = nullptr;
+  if (::getifaddrs(&found) != 0) return {};
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> all(found, &::freeifaddrs);
+  std::vector<std::string> addresses;
+  for (const ifaddrs* interface = found; interface != nullptr; interface = interface->ifa_next) {
+    std::string address = usable_address(*interface);
+    if (!address.empty() && addresses.size() < kAddressesMax) addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
+// What a machine says that wants to join, as the manager is asked.
+link::JoinHandler join_handler(port::Manager& manager) {
+  return [&manager](const v1::JoinRequest& request, link::JoinDone done) {
+    v1::AdmitHostRequest asked;
+    asked.set_secret_hash(model::sha256_hex(request.secret()));
+    asked.set_host_name(request.host_name());
+    asked.set_pool_path(request.pool_path());
+    *asked.mutable_taken_subnets() = request.taken_subnets();
+    manager.call("AdmitHost", asked, {.actor = "host-token"}, [done = std::move(done)](auto answer) {
+      if (!answer) return done(fail(answer.error()));
+      const auto& task = dynamic_cast<const v1::Accepted&>(**answer).task();
+      spdlog::info("host {} ({}) has joined with a token of {}", task.target_name(), task.target_id(), task.actor());
+      v1::Host host;
+      host.mutable_meta()->set_id(task.target_id());
+      host.mutable_meta()->set_name(task.target_name());
+      done(std::move(host));
+    });
+  };
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> announced_addresses(const DaemonOptions& options, std::uint16_t port) {
+  std::vector<std::string> hosts = options.link_addresses;
+  const bool everywhere = options.link_listen == "0.0.0.0" || options.link_listen == "::";
+  if (hosts.empty() && !everywhere) hosts = {options.link_listen};
+  if (hosts.empty()) hosts = own_addresses();
+  if (hosts.size() > model::kJoinAddressesMax) {
+    return fail(ErrorCode::invalid_argument, "--link-address is given too often",
+                "a token has room for " + std::to_string(model::kJoinAddressesMax) + " addresses", "leave some out");
+  }
+  std::vector<std::string> addresses;
+  for (const std::string& host : hosts) {
+    // With a port of its own when something stands between.
+    const std::string address = model::parse_link_address(host) ? host : model::format_link_address(host, port);
+    if (auto parsed = model::parse_link_address(address); !parsed) {
+      return fail(ErrorCode::invalid_argument, "--link-address " + host + " cannot be used", parsed.error().cause,
+                  "give a name or an address, or either with :PORT");
+    }
+    addresses.push_back(address);
+  }
+  return addresses;
+}
+
+Result<server::JoinPoint> listen_for_hosts(const DaemonOptions& options, port::Store& store, port::Manager& manager,
+                                           link::GrpcManagerLink& link) {
+  auto authority = ensure_authority(store, runtime::real_now());
+  if (!authority) return fail(std::move(authority.error()));
+  const auto fingerprint = link::fingerprint_of(authority->certificate_pem);
+  if (!fingerprint) return fail(fingerprint.error());
+  link::ManagerLinkOptions listening;
+  listening.address = options.link_listen;
+  listening.port = options.link_port;
+  const auto port = link.listen(*authority, listening, join_handler(manager));
+  if (!port) return fail(port.error());
+  auto addresses = announced_addresses(options, *port);
+  if (!addresses) return fail(std::move(addresses.error()));
+  std::string told;
+  for (const std::string& address : *addresses) told += " " + address;
+  spdlog::info("listening for hosts on {}; tokens name{}", model::format_link_address(options.link_listen, *port),
+               told.empty() ? " nothing: this machine has no address beyond its loopback" : told);
+  return server::JoinPoint{std::move(*addresses), from_hex(*fingerprint)};
+}
+
+}  // namespace gantry::app

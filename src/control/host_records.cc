@@ -1,0 +1,115 @@
+#include "control/host_records.h"
+
+#include "base/id.h"
+#include "control/subnets.h"
+#include "model/bridge_name.h"
+#include "model/names.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+// `wanted`, or with a number when another record of that kind has it.
+template <class Record>
+std::string free_name(const Draft& draft, const std::string& wanted) {
+  std::string name = wanted;
+  for (int n = 2; draft.has_name<Record>(name); ++n) name = model::name_with_suffix(wanted, "-" + std::to_string(n));
+  return name;
+}
+
+void fill_meta(v1::Meta& meta, std::string id, std::string name, Now now) {
+  meta.set_id(std::move(id));
+  meta.set_name(std::move(name));
+  set_time(*meta.mutable_created_at(), now.unix_ms);
+  meta.set_generation(1);
+  meta.set_schema_version(kSchemaVersion);
+}
+
+void make_pool(Draft& draft, const NewHost& host, const std::string& name, Now now, Rng& rng) {
+  v1::Pool pool;
+  fill_meta(*pool.mutable_meta(), make_id(Kind<v1::Pool>::id_prefix, rng), free_name<v1::Pool>(draft, name), now);
+  pool.mutable_spec()->set_host_id(host.id);
+  pool.mutable_spec()->set_path(host.pool_path);
+  draft.create(std::move(pool));
+}
+
+// False when every segment there is to choose is taken.
+bool make_network(Draft& draft, const NewHost& host, const std::string& name, Now now, Rng& rng) {
+  auto subnet = choose_subnet(draft.view(), {}, host.taken_subnets);
+  if (!subnet) return false;
+  v1::Network network;
+  fill_meta(*network.mutable_meta(), make_id(Kind<v1::Network>::id_prefix, rng), free_name<v1::Network>(draft, name),
+            now);
+  network.mutable_spec()->set_ipv4_subnet(*subnet);
+  network.mutable_spec()->set_bridge(model::bridge_name(network.meta().id()));
+  network.mutable_spec()->set_domain(std::string(model::kDefaultDomain));
+  network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
+  network.mutable_status()->set_host_id(host.id);
+  draft.create(std::move(network));
+  return true;
+}
+
+v1::Host& make_record(Draft& draft, const NewHost& host, v1::HostStatus::State state, Now now) {
+  v1::Host record;
+  fill_meta(*record.mutable_meta(), host.id, free_name<v1::Host>(draft, model::to_name(host.name)), now);
+  record.mutable_status()->set_state(state);
+  set_time(*record.mutable_status()->mutable_last_seen_at(), now.unix_ms);
+  return draft.create(std::move(record));
+}
+
+// Whether any that use that record are left. With `lost` those that are going do not stay.
+template <class Record>
+bool any_left(Draft& draft, const std::string& used_id, bool lost) {
+  bool left = false;
+  for (const std::string& id : draft.view().users_of_kind<Record>(used_id)) {
+    const Record* record = draft.find<Record>(id);
+    if (record == nullptr) continue;
+    if (lost && is_going(draft, *record)) {
+      draft.erase<Record>(id);
+    } else {
+      left = true;
+    }
+  }
+  return left;
+}
+
+}  // namespace
+
+bool is_going(const Draft& draft, const v1::Volume& volume) {
+  if (volume.meta().has_deletion()) return true;
+  if (volume.spec().owner_vm_id().empty()) return false;
+  const auto* vm = draft.find<v1::Vm>(volume.spec().owner_vm_id());
+  return vm == nullptr || vm->meta().has_deletion();
+}
+
+bool has_ended(const v1::HostToken& token, Now now) { return time_of(token.expires_at()) <= now.unix_ms; }
+
+void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
+  const bool first = draft.view().all<v1::Host>().by_id.empty();
+  make_record(draft, host, v1::HostStatus::CONNECTED, now);
+  draft.guard(host.id);
+  if (!first || !draft.view().all<v1::Pool>().by_id.empty() || !draft.view().all<v1::Network>().by_id.empty()) return;
+  const std::string name(model::kDefaultName);
+  make_pool(draft, host, name, now, rng);
+  (void)make_network(draft, host, name, now, rng);
+}
+
+JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
+  const v1::Host& record = make_record(draft, host, v1::HostStatus::LOST, now);
+  const std::string name = model::to_name(std::string(model::kDefaultName) + "-" + record.meta().name());
+  make_pool(draft, host, name, now, rng);
+  return {record, make_network(draft, host, name, now, rng)};
+}
+
+void finish_leaving(Draft& draft, const std::string& host_id, bool lost) {
+  bool left = any_left<v1::Vm>(draft, host_id, lost);
+  for (const std::string& pool : draft.view().users_of_kind<v1::Pool>(host_id)) {
+    left = any_left<v1::Volume>(draft, pool, lost) || left;
+    left = any_left<v1::Image>(draft, pool, lost) || left;
+  }
+  left = any_left<v1::Pool>(draft, host_id, lost) || left;
+  left = any_left<v1::Network>(draft, host_id, lost) || left;
+  if (!left) draft.erase<v1::Host>(host_id);
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,30 @@
+// What is used cannot be deleted. Internal to src/control.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/change.h"
+
+namespace gantry::control {
+
+// A conflict naming the first of those `User`s; fine when there is none. `summary` says what cannot be done.
+template <class User>
+Result<void> refuse_users(const Change& change, const std::vector<std::string>& users, std::string summary,
+                          const char* reason) {
+  if (users.empty()) return {};
+  const auto* user = change.view().template find<User>(users.front());
+  const std::string noun(Kind<User>::noun);
+  return fail(ErrorCode::conflict, std::move(summary),
+              noun + " \"" + (user != nullptr ? user->meta().name() : users.front()) + "\"" +
+                  (users.size() > 1 ? " and " + std::to_string(users.size() - 1) + " more use it" : " uses it"),
+              "delete what uses it first", reason);
+}
+
+template <class Record, class User>
+Result<void> refuse_used(const Change& change, const Record& record, const char* reason) {
+  return refuse_users<User>(change, change.view().users_of_kind<User>(record.meta().id()),
+                            Change::quoted<Record>("cannot delete the", record.meta().name()), reason);
+}
+
+}  // namespace gantry::control
