@@ -40,6 +40,9 @@ class SimLink {
     void on_connection(std::function<void(const std::string&, bool)> handler) override {
       connection_handler = std::move(handler);
     }
+    // Whoever was cut off talks on: the manager must not rely on the link alone.
+    void on_admission(std::function<port::Standing(const std::string&)> /*handler*/) override {}
+    void drop(const std::string& /*host_id*/) override {}
     SimLink& link;
     std::function<void(const v1::FromHost&)> message_handler;
     std::function<void(const std::string&, bool)> connection_handler;

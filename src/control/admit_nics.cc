@@ -109,7 +109,7 @@ Result<void> give_port(Change& change, v1::PortForward& forward, const std::stri
 // The network a NIC is on that names none: "default", or when the VM is to be on a host that has joined, the first
 // network of that host.
 std::string default_network(const View& view, const policy::PlaceDemand& demand) {
-  const std::string name(model::kDefaultName);
+  std::string name(model::kDefaultName);
   std::string host_id = demand.host_id;
   if (host_id.empty() && !demand.reach.empty()) host_id = demand.reach.front().host_id;
   const auto* network = view.resolve<v1::Network>(name);

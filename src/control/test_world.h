@@ -72,7 +72,7 @@ struct World {
   std::string join(const std::string& name) {
     (void)call("KeepHostToken", token_request(name));
     const auto accepted = accept("AdmitHost", admit_request(name, name));
-    const std::string id = accepted.task().target_id();
+    std::string id = accepted.task().target_id();
     joined[id] = std::make_unique<FakeHost>(executor, link, id);
     joined[id]->connect();
     executor.run_for(1'000);

@@ -17,7 +17,7 @@ Error too_much() {
 
 }  // namespace
 
-Connection* Connection::open(std::shared_ptr<LinkHub> hub, grpc::CallbackServerContext& context,
+Connection* Connection::open(const std::shared_ptr<LinkHub>& hub, grpc::CallbackServerContext& context,
                              HostIdentity identity) {
   const auto connection = std::make_shared<Connection>(hub, context, std::move(identity));
   connection->self_ = connection;

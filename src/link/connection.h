@@ -24,7 +24,8 @@ class Connection final : public grpc::ServerBidiReactor<v1::FromHost, v1::ToHost
       : hub_(std::move(hub)), context_(context), identity_(std::move(identity)) {}
 
   // Shows it to the hub. The raw pointer is for gRPC.
-  static Connection* open(std::shared_ptr<LinkHub> hub, grpc::CallbackServerContext& context, HostIdentity identity);
+  static Connection* open(const std::shared_ptr<LinkHub>& hub, grpc::CallbackServerContext& context,
+                          HostIdentity identity);
 
   [[nodiscard]] const HostIdentity& identity() const { return identity_; }
   // Where it comes from, for the log.

@@ -36,7 +36,7 @@ Result<HostIdentity> identify(const grpc::CallbackServerContext& context) {
     return fail(ErrorCode::unauthenticated, "this needs a certificate of the cluster", "the caller has shown none",
                 "join with a token first: gantryd join TOKEN");
   }
-  const grpc::string_ref pem = certificates.front();
+  const grpc::string_ref& pem = certificates.front();
   return read_host_certificate({pem.data(), pem.size()});
 }
 
@@ -101,7 +101,7 @@ class Service final : public Calls {
     hub_->post([this, call, request, answer] {
       if (auto begun = hub_->begin(call); !begun) return call->finish(&begun.error());
       // Once the link has ended the call is finished, and what is gRPC's is gone.
-      on_join_(*request, [this, call, answer, request](Result<v1::Host> host) {
+      on_join_(*request, [this, call, answer, request](const Result<v1::Host>& host) {
         if (!call->finished()) joined(call, *answer, request->certificate_request(), host);
       });
     });

@@ -20,6 +20,9 @@ class LocalLink::Ends final : public port::ManagerLink,
   void on_connection(std::function<void(const std::string&, bool)> handler) override {
     manager_connection_ = std::move(handler);
   }
+  // Whoever is in the same process is of the cluster.
+  void on_admission(std::function<port::Standing(const std::string&)> /*handler*/) override {}
+  void drop(const std::string& /*host_id*/) override {}
 
   void send(const v1::FromHost& message) override {
     executor_.post([self = shared_from_this(), message] {

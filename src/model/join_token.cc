@@ -74,7 +74,7 @@ Result<v1::JoinToken> parse_join_token(std::string_view given) {
   if (text.size() > kTextBytesMax) return bad_token("it is longer than any token", "bad_token");
   if (text.substr(0, kPrefix.size()) != kPrefix) {
     const std::size_t mark = text.substr(0, kFamily.size()) == kFamily ? text.find('_') : std::string_view::npos;
-    if (mark != std::string_view::npos && mark <= 6) {
+    if (mark <= 6) {
       return bad_token("it was made by another version of Gantry", "token_version");
     }
     return bad_token("it does not begin with \"gj1_\" as tokens do", "bad_token");

@@ -27,9 +27,9 @@ class ManagerLink {
   virtual void on_connection(std::function<void(const std::string& host_id, bool connected)> handler) = 0;
   // Asked of every host before it is connected, where hosts come from outside: only members are. Messages are stamped
   // with the id that the connection proved.
-  virtual void on_admission(std::function<Standing(const std::string& host_id)> /*handler*/) {}
+  virtual void on_admission(std::function<Standing(const std::string& host_id)> handler) = 0;
   // Ends the connection of a host that is of the cluster no more, at once.
-  virtual void drop(const std::string& /*host_id*/) {}
+  virtual void drop(const std::string& host_id) = 0;
 };
 
 // The host's end. Callbacks come on the host's executor.
