@@ -43,7 +43,8 @@ function(gantry_precompile)
   endif()
 endfunction()
 
-# Boost.Beast's connections take minutes to optimize, and what takes their time when they run is OpenSSL.
+# What takes minutes to optimize and has nothing to gain: Boost.Beast's connections, whose time is OpenSSL's; the command
+# line, which waits for its server; the daemon's composition, which runs once.
 function(gantry_light_optimization)
   set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS -O1)
 endfunction()

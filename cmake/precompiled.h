@@ -1,10 +1,12 @@
-// What most sources include, parsed once where GANTRY_PRECOMPILE is on.
+// What most sources include, and what many do that takes seconds to parse, parsed once where GANTRY_PRECOMPILE is on.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>

@@ -10,10 +10,14 @@
 
 #include "base/hex.h"
 #include "base/id.h"
-#include "link/openssl_types.h"
+#include "link/pem.h"
+#include "runtime/openssl_types.h"
 
 namespace gantry::link {
 namespace {
+
+using runtime::Owned;
+using runtime::reader_of;
 
 constexpr std::size_t kRequestBytesMax = 8192;
 constexpr std::size_t kCertificateBytesMax = 64U << 10U;

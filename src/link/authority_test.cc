@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <openssl/pem.h>
 
-#include "link/openssl_types.h"
+#include "runtime/openssl_types.h"
 
 namespace gantry::link {
 namespace {
+
+using runtime::Owned;
+using runtime::reader_of;
 
 constexpr Milliseconds kNowMs = 1'800'000'000'000;
 constexpr Validity kValid{kNowMs, kNowMs + kHostCertificateMs};

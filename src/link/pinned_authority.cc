@@ -12,10 +12,13 @@
 
 #include "base/unique_fd.h"
 #include "link/authority.h"
-#include "link/openssl_types.h"
+#include "link/pem.h"
+#include "runtime/openssl_types.h"
 
 namespace gantry::link {
 namespace {
+
+using runtime::Owned;
 
 tl::unexpected<Error> unreachable(const model::LinkAddress& address, std::string cause) {
   return fail(ErrorCode::unavailable, "the manager at " + address.host + " port " + address.port + " cannot be reached",

@@ -6,9 +6,11 @@
 
 namespace gantry::model {
 
-// "gn-" and the letters of the network's id: 15 bytes, as many as Linux takes. `network_id` has the form of an id.
+inline constexpr std::string_view kBridgePrefix = "gn-";
+
+// The prefix and the letters of the network's id: 15 bytes, as many as Linux takes. `network_id` has the form of an id.
 inline std::string bridge_name(std::string_view network_id) {
-  return "gn-" + std::string(network_id.substr(network_id.find('-') + 1));
+  return std::string(kBridgePrefix) + std::string(network_id.substr(network_id.find('-') + 1));
 }
 
 }  // namespace gantry::model

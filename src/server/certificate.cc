@@ -1,14 +1,8 @@
 #include "server/certificate.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <openssl/bn.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,20 +11,13 @@
 #include <string_view>
 
 #include "runtime/files.h"
+#include "runtime/machine_addresses.h"
+#include "runtime/openssl_types.h"
 
 namespace gantry::server {
 namespace {
 
-struct Free {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(X509_EXTENSION* extension) const { X509_EXTENSION_free(extension); }
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(BIGNUM* number) const { BN_free(number); }
-  void operator()(ASN1_OCTET_STRING* text) const { ASN1_OCTET_STRING_free(text); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, Free>;
+using runtime::Owned;
 
 constexpr std::string_view kCommonName = "gantryd";
 constexpr long kLifetimeSeconds = 10L * 365 * 24 * 3600;
@@ -52,32 +39,14 @@ std::string own_host_name() {
 
 bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
 
-// Of this machine's interfaces, but for loopback and for addresses that mean something on one link alone.
-std::set<std::string> machine_addresses(int family) {
-  std::set<std::string> found;
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return found;
-  for (const ifaddrs* one = list; one != nullptr; one = one->ifa_next) {
-    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != family || (one->ifa_flags & IFF_LOOPBACK) != 0)
-      continue;
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    const void* bytes = nullptr;
-    if (family == AF_INET) {
-      bytes = &reinterpret_cast<const sockaddr_in*>(one->ifa_addr)->sin_addr;
-    } else {
-      const auto& address = reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr;
-      if (IN6_IS_ADDR_LINKLOCAL(&address)) continue;
-      bytes = &address;
-    }
-    if (::inet_ntop(family, bytes, text.data(), text.size()) != nullptr) found.insert(text.data());
-  }
-  ::freeifaddrs(list);
-  return found;
-}
-
 std::set<std::string> addresses_behind(const std::string& address) {
-  if (is_wildcard(address)) return machine_addresses(address == "::" ? AF_INET6 : AF_INET);
-  return {address};
+  if (!is_wildcard(address)) return {address};
+  const int family = address == "::" ? AF_INET6 : AF_INET;
+  std::set<std::string> found;
+  for (const auto& one : runtime::machine_addresses()) {
+    if (one.family == family) found.insert(one.text);
+  }
+  return found;
 }
 
 std::string alternative_names(const std::vector<std::string>& addresses) {

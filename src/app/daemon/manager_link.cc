@@ -1,50 +1,27 @@
 #include "app/daemon/manager_link.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
-
-#include <array>
-#include <memory>
 
 #include "app/daemon/authority_store.h"
 #include "base/hex.h"
 #include "gantry/v1/routes.pb.h"
+#include "model/bridge_name.h"
 #include "model/join_token.h"
 #include "model/sha256.h"
 #include "runtime/clock.h"
+#include "runtime/machine_addresses.h"
 
 namespace gantry::app {
 namespace {
 
 constexpr std::size_t kAddressesMax = 8;
 
-// Empty when it serves nobody else: of the loopback, of a NAT network of guests, or of one link.
-std::string usable_address(const ifaddrs& interface) {
-  const std::string_view name = interface.ifa_name;
-  const bool up = (interface.ifa_flags & IFF_UP) != 0 && (interface.ifa_flags & IFF_LOOPBACK) == 0;
-  if (!up || interface.ifa_addr == nullptr || name.rfind("gn-", 0) == 0) return {};
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (interface.ifa_addr->sa_family == AF_INET) {
-    const auto* address = reinterpret_cast<const sockaddr_in*>(interface.ifa_addr);
-    return ::inet_ntop(AF_INET, &address->sin_addr, text.data(), text.size()) == nullptr ? "" : text.data();
-  }
-  if (interface.ifa_addr->sa_family != AF_INET6) return {};
-  const auto* address = reinterpret_cast<const sockaddr_in6*>(interface.ifa_addr);
-  if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr)) return {};
-  return ::inet_ntop(AF_INET6, &address->sin6_addr, text.data(), text.size()) == nullptr ? "" : text.data();
-}
-
+// Not of a network of this machine's guests.
 std::vector<std::string> own_addresses() {
-  ifaddrs* found = nullptr;
-  if (::getifaddrs(&found) != 0) return {};
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> all(found, &::freeifaddrs);
   std::vector<std::string> addresses;
-  for (const ifaddrs* interface = found; interface != nullptr; interface = interface->ifa_next) {
-    std::string address = usable_address(*interface);
-    if (!address.empty() && addresses.size() < kAddressesMax) addresses.push_back(std::move(address));
+  for (auto& one : runtime::machine_addresses()) {
+    const bool serves = one.up && one.interface.rfind(model::kBridgePrefix, 0) != 0;
+    if (serves && addresses.size() < kAddressesMax) addresses.push_back(std::move(one.text));
   }
   return addresses;
 }

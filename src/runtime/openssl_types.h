@@ -1,4 +1,4 @@
-// OpenSSL's objects, owned. Internal to src/link.
+// OpenSSL's objects, owned. Whoever includes this links OpenSSL.
 #pragma once
 
 #include <openssl/bio.h>
@@ -8,10 +8,9 @@
 #include <openssl/x509v3.h>
 
 #include <memory>
-#include <string>
 #include <string_view>
 
-namespace gantry::link {
+namespace gantry::runtime {
 
 struct Free {
   void operator()(BIO* bio) const { BIO_free_all(bio); }
@@ -20,6 +19,7 @@ struct Free {
   void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(X509_REQ* request) const { X509_REQ_free(request); }
   void operator()(X509_EXTENSION* extension) const { X509_EXTENSION_free(extension); }
+  void operator()(ASN1_OCTET_STRING* text) const { ASN1_OCTET_STRING_free(text); }
   void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
   void operator()(SSL* ssl) const { SSL_free(ssl); }
@@ -32,7 +32,4 @@ inline Owned<BIO> reader_of(std::string_view text) {
   return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// In PEM form; empty when OpenSSL cannot.
-std::string pem_of_certificate(X509* certificate);
-
-}  // namespace gantry::link
+}  // namespace gantry::runtime
