@@ -38,11 +38,23 @@ std::vector<std::string> references(const v1::Volume& volume) {
   add(ids, volume.spec().pool());
   add(ids, volume.spec().image());
   add(ids, volume.spec().owner_vm_id());
+  add(ids, volume.keeper().host_id());
   return ids;
 }
 
-std::vector<std::string> references(const v1::Pool& pool) { return {pool.spec().host_id()}; }
-std::vector<std::string> references(const v1::Image& image) { return {image.spec().pool()}; }
+std::vector<std::string> references(const v1::Pool& pool) {
+  const v1::PoolSpec& spec = pool.spec();
+  if (!spec.shared()) return {spec.host_id()};
+  if (spec.hosts().empty()) return {std::string(kEveryHost)};
+  return {spec.hosts().begin(), spec.hosts().end()};
+}
+
+std::vector<std::string> references(const v1::Image& image) {
+  std::vector<std::string> ids;
+  add(ids, image.spec().pool());
+  add(ids, image.keeper().host_id());
+  return ids;
+}
 
 std::vector<std::string> references(const v1::Network& network) {
   std::vector<std::string> ids;
