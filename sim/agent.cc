@@ -194,6 +194,11 @@ void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Re
       std::move(done));
 }
 
+void Agent::release_pool(const port::PoolRequest&, port::Done done) {
+  run<void>(
+      "pool release", 20, []() -> Result<void> { return {}; }, std::move(done));
+}
+
 void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress, port::VolumeDone done) {
   executor_.post([progress = std::move(progress)] {
     v1::Progress half;

@@ -31,6 +31,7 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   void probe(std::function<void(const v1::HostStatus&)> done) override;
   // port::Storage
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override;
+  void release_pool(const port::PoolRequest& request, port::Done done) override;
   void create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
                      port::VolumeDone done) override;
   void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override;

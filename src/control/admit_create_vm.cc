@@ -4,6 +4,7 @@
 #include "control/admit_nics.h"
 #include "control/admit_volume.h"
 #include "control/placement.h"
+#include "control/pool_hosts.h"
 #include "model/names.h"
 #include "model/state.h"
 #include "model/validate.h"
@@ -18,25 +19,36 @@ struct DiskPlan {
   bool makes = false;
 };
 
-void add_reach(const v1::Pool* pool, policy::PlaceDemand& demand) {
+void add_reach(const View& view, const v1::Pool* pool, policy::PlaceDemand& demand) {
   if (pool == nullptr) return;
-  demand.reach.push_back({.what = "pool " + pool->meta().name(), .host_id = pool->spec().host_id()});
+  const auto hosts = hosts_of_pool(view, *pool);
+  demand.reach.push_back(
+      {.reason = "pool " + pool->meta().name() + " is not on it", .host_ids = {hosts.begin(), hosts.end()}});
+  policy::PlaceReach usable{
+      .reason = "it cannot use pool " + pool->meta().name() + ": see \"gantry pool show " + pool->meta().name() + "\"",
+      .host_ids = {}};
+  for (const std::string& host : hosts) {
+    if (pool_obstacle(*pool, host).empty()) usable.host_ids.insert(host);
+  }
+  if (usable.host_ids.size() < hosts.size()) demand.reach.push_back(std::move(usable));
 }
 
-// An image is used on the host whose pool has it: the VM's own host, when it has one.
+// An image is used on a host that has its pool: the VM's own host, when it has one.
 Result<void> add_image_reach(const Change& change, const v1::Image& image, policy::PlaceDemand& demand) {
   const View& view = change.view();
   const auto* pool = view.find<v1::Pool>(image.spec().pool());
-  if (pool == nullptr || demand.host_id.empty() || pool->spec().host_id() == demand.host_id) {
-    add_reach(pool, demand);
+  if (pool == nullptr || demand.host_id.empty() || has_pool(view, demand.host_id, *pool)) {
+    add_reach(view, pool, demand);
     return {};
   }
-  const auto there = view.users_of_kind<v1::Pool>(demand.host_id);
+  const auto there = pools_of_host(view, demand.host_id);
   const auto* other = there.empty() ? nullptr : view.find<v1::Pool>(there.front());
   return fail(
       ErrorCode::conflict,
       "image \"" + image.meta().name() + "\" cannot be used on host \"" + host_name(view, demand.host_id) + "\"",
-      "it is in pool \"" + pool->meta().name() + "\" on host \"" + host_name(view, pool->spec().host_id()) + "\"",
+      pool->spec().shared()
+          ? "it is in shared pool \"" + pool->meta().name() + "\", which that host does not have"
+          : "it is in pool \"" + pool->meta().name() + "\" on host \"" + host_name(view, pool->spec().host_id()) + "\"",
       other == nullptr
           ? "make a pool on that host, and the image in it"
           : "make the image in a pool of that host too: gantry image import ... --pool " + other->meta().name(),
@@ -57,7 +69,7 @@ Result<void> use_volume(Change& change, v1::VmDisk& disk, policy::PlaceDemand& d
     change.warn("volume \"" + meta.name() + "\" has a problem: " + (*volume)->status().problem().summary());
   }
   disk.set_volume(meta.id());
-  add_reach(change.view().find<v1::Pool>((*volume)->spec().pool()), demand);
+  add_reach(change.view(), change.view().find<v1::Pool>((*volume)->spec().pool()), demand);
   return {};
 }
 
@@ -102,11 +114,12 @@ Result<std::vector<DiskPlan>> plan_disks(Change& change, v1::VmSpec& spec, polic
       plan.image = *image;
       if (auto reach = add_image_reach(change, *plan.image, demand); !reach) return fail(std::move(reach.error()));
     }
+    if (plan.create.pool().empty() && plan.image != nullptr) plan.create.set_pool(shared_pool_of(change, *plan.image));
     if (plan.create.pool().empty()) continue;
     auto pool = change.find<v1::Pool>(plan.create.pool());
     if (!pool) return fail(std::move(pool.error()));
     plan.create.set_pool((*pool)->meta().id());
-    add_reach(*pool, demand);
+    add_reach(change.view(), *pool, demand);
   }
   return plans;
 }
@@ -133,7 +146,8 @@ Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, v1::
                              .capacity_bytes = plan.create.capacity_bytes(),
                              .format = plan.create.format() == "raw" ? v1::VolumeSpec::RAW : v1::VolumeSpec::QCOW2,
                              .image = plan.image,
-                             .owner_vm_id = vm.meta().id()});
+                             .owner_vm_id = vm.meta().id(),
+                             .host_id = vm.placement().host_id()});
     if (!volume) return fail(std::move(volume.error()));
     vm.mutable_spec()->mutable_disks(static_cast<int>(i))->set_volume((*volume)->meta().id());
   }

@@ -1,7 +1,10 @@
 // Admission of hosts: the tokens they join with, their joining and leaving.
+#include <algorithm>
+
 #include "base/id.h"
 #include "control/admission.h"
 #include "control/host_records.h"
+#include "control/pool_hosts.h"
 #include "control/refuse_used.h"
 
 namespace gantry::control {
@@ -34,6 +37,31 @@ Result<void> refuse_on_host(const Change& change, const v1::Host& host, const st
   });
   return refuse_users<Record>(change, users, Change::quoted<v1::Host>("cannot take leave of the", host.meta().name()),
                               "host_not_empty");
+}
+
+// The pools that are the host's alone. Shared ones go on without it, but for one that nobody else has, or that it is to
+// make.
+Result<std::vector<std::string>> own_pools(const Change& change, const v1::Host& host) {
+  std::vector<std::string> own;
+  for (const std::string& id : pools_of_host(change.view(), host.meta().id())) {
+    const auto* pool = change.view().find<v1::Pool>(id);
+    if (pool == nullptr) continue;
+    if (!pool->spec().shared()) {
+      own.push_back(id);
+      continue;
+    }
+    const auto hosts = hosts_of_pool(change.view(), *pool);
+    const bool others = std::any_of(hosts.begin(), hosts.end(), [&](const std::string& other) {
+      const auto* found = change.view().find<v1::Host>(other);
+      return other != host.meta().id() && found != nullptr && !found->meta().has_deletion();
+    });
+    if ((others && maker_of(*pool) != host.meta().id()) || pool->meta().has_deletion()) continue;
+    return fail(ErrorCode::conflict, Change::quoted<v1::Host>("cannot take leave of the", host.meta().name()),
+                others ? "it is to make shared pool \"" + pool->meta().name() + "\", which was never ready"
+                       : "no other host has shared pool \"" + pool->meta().name() + "\"",
+                "delete the pool first: gantry pool delete " + pool->meta().name(), "host_not_empty");
+  }
+  return own;
 }
 
 // The host's pools, then its networks.
@@ -128,15 +156,16 @@ Result<void> delete_host(Change& change, const v1::ById& request) {
                 "cordon it, to have no guests placed there: gantry host cordon " + host.meta().name(), "own_host");
   }
   GANTRY_CHECK(refuse_on_host<v1::Vm>(change, host, id));
-  const auto pools = change.view().users_of_kind<v1::Pool>(id);
-  for (const std::string& pool : pools) {
+  const auto pools = own_pools(change, host);
+  if (!pools) return fail(pools.error());
+  for (const std::string& pool : *pools) {
     GANTRY_CHECK(refuse_on_host<v1::Volume>(change, host, pool));
     GANTRY_CHECK(refuse_on_host<v1::Image>(change, host, pool));
   }
   const auto networks = change.view().users_of_kind<v1::Network>(id);
   for (const std::string& network : networks) GANTRY_CHECK(refuse_on_host<v1::Vm>(change, host, network));
   change.mark_deleted(*host.mutable_meta());
-  forget_things(change, pools, networks);
+  forget_things(change, *pools, networks);
   if (host.status().state() != v1::HostStatus::CONNECTED) {
     change.warn("host " + host.meta().name() +
                 " is not connected: its networks, and guests that are being deleted, stay on that machine until it is "

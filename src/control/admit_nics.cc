@@ -111,7 +111,9 @@ Result<void> give_port(Change& change, v1::PortForward& forward, const std::stri
 std::string default_network(const View& view, const policy::PlaceDemand& demand) {
   std::string name(model::kDefaultName);
   std::string host_id = demand.host_id;
-  if (host_id.empty() && !demand.reach.empty()) host_id = demand.reach.front().host_id;
+  if (host_id.empty() && !demand.reach.empty() && demand.reach.front().host_ids.size() == 1) {
+    host_id = *demand.reach.front().host_ids.begin();
+  }
   const auto* network = view.resolve<v1::Network>(name);
   if (host_id.empty() || view.own_hosts.contains(host_id)) return name;
   if (network != nullptr && network->status().host_id() == host_id) return name;
@@ -152,7 +154,8 @@ Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDem
                   "forward_not_allowed");
     }
     nic.set_network(found.meta().id());
-    demand.reach.push_back({.what = "network " + found.meta().name(), .host_id = found.status().host_id()});
+    demand.reach.push_back(
+        {.reason = "network " + found.meta().name() + " is not on it", .host_ids = {found.status().host_id()}});
   }
   return {};
 }

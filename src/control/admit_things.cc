@@ -3,6 +3,8 @@
 
 #include "control/admission.h"
 #include "control/admit_volume.h"
+#include "control/keepers.h"
+#include "control/pool_hosts.h"
 #include "control/refuse_used.h"
 #include "control/subnets.h"
 #include "model/bridge_name.h"
@@ -29,8 +31,8 @@ Result<const v1::Host*> choose_host(const Change& change, const std::string& nam
 }
 
 // Before there is a record: an image that cannot be built would hold its name.
-Result<void> check_recipe(const Change& change, const std::string& recipe, const v1::Pool& pool) {
-  const auto* host = change.view().find<v1::Host>(pool.spec().host_id());
+Result<void> check_recipe(const Change& change, const std::string& recipe, const std::string& host_id) {
+  const auto* host = change.view().find<v1::Host>(host_id);
   if (recipe.empty() || host == nullptr) return {};
   const auto& recipes = host->status().recipes();
   // It has not told yet; should it not know this one, it says so when it is to build.
@@ -43,6 +45,27 @@ Result<void> check_recipe(const Change& change, const std::string& recipe, const
               "no_such_recipe");
 }
 
+// The manager's own machine takes uploads, and writes them into the pool.
+Result<void> check_upload(const Change& change, const v1::CreateImageRequest& request, const v1::Pool& pool) {
+  if (!request.spec().upload()) return {};
+  const auto& own = change.view().own_hosts;
+  const bool takes = std::any_of(own.begin(), own.end(), [&](const std::string& host) {
+    return has_pool(change.view(), host, pool) && pool_obstacle(pool, host).empty();
+  });
+  if (takes) return {};
+  const std::string cause = pool.spec().shared()
+                                ? "the manager's own machine, which takes the upload, does not have its " +
+                                      pool_text(change.view(), pool) + ", or cannot use it"
+                                : "its pool \"" + pool.meta().name() + "\" is on host \"" +
+                                      host_name(change.view(), pool.spec().host_id()) +
+                                      "\", not on the manager's own machine, which takes the upload";
+  return fail(ErrorCode::unsupported, "image \"" + request.name() + "\" takes no upload", cause,
+              "make it from an address (gantry image import https://... --sha256 ...) or by a recipe (gantry image "
+              "build) with --pool " +
+                  pool.meta().name() + ": a host that has the pool fetches or builds it itself",
+              "upload_elsewhere");
+}
+
 }  // namespace
 
 Result<void> create_image(Change& change, const v1::CreateImageRequest& request) {
@@ -50,25 +73,20 @@ Result<void> create_image(Change& change, const v1::CreateImageRequest& request)
   if (!meta) return fail(std::move(meta.error()));
   auto pool = choose_pool(change, request.spec().pool(), {});
   if (!pool) return fail(std::move(pool.error()));
-  if (auto known = check_recipe(change, request.spec().recipe(), **pool); !known) return known;
-  const std::string& host_id = (*pool)->spec().host_id();
-  if (request.spec().upload() && !change.view().own_hosts.contains(host_id)) {
-    return fail(ErrorCode::unsupported, "image \"" + request.name() + "\" takes no upload",
-                "its pool \"" + (*pool)->meta().name() + "\" is on host \"" + host_name(change.view(), host_id) +
-                    "\", not on the manager's own machine, which takes the upload",
-                "make it from an address (gantry image import https://... --sha256 ...) or by a recipe (gantry image "
-                "build) with --pool " +
-                    (*pool)->meta().name() + ": that host fetches or builds it itself",
-                "upload_elsewhere");
-  }
+  const bool shared = (*pool)->spec().shared();
+  const KeeperWish wish{.recipe = request.spec().recipe(), .upload = request.spec().upload()};
+  const std::string host_id =
+      shared ? choose_keeper(change.view(), **pool, wish) : std::string((*pool)->spec().host_id());
+  if (auto known = check_recipe(change, request.spec().recipe(), host_id); !known) return known;
+  if (auto takes = check_upload(change, request, **pool); !takes) return takes;
   v1::Image image;
   *image.mutable_meta() = std::move(*meta);
   *image.mutable_spec() = request.spec();
   image.mutable_spec()->set_pool((*pool)->meta().id());
   image.mutable_status()->set_state(request.spec().upload() ? v1::ImageStatus::WAITING : v1::ImageStatus::IMPORTING);
+  if (shared) give_to_keeper(image, host_id);
   change.name_target("image.create", image.meta());
-  const std::string where =
-      " into pool " + (*pool)->meta().name() + " on host " + host_name(change.view(), (*pool)->spec().host_id());
+  const std::string where = " into " + pool_text(change.view(), **pool);
   if (request.spec().upload()) {
     change.step("wait for the content of image " + request.name() + " to be uploaded");
     change.step("check and import it" + where);
@@ -141,24 +159,67 @@ Result<void> delete_network(Change& change, const v1::ById& request) {
   return {};
 }
 
+namespace {
+
+Result<void> check_directory_free(const Change& change, const std::string& path, const std::string& host_id) {
+  for (const std::string& other_id : pools_of_host(change.view(), host_id)) {
+    const auto* other = change.view().find<v1::Pool>(other_id);
+    if (other == nullptr || other->spec().path() != path) continue;
+    return fail(
+        ErrorCode::conflict, path + " cannot be a pool",
+        "it is pool \"" + other->meta().name() + "\" already on host \"" + host_name(change.view(), host_id) + "\"",
+        "give another directory", "path_in_use");
+  }
+  return {};
+}
+
+Result<void> put_pool_on_host(Change& change, v1::Pool& pool) {
+  auto host = choose_host(change, pool.spec().host_id());
+  if (!host) return fail(std::move(host.error()));
+  pool.mutable_spec()->set_host_id((*host)->meta().id());
+  change.step("use " + pool.spec().path() + " on host " + (*host)->meta().name() + " as pool " + pool.meta().name());
+  return {};
+}
+
+// One host alone makes it (see maker_of): the first that was named, or the one that new things are put on.
+Result<void> share_pool(Change& change, v1::Pool& pool) {
+  v1::PoolSpec& spec = *pool.mutable_spec();
+  std::string names;
+  std::vector<std::string> ids;
+  for (const std::string& named : spec.hosts()) {
+    auto host = change.find<v1::Host>(named);
+    if (!host) return fail(std::move(host.error()));
+    const std::string& id = (*host)->meta().id();
+    if (std::find(ids.begin(), ids.end(), id) != ids.end()) continue;
+    ids.push_back(id);
+    names += (names.empty() ? "" : ", ") + (*host)->meta().name();
+  }
+  auto maker = choose_host(change, ids.empty() ? std::string() : ids.front());
+  if (!maker) return fail(std::move(maker.error()));
+  spec.mutable_hosts()->Assign(ids.begin(), ids.end());
+  pool.mutable_status()->add_hosts()->set_host_id((*maker)->meta().id());
+  change.step("make " + spec.path() + " a shared pool on host " + (*maker)->meta().name() +
+              ", where it must be mounted already");
+  change.step("use it as pool " + pool.meta().name() + " on " + (names.empty() ? "every host" : "hosts " + names));
+  if ((*maker)->status().state() != v1::HostStatus::CONNECTED) {
+    change.warn("host " + (*maker)->meta().name() + " is not connected: this waits until it is");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request) {
   auto meta = change.new_meta<v1::Pool>(request.name(), request.labels());
   if (!meta) return fail(std::move(meta.error()));
   change.name_target("pool.create", *meta);
-  auto host = choose_host(change, request.spec().host_id());
-  if (!host) return fail(std::move(host.error()));
-  const std::string& host_id = (*host)->meta().id();
-  for (const std::string& other_id : change.view().users_of_kind<v1::Pool>(host_id)) {
-    const auto* other = change.view().find<v1::Pool>(other_id);
-    if (other == nullptr || other->spec().path() != request.spec().path()) continue;
-    return fail(ErrorCode::conflict, request.spec().path() + " cannot be a pool",
-                "it is pool \"" + other->meta().name() + "\" already", "give another directory", "path_in_use");
-  }
   v1::Pool pool;
   *pool.mutable_meta() = std::move(*meta);
   *pool.mutable_spec() = request.spec();
-  pool.mutable_spec()->set_host_id(host_id);
-  change.step("use " + request.spec().path() + " on host " + (*host)->meta().name() + " as pool " + request.name());
+  GANTRY_CHECK(request.spec().shared() ? share_pool(change, pool) : put_pool_on_host(change, pool));
+  for (const std::string& host_id : hosts_of_pool(change.view(), pool)) {
+    GANTRY_CHECK(check_directory_free(change, pool.spec().path(), host_id));
+  }
   change.draft.create(std::move(pool));
   return {};
 }

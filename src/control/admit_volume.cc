@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "control/admission.h"
+#include "control/keepers.h"
+#include "control/pool_hosts.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -35,14 +37,28 @@ std::uint64_t wanted_bytes(const NewVolumeWish& wish) {
   return wish.capacity_bytes != 0 ? wish.capacity_bytes : image_bytes;
 }
 
+// Whether every host that has `pool`, or comes to have it, has the image's pool too.
+bool is_within_reach(const View& view, const v1::Pool& image_pool, const v1::Pool& pool) {
+  if (image_pool.meta().id() == pool.meta().id()) return true;
+  if (!pool.spec().shared()) return has_pool(view, pool.spec().host_id(), image_pool);
+  if (image_pool.spec().shared() && image_pool.spec().hosts().empty()) return true;
+  const auto& hosts = pool.spec().hosts();
+  return !hosts.empty() && std::all_of(hosts.begin(), hosts.end(),
+                                       [&](const std::string& host) { return has_pool(view, host, image_pool); });
+}
+
 Result<void> check_wish(const Change& change, const NewVolumeWish& wish) {
   if (wish.image == nullptr) return {};
   const auto* image_pool = change.view().find<v1::Pool>(wish.image->spec().pool());
-  if (image_pool == nullptr || image_pool->spec().host_id() != wish.pool->spec().host_id()) {
+  if (image_pool == nullptr || !is_within_reach(change.view(), *image_pool, *wish.pool)) {
     return fail(ErrorCode::conflict,
                 "volume \"" + wish.name + "\" cannot stand on image \"" + wish.image->meta().name() + "\"",
-                "the image and pool \"" + wish.pool->meta().name() + "\" are on different hosts",
-                "use a pool on the image's host", "image_out_of_reach");
+                wish.pool->spec().shared()
+                    ? "not every host that has pool \"" + wish.pool->meta().name() + "\" has the image's pool"
+                    : "the image and pool \"" + wish.pool->meta().name() + "\" are on different hosts",
+                wish.pool->spec().shared() ? "make the image in pool " + wish.pool->meta().name() + " too"
+                                           : "use a pool on the image's host",
+                "image_out_of_reach");
   }
   const std::uint64_t image_bytes = wish.image->status().virtual_size_bytes();
   if (wish.capacity_bytes != 0 && wish.capacity_bytes < image_bytes) {
@@ -65,23 +81,35 @@ Result<const v1::Pool*> choose_pool(const Change& change, const std::string& nam
   if (!name_or_id.empty()) return change.find<v1::Pool>(name_or_id);
   const View& view = change.view();
   const auto usable = [&](const v1::Pool* pool) {
-    return pool != nullptr && !pool->meta().has_deletion() && (host_id.empty() || pool->spec().host_id() == host_id);
+    return pool != nullptr && !pool->meta().has_deletion() && (host_id.empty() || has_pool(view, host_id, *pool));
   };
   const v1::Pool* pool = view.resolve<v1::Pool>(std::string(model::kDefaultName));
   if (usable(pool)) return pool;
+  const v1::Pool* shared = nullptr;
   const v1::Pool* elsewhere = nullptr;
   for (const auto& [name, id] : view.all<v1::Pool>().id_by_name) {
     pool = view.find<v1::Pool>(id);
     if (!usable(pool)) continue;
-    if (!host_id.empty() || view.own_hosts.contains(pool->spec().host_id())) return pool;
-    if (elsewhere == nullptr) elsewhere = pool;
+    if (pool->spec().shared()) {
+      if (shared == nullptr) shared = pool;
+    } else if (!host_id.empty() || view.own_hosts.contains(pool->spec().host_id())) {
+      return pool;
+    } else if (elsewhere == nullptr) {
+      elsewhere = pool;
+    }
   }
+  if (shared != nullptr) return shared;
   if (elsewhere != nullptr) return elsewhere;
   return fail(
       ErrorCode::conflict,
       host_id.empty() ? "there is no storage pool" : "host \"" + host_name(view, host_id) + "\" has no storage pool",
       view.all<v1::Host>().by_id.empty() ? "no host has connected yet" : "all pools were deleted",
       "see \"gantry pool list\" and \"gantry host list\"", "no_pool");
+}
+
+std::string shared_pool_of(const Change& change, const v1::Image& image) {
+  const auto* pool = change.view().find<v1::Pool>(image.spec().pool());
+  return pool != nullptr && pool->spec().shared() && !pool->meta().has_deletion() ? pool->meta().id() : std::string();
 }
 
 Result<void> check_image_usable(Change& change, const v1::Image& image) {
@@ -123,11 +151,14 @@ Result<const v1::Volume*> make_volume(Change& change, const NewVolumeWish& wish)
   spec.set_format(wish.format);
   if (wish.image != nullptr) spec.set_image(wish.image->meta().id());
   spec.set_owner_vm_id(wish.owner_vm_id);
+  if (wish.pool->spec().shared()) {
+    give_to_keeper(volume, wish.host_id.empty() ? choose_keeper(change.view(), *wish.pool) : wish.host_id);
+  }
   volume.mutable_status()->set_state(v1::VolumeStatus::PENDING);
   const std::string size = bytes != 0 ? bytes_text(bytes) : "as large as its image";
   change.step("make volume " + wish.name + " (" + size + ", " + (wish.format == v1::VolumeSpec::RAW ? "raw" : "qcow2") +
-              (wish.image != nullptr ? ", from image " + wish.image->meta().name() : "") + ") in pool " +
-              wish.pool->meta().name() + " on host " + host_name(change.view(), wish.pool->spec().host_id()));
+              (wish.image != nullptr ? ", from image " + wish.image->meta().name() : "") + ") in " +
+              pool_text(change.view(), *wish.pool));
   return &change.draft.create(std::move(volume));
 }
 
@@ -136,13 +167,15 @@ Result<void> create_volume(Change& change, const v1::CreateVolumeRequest& reques
   NewVolumeWish wish{.name = request.name(), .capacity_bytes = spec.capacity_bytes(), .format = spec.format()};
   wish.labels = request.labels();
   std::string image_host;
+  std::string pool_name = spec.pool();
   if (!spec.image().empty()) {
     auto image = find_disk_image(change, spec.image());
     if (!image) return fail(std::move(image.error()));
     wish.image = *image;
     if (const auto* pool = change.view().find<v1::Pool>(wish.image->spec().pool())) image_host = pool->spec().host_id();
+    if (pool_name.empty()) pool_name = shared_pool_of(change, *wish.image);
   }
-  auto pool = choose_pool(change, spec.pool(), image_host);
+  auto pool = choose_pool(change, pool_name, image_host);
   if (!pool) return fail(std::move(pool.error()));
   wish.pool = *pool;
   auto volume = make_volume(change, wish);

@@ -7,9 +7,11 @@
 
 namespace gantry::control {
 
-// The pool asked for. Without `name_or_id`: the pool "default" if it is on `host_id` (empty: any), else that host's
-// first pool by name.
+// The pool asked for. Without `name_or_id`: the pool "default" if `host_id` (empty: any) has it, else that host's first
+// pool by name, one of its own before a shared one.
 Result<const v1::Pool*> choose_pool(const Change& change, const std::string& name_or_id, const std::string& host_id);
+// The id of the image's pool if that is shared: a volume made of it is best kept beside it. Else empty.
+std::string shared_pool_of(const Change& change, const v1::Image& image);
 
 struct NewVolumeWish {
   std::string name;
@@ -20,6 +22,8 @@ struct NewVolumeWish {
   // nullptr: blank.
   const v1::Image* image = nullptr;
   std::string owner_vm_id = {};
+  // Of a shared pool: the host that is to make it; empty: any.
+  std::string host_id = {};
   google::protobuf::Map<std::string, std::string> labels = {};
 };
 

@@ -1,13 +1,25 @@
 #include "control/assignments.h"
 
+#include <map>
+#include <set>
+
+#include "control/pool_hosts.h"
 #include "model/state.h"
 
 namespace gantry::control {
 namespace {
 
-std::string host_of_pool(const View& view, const std::string& pool_id) {
-  const auto* pool = view.find<v1::Pool>(pool_id);
-  return pool == nullptr ? std::string() : pool->spec().host_id();
+template <class Record>
+const v1::Pool* pool_of(const View& view, const Record& record) {
+  return view.find<v1::Pool>(record.spec().pool());
+}
+
+// The pool's host; of a shared pool its keeper.
+template <class Record>
+std::string host_in_pool(const View& view, const Record& record) {
+  const auto* pool = pool_of(view, record);
+  if (pool == nullptr) return {};
+  return pool->spec().shared() ? record.keeper().host_id() : pool->spec().host_id();
 }
 
 void set(v1::Assignment& assignment, const v1::Vm& vm) { *assignment.mutable_vm() = vm; }
@@ -15,28 +27,6 @@ void set(v1::Assignment& assignment, const v1::Volume& volume) { *assignment.mut
 void set(v1::Assignment& assignment, const v1::Image& image) { *assignment.mutable_image() = image; }
 void set(v1::Assignment& assignment, const v1::Network& network) { *assignment.mutable_network() = network; }
 void set(v1::Assignment& assignment, const v1::Pool& pool) { *assignment.mutable_pool() = pool; }
-
-template <class Record>
-std::optional<Routed> route_kind(const View& view, const std::string& id) {
-  const Record* record = view.find<Record>(id);
-  if (record == nullptr) return std::nullopt;
-  Routed routed{.host_id = host_of(view, *record), .assignment = {}};
-  if (routed.host_id.empty()) return std::nullopt;
-  set(routed.assignment, *record);
-  return routed;
-}
-
-// Those of `user_id`'s users of that kind that are on the host.
-template <class Record>
-void add_users(const View& view, const std::string& user_id, const std::string& host_id, bool only_open,
-               std::vector<v1::Assignment>& assignments) {
-  for (const std::string& id : view.users_of_kind<Record>(user_id)) {
-    const Record* record = view.find<Record>(id);
-    if (record == nullptr || host_of(view, *record) != host_id) continue;
-    if (only_open && model::is_converged(*record)) continue;
-    set(assignments.emplace_back(), *record);
-  }
-}
 
 template <class Records>
 std::string host_in(const Records& records, const View& view, const std::string& id) {
@@ -48,34 +38,253 @@ std::string host_in(const Records& records, const View& view, const std::string&
   return {};
 }
 
+using Hosts = std::set<std::string>;
+
+void add(Hosts& hosts, const std::string& host_id) {
+  if (!host_id.empty()) hosts.insert(host_id);
+}
+
+// Where the VM is, or is on its way to.
+void add_hosts_of(const v1::Vm& vm, Hosts& hosts) {
+  add(hosts, vm.placement().host_id());
+  add(hosts, vm.placement().move().host_id());
+}
+
+template <class Used>
+void add_hosts_of_vms(const View& view, const Used& used, Hosts& hosts) {
+  for (const std::string& id : view.users_of_kind<v1::Vm>(used.meta().id())) {
+    if (const auto* vm = view.find<v1::Vm>(id)) add_hosts_of(*vm, hosts);
+  }
+}
+
+// Of a shared pool: the hosts that are told of it. The one that spoke of it last may have kept it until now.
+template <class Record>
+void keep_those_with_pool(const View& view, const Record& record, const v1::Pool& pool, Hosts& hosts) {
+  add(hosts, record.keeper().host_id());
+  add(hosts, record.status().host_id());
+  std::erase_if(hosts, [&](const std::string& host_id) { return !has_pool(view, host_id, pool); });
+}
+
+Hosts told_of(const View&, const v1::Vm& vm) { return {vm.placement().host_id()}; }
+Hosts told_of(const View& view, const v1::Network& network) { return {host_of(view, network)}; }
+
+Hosts told_of(const View& view, const v1::Volume& volume) {
+  const auto* pool = pool_of(view, volume);
+  if (pool == nullptr || !pool->spec().shared()) return {host_of(view, volume)};
+  Hosts hosts;
+  add_hosts_of_vms(view, volume, hosts);
+  keep_those_with_pool(view, volume, *pool, hosts);
+  return hosts;
+}
+
+Hosts told_of(const View& view, const v1::Image& image) {
+  const auto* pool = pool_of(view, image);
+  if (pool == nullptr || !pool->spec().shared()) return {host_of(view, image)};
+  Hosts hosts;
+  add_hosts_of_vms(view, image, hosts);
+  for (const std::string& id : view.users_of_kind<v1::Volume>(image.meta().id())) {
+    if (const auto* volume = view.find<v1::Volume>(id)) hosts.merge(told_of(view, *volume));
+  }
+  keep_those_with_pool(view, image, *pool, hosts);
+  return hosts;
+}
+
+// A pool that goes is told to those that can take away what says whose directory it is.
+Hosts told_of(const View& view, const v1::Pool& pool) {
+  const std::string maker = maker_of(pool);
+  if (!maker.empty()) return {maker};
+  const auto all = hosts_of_pool(view, pool);
+  Hosts able;
+  for (const std::string& id : all) {
+    const auto* there = pool_on_host(pool, id);
+    const auto* host = view.find<v1::Host>(id);
+    const bool connected = host != nullptr && host->status().state() == v1::HostStatus::CONNECTED;
+    if (there != nullptr && there->state() == v1::PoolStatus::READY && connected) able.insert(id);
+  }
+  if (pool.meta().has_deletion() && !able.empty()) return able;
+  return {all.begin(), all.end()};
+}
+
+template <class Record>
+bool only_looks(const View& view, const std::string& host_id, const Record& record) {
+  const auto* pool = pool_of(view, record);
+  return pool != nullptr && pool->spec().shared() && record.keeper().host_id() != host_id;
+}
+bool only_looks(const View&, const std::string&, const v1::Vm&) { return false; }
+bool only_looks(const View&, const std::string&, const v1::Network&) { return false; }
+bool only_looks(const View&, const std::string&, const v1::Pool&) { return false; }
+
+template <class Record>
+v1::Assignment assignment_of(const View& view, const std::string& host_id, const Record& record) {
+  v1::Assignment assignment;
+  assignment.set_look_only(only_looks(view, host_id, record));
+  set(assignment, record);
+  return assignment;
+}
+
+// The images and volumes of shared pools that a VM, or a volume, is nothing without.
+struct Needs {
+  std::set<std::string> images;
+  std::set<std::string> volumes;
+};
+
+void add_needs(const View& view, const v1::Volume& volume, Needs& needs) {
+  const auto* image = view.find<v1::Image>(volume.spec().image());
+  const auto* pool = image == nullptr ? nullptr : pool_of(view, *image);
+  if (pool != nullptr && pool->spec().shared()) needs.images.insert(image->meta().id());
+}
+
+void add_needs(const View& view, const v1::Vm& vm, Needs& needs) {
+  if (const auto* image = view.find<v1::Image>(vm.spec().image())) {
+    const auto* pool = pool_of(view, *image);
+    if (pool != nullptr && pool->spec().shared()) needs.images.insert(image->meta().id());
+  }
+  for (const v1::VmDisk& disk : vm.spec().disks()) {
+    const auto* volume = view.find<v1::Volume>(disk.volume());
+    const auto* pool = volume == nullptr ? nullptr : pool_of(view, *volume);
+    if (pool == nullptr) continue;
+    add_needs(view, *volume, needs);
+    if (pool->spec().shared()) needs.volumes.insert(volume->meta().id());
+  }
+}
+
+template <class Record>
+void add_needs(const View&, const Record&, Needs&) {}
+
+template <class Record>
+void add_with_pool(const View& view, const std::string& host_id, const std::set<std::string>& ids,
+                   std::vector<v1::Assignment>& assignments) {
+  for (const std::string& id : ids) {
+    const Record* record = view.find<Record>(id);
+    const auto* pool = record == nullptr ? nullptr : pool_of(view, *record);
+    if (pool != nullptr && has_pool(view, host_id, *pool)) {
+      assignments.push_back(assignment_of(view, host_id, *record));
+    }
+  }
+}
+
+template <class Record>
+bool route_kind(const View& view, const std::string& id, std::vector<Routed>& routed) {
+  const Record* record = view.find<Record>(id);
+  if (record == nullptr) return false;
+  Needs needs;
+  if (!model::is_converged(*record)) add_needs(view, *record, needs);
+  for (const std::string& host_id : told_of(view, *record)) {
+    if (host_id.empty()) continue;
+    std::vector<v1::Assignment> assignments;
+    add_with_pool<v1::Image>(view, host_id, needs.images, assignments);
+    add_with_pool<v1::Volume>(view, host_id, needs.volumes, assignments);
+    assignments.push_back(assignment_of(view, host_id, *record));
+    for (v1::Assignment& one : assignments) routed.push_back({.host_id = host_id, .assignment = std::move(one)});
+  }
+  return true;
+}
+
+// Everything of one host, gathered by id.
+class HostRecords {
+ public:
+  HostRecords(const View& view, const std::string& host_id, bool only_open)
+      : view_(view), host_id_(host_id), only_open_(only_open) {}
+
+  std::vector<v1::Assignment> assignments() {
+    gather();
+    std::vector<v1::Assignment> assignments;
+    for (const std::string& id : pools_of_host(view_, host_id_)) {
+      const auto* pool = view_.find<v1::Pool>(id);
+      if (pool != nullptr && told_of(view_, *pool).contains(host_id_)) add_one(*pool, assignments);
+    }
+    for (const std::string& id : view_.users_of_kind<v1::Network>(host_id_)) add_if_own<v1::Network>(id, assignments);
+    for (const std::string& id : all_.images) add_if_there<v1::Image>(id, needed_.images, assignments);
+    for (const std::string& id : all_.volumes) add_if_there<v1::Volume>(id, needed_.volumes, assignments);
+    for (const std::string& id : view_.users_of_kind<v1::Vm>(host_id_)) add_if_own<v1::Vm>(id, assignments);
+    return assignments;
+  }
+
+ private:
+  void gather() {
+    add_users(host_id_);
+    for (const std::string& pool_id : view_.users_of_kind<v1::Pool>(host_id_)) {
+      const auto* pool = view_.find<v1::Pool>(pool_id);
+      if (pool != nullptr && !pool->spec().shared()) add_users(pool_id);
+    }
+    for (const std::string& id : view_.users_of_kind<v1::Vm>(host_id_)) {
+      const auto* vm = view_.find<v1::Vm>(id);
+      Hosts hosts;
+      if (vm != nullptr) add_hosts_of(*vm, hosts);
+      if (!hosts.contains(host_id_)) continue;
+      add_needs(view_, *vm, all_);
+      if (!model::is_converged(*vm)) add_needs(view_, *vm, needed_);
+    }
+    for (const std::string& id : all_.volumes) {
+      if (const auto* volume = view_.find<v1::Volume>(id)) add_needs(view_, *volume, all_);
+    }
+  }
+
+  void add_users(const std::string& id) {
+    for (std::string& user : view_.users_of_kind<v1::Image>(id)) all_.images.insert(std::move(user));
+    for (std::string& user : view_.users_of_kind<v1::Volume>(id)) all_.volumes.insert(std::move(user));
+  }
+
+  template <class Record>
+  void add_one(const Record& record, std::vector<v1::Assignment>& assignments) {
+    if (only_open_ && model::is_converged(record)) return;
+    assignments.push_back(assignment_of(view_, host_id_, record));
+  }
+  template <class Record>
+  void add_if_own(const std::string& id, std::vector<v1::Assignment>& assignments) {
+    const Record* record = view_.find<Record>(id);
+    if (record != nullptr && host_of(view_, *record) == host_id_) add_one(*record, assignments);
+  }
+  template <class Record>
+  void add_if_there(const std::string& id, const std::set<std::string>& needed,
+                    std::vector<v1::Assignment>& assignments) {
+    const Record* record = view_.find<Record>(id);
+    const auto* pool = record == nullptr ? nullptr : pool_of(view_, *record);
+    if (pool == nullptr || !has_pool(view_, host_id_, *pool)) return;
+    if (needed.contains(id)) {
+      assignments.push_back(assignment_of(view_, host_id_, *record));
+    } else {
+      add_one(*record, assignments);
+    }
+  }
+
+  const View& view_;
+  const std::string& host_id_;
+  bool only_open_;
+  Needs all_;
+  // By VMs that have not come to be as they should be.
+  Needs needed_;
+};
+
 }  // namespace
 
 std::string host_of(const View&, const v1::Vm& vm) { return vm.placement().host_id(); }
-std::string host_of(const View& view, const v1::Volume& volume) { return host_of_pool(view, volume.spec().pool()); }
-std::string host_of(const View& view, const v1::Image& image) { return host_of_pool(view, image.spec().pool()); }
+std::string host_of(const View& view, const v1::Volume& volume) { return host_in_pool(view, volume); }
+std::string host_of(const View& view, const v1::Image& image) { return host_in_pool(view, image); }
 std::string host_of(const View&, const v1::Network& network) { return network.status().host_id(); }
-std::string host_of(const View&, const v1::Pool& pool) { return pool.spec().host_id(); }
+std::string host_of(const View&, const v1::Pool& pool) {
+  return pool.spec().shared() ? std::string() : pool.spec().host_id();
+}
 
 std::string host_of_id(const View& view, const std::string& id) { return host_in(view, view, id); }
 std::string host_of_id(const Draft& draft, const std::string& id) { return host_in(draft, draft.view(), id); }
 
-std::optional<Routed> route(const View& view, const std::string& id) {
-  if (auto vm = route_kind<v1::Vm>(view, id)) return vm;
-  if (auto volume = route_kind<v1::Volume>(view, id)) return volume;
-  if (auto image = route_kind<v1::Image>(view, id)) return image;
-  if (auto network = route_kind<v1::Network>(view, id)) return network;
-  return route_kind<v1::Pool>(view, id);
+bool may_tell_of(const View& view, const std::string& host_id, const std::string& id) {
+  const auto* pool = view.find<v1::Pool>(id);
+  if (pool != nullptr) return has_pool(view, host_id, *pool);
+  return host_of_id(view, id) == host_id;
+}
+
+std::vector<Routed> route(const View& view, const std::string& id) {
+  std::vector<Routed> routed;
+  route_kind<v1::Vm>(view, id, routed) || route_kind<v1::Volume>(view, id, routed) ||
+      route_kind<v1::Image>(view, id, routed) || route_kind<v1::Network>(view, id, routed) ||
+      route_kind<v1::Pool>(view, id, routed);
+  return routed;
 }
 
 std::vector<v1::Assignment> assignments_of(const View& view, const std::string& host_id, bool only_open) {
-  std::vector<v1::Assignment> assignments;
-  add_users<v1::Pool>(view, host_id, host_id, only_open, assignments);
-  add_users<v1::Network>(view, host_id, host_id, only_open, assignments);
-  const auto pools = view.users_of_kind<v1::Pool>(host_id);
-  for (const std::string& pool : pools) add_users<v1::Image>(view, pool, host_id, only_open, assignments);
-  for (const std::string& pool : pools) add_users<v1::Volume>(view, pool, host_id, only_open, assignments);
-  add_users<v1::Vm>(view, host_id, host_id, only_open, assignments);
-  return assignments;
+  return HostRecords(view, host_id, only_open).assignments();
 }
 
 }  // namespace gantry::control

@@ -1,6 +1,8 @@
 #include "control/host_records.h"
 
 #include "base/id.h"
+#include "control/change.h"
+#include "control/shared_pools.h"
 #include "control/subnets.h"
 #include "model/bridge_name.h"
 #include "model/names.h"
@@ -73,6 +75,22 @@ bool any_left(Draft& draft, const std::string& used_id, bool lost) {
   return left;
 }
 
+// What goes with VMs that are given up where they are: another host takes it away.
+void delete_shared_volumes(Draft& draft, const std::string& host_id, Now now) {
+  for (const std::string& vm_id : draft.view().users_of_kind<v1::Vm>(host_id)) {
+    const auto* vm = draft.find<v1::Vm>(vm_id);
+    if (vm == nullptr || !vm->meta().has_deletion()) continue;
+    const std::string task_id = vm->meta().deletion().task_id();
+    for (const std::string& id : draft.view().users_of_kind<v1::Volume>(vm_id)) {
+      const auto* volume = draft.find<v1::Volume>(id);
+      const auto* pool = volume == nullptr ? nullptr : draft.find<v1::Pool>(volume->spec().pool());
+      if (pool == nullptr || !pool->spec().shared() || volume->meta().has_deletion()) continue;
+      if (volume->spec().owner_vm_id() != vm_id) continue;
+      set_deletion(*draft.edit<v1::Volume>(id).mutable_meta(), task_id, now);
+    }
+  }
+}
+
 }  // namespace
 
 bool is_going(const Draft& draft, const v1::Volume& volume) {
@@ -101,15 +119,25 @@ JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng
   return {record, make_network(draft, host, name, now, rng)};
 }
 
-void finish_leaving(Draft& draft, const std::string& host_id, bool lost) {
+void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now) {
+  if (lost) delete_shared_volumes(draft, host_id, now);
   bool left = any_left<v1::Vm>(draft, host_id, lost);
-  for (const std::string& pool : draft.view().users_of_kind<v1::Pool>(host_id)) {
-    left = any_left<v1::Volume>(draft, pool, lost) || left;
-    left = any_left<v1::Image>(draft, pool, lost) || left;
+  bool pools_left = false;
+  for (const std::string& id : draft.view().users_of_kind<v1::Pool>(host_id)) {
+    const auto* pool = draft.find<v1::Pool>(id);
+    if (pool == nullptr || pool->spec().shared()) continue;
+    left = any_left<v1::Volume>(draft, id, lost) || left;
+    left = any_left<v1::Image>(draft, id, lost) || left;
+    if (lost && is_going(draft, *pool)) {
+      draft.erase<v1::Pool>(id);
+    } else {
+      pools_left = true;
+    }
   }
-  left = any_left<v1::Pool>(draft, host_id, lost) || left;
   left = any_left<v1::Network>(draft, host_id, lost) || left;
-  if (!left) draft.erase<v1::Host>(host_id);
+  if (left || pools_left) return;
+  forget_host_in_pools(draft, host_id);
+  draft.erase<v1::Host>(host_id);
 }
 
 }  // namespace gantry::control

@@ -50,6 +50,7 @@ bool is_going(const Draft&, const Record& record) {
 bool is_going(const Draft& draft, const v1::Volume& volume);
 
 // Of a host that leaves: takes its record away once nothing of it is left; with `lost` also all that is going there.
-void finish_leaving(Draft& draft, const std::string& host_id, bool lost);
+// Shared pools go on without it.
+void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now);
 
 }  // namespace gantry::control

@@ -4,6 +4,7 @@
 
 #include "control/change.h"
 #include "control/host_records.h"
+#include "control/keepers.h"
 #include "control/task_machine.h"
 #include "model/state.h"
 
@@ -22,7 +23,7 @@ void run_host(MachineContext& context, const std::string& id) {
     const Milliseconds asked_ms = time_of(host->meta().deletion().requested_at());
     const bool waited = context.now.unix_ms - asked_ms >= kLeavingMs;
     // Of a machine that is not there nothing can be taken away.
-    finish_leaving(context.draft, id, waited || (!connected && context.may_lose_hosts));
+    finish_leaving(context.draft, id, waited || (!connected && context.may_lose_hosts), context.now);
     if (context.draft.find<v1::Host>(id) == nullptr) return;
     // What goes does not say so of its host, and time alone may end it.
     context.look_again.insert(id);
@@ -113,6 +114,7 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   const std::set<std::string> all = followers(context.draft, dirty);
   for (const std::string& id : all) run_host(context, id);
   for (const std::string& id : all) run_vm(context, id);
+  run_keepers(context, all);
   for (const std::string& id : all) run_task(context, id);
 }
 

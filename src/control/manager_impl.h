@@ -58,6 +58,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // What a round was planned from, to plan again when it was not committed.
   struct Round {
     std::map<std::string, HostNews> hosts;
+    // "ID HOST".
     std::map<std::string, ObservationNews> observations;
     std::set<std::string> dirty;
     bool prune = false;
@@ -150,10 +151,10 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   std::map<std::string, std::uint64_t> sequences_;
   std::uint64_t resends_ = 0;
   struct Newest {
-    std::string host_id;
+    std::string id;
     v1::ObservationMark mark;
   };
-  // The newest mark taken of each record in this run, and whose it is.
+  // The newest mark taken of each record from each host in this run: "ID HOST".
   std::map<std::string, Newest> newest_;
 };
 

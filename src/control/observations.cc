@@ -4,6 +4,7 @@
 
 #include "control/assignments.h"
 #include "control/printable.h"
+#include "control/shared_pools.h"
 
 namespace gantry::control {
 namespace {
@@ -17,28 +18,19 @@ bool moved(std::uint64_t before, std::uint64_t after, std::uint64_t step_bytes) 
 constexpr std::uint64_t kMiB = 1ULL << 20U;
 // Hosts tell all they know each half minute; not each of those is worth a write.
 constexpr Milliseconds kSeenEveryMs = 60'000;
-// What QEMU or a helper program said last is the longest; facts are words, and one sentence about the accelerator.
-constexpr std::size_t kStatusTextBytesMax = 4U << 10U;
+// Words, and one sentence about the accelerator.
 constexpr std::size_t kFactBytesMax = 1U << 10U;
 
-// Puts small movements back to what was known.
+using control::steady;
 void steady(const v1::VolumeStatus& before, v1::VolumeStatus& after) {
   const std::uint64_t step_bytes = std::max<std::uint64_t>(16 * kMiB, before.allocation_bytes() / 20);
   if (!moved(before.allocation_bytes(), after.allocation_bytes(), step_bytes)) {
     after.set_allocation_bytes(before.allocation_bytes());
   }
 }
-void steady(const v1::PoolStatus& before, v1::PoolStatus& after) {
-  const std::uint64_t step_bytes = std::max<std::uint64_t>(64 * kMiB, before.capacity_bytes() / 100);
-  if (!moved(before.available_bytes(), after.available_bytes(), step_bytes)) {
-    after.set_available_bytes(before.available_bytes());
-  }
-  if (!moved(before.allocation_bytes(), after.allocation_bytes(), step_bytes)) {
-    after.set_allocation_bytes(before.allocation_bytes());
-  }
-}
-template <class Status>
-void steady(const Status&, Status&) {}
+void steady(const v1::VmStatus&, v1::VmStatus&) {}
+void steady(const v1::ImageStatus&, v1::ImageStatus&) {}
+void steady(const v1::NetworkStatus&, v1::NetworkStatus&) {}
 
 template <class Status>
 void set_host(Status& status, const std::string& host_id) {
@@ -69,6 +61,12 @@ const v1::PoolStatus* status_in(const v1::Observation& o, const v1::Pool*) {
   return o.has_pool() ? &o.pool() : nullptr;
 }
 
+bool is_shared(const v1::Pool& pool) { return pool.spec().shared(); }
+template <class Record>
+bool is_shared(const Record&) {
+  return false;
+}
+
 // It is not on its host any more.
 template <class Record>
 void finish_deletion(Draft& draft, const std::string& id) {
@@ -89,8 +87,12 @@ bool observe_kind(Draft& draft, const std::string& host_id, const v1::Observatio
   const Record* record = draft.find<Record>(id);
   if (record == nullptr) return false;
 #ifndef GANTRY_BREAK_HEAR_ANYONE
-  if (host_of(draft.view(), *record) != host_id) return true;
+  if (!may_tell_of(draft.view(), host_id, id)) return true;
 #endif
+  if (is_shared(*record)) {
+    observe_shared_pool(draft, host_id, mark, observation);
+    return true;
+  }
   if (!is_news(record->status(), host_id, mark)) return true;
   if (observation.absent()) {
     if (record->meta().has_deletion()) finish_deletion<Record>(draft, id);
@@ -110,6 +112,16 @@ bool observe_kind(Draft& draft, const std::string& host_id, const v1::Observatio
 }
 
 }  // namespace
+
+void steady(const v1::PoolStatus& before, v1::PoolStatus& after) {
+  const std::uint64_t step_bytes = std::max<std::uint64_t>(64 * kMiB, before.capacity_bytes() / 100);
+  if (!moved(before.available_bytes(), after.available_bytes(), step_bytes)) {
+    after.set_available_bytes(before.available_bytes());
+  }
+  if (!moved(before.allocation_bytes(), after.allocation_bytes(), step_bytes)) {
+    after.set_allocation_bytes(before.allocation_bytes());
+  }
+}
 
 bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b) {
   if (a.incarnation() != b.incarnation()) return a.incarnation() > b.incarnation();

@@ -8,6 +8,11 @@
 
 namespace gantry::control {
 
+// What QEMU or a helper program said last is the longest.
+inline constexpr std::size_t kStatusTextBytesMax = 4U << 10U;
+// Sizes move all the time: puts small movements back to what was known.
+void steady(const v1::PoolStatus& before, v1::PoolStatus& after);
+
 bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b);
 
 // Takes over the new status if it says something new: a mark alone, or sizes that moved a little, are not written. A

@@ -68,9 +68,14 @@ class Core : public std::enable_shared_from_this<Core> {
   void carry_out(const std::string& id, VolumeObject& volume, const VolumePlan& plan);
   void carry_out(const std::string& id, ImageObject& image, const ImagePlan& plan);
   void inspect_pool(const std::string& id, PoolObject& pool);
+  // Whether it is to be forgotten at once.
+  bool let_go(const std::string& id, PoolObject& pool);
+  void pool_gone(const std::string& id);
   void pool_inspected(const std::string& id, const Result<v1::PoolStatus>& result);
   [[nodiscard]] port::PoolRequest pool_request(const std::string& id) const;
   [[nodiscard]] v1::PoolStatus pool_status(const std::string& id, const PoolObject& pool) const;
+  void volume_missed(VolumeObject& volume);
+  void image_missed(ImageObject& image);
   port::VolumeDone volume_done(const std::string& id, VolumeStep step, std::uint32_t uid);
   port::ImageDone image_done(const std::string& id, ImageStep step);
   [[nodiscard]] VolumeInput volume_input(const VolumeObject& volume) const;
@@ -80,6 +85,9 @@ class Core : public std::enable_shared_from_this<Core> {
   [[nodiscard]] std::string volume_user(const std::string& volume_id) const;
   [[nodiscard]] std::uint32_t volume_uid(const VolumeObject& volume) const;
   [[nodiscard]] const PoolObject* find_pool(const std::string& id) const;
+  [[nodiscard]] bool is_shared(const std::string& pool_id) const;
+  // What is not there now though it was made: on a file system that hosts share it may only not be seen yet.
+  [[nodiscard]] static Error not_seen(std::string_view what, const std::string& path);
   void pool_is_back(const std::string& pool_id);
   void pool_changed(const std::string& pool_id);
 

@@ -86,11 +86,13 @@ void Core::report() {
     add_if_new(message, id, network, network_status(network_input(network), options_.host_id));
   }
   for (auto& [id, image] : table_.images) {
+    if (image.look_only) continue;
     const ImageInput input = image_input(image);
     const auto status = image_status(input, plan_image(input), options_.host_id);
     if (status) add_if_new(message, id, image, *status);
   }
   for (auto& [id, volume] : table_.volumes) {
+    if (volume.look_only) continue;
     const VolumeInput input = volume_input(volume);
     const auto status = volume_status(input, plan_volume(input), options_.host_id);
     if (status) add_if_new(message, id, volume, *status);

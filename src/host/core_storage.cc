@@ -7,6 +7,7 @@ namespace gantry::host {
 namespace {
 // The reason of src/storage for a pool that is not there.
 constexpr char kPoolUnusable[] = "pool_unusable";
+constexpr Milliseconds kReleaseAgainMs = 5'000;
 }  // namespace
 
 const PoolObject* Core::find_pool(const std::string& id) const {
@@ -27,9 +28,7 @@ void Core::tend_pools() {
     const std::string& pool_id = id;
     if (pool.under_way != PoolStep::none) continue;
     if (pool.wanted.meta().has_deletion()) {
-      const auto lies_in = [&pool_id](const auto& entry) { return entry.second.wanted.spec().pool() == pool_id; };
-      const bool empty = std::ranges::none_of(table_.volumes, lies_in) && std::ranges::none_of(table_.images, lies_in);
-      if (empty) removed.insert(id);
+      if (let_go(pool_id, pool)) removed.insert(id);
       continue;
     }
     const Milliseconds at_ms = next_inspection_ms(pool.memory, now());
@@ -39,11 +38,34 @@ void Core::tend_pools() {
       wake_at(at_ms);
     }
   }
-  for (const std::string& id : removed) {
-    table_.pools.erase(id);
-    table_.bury(id);
-    gone_.insert(id);
+  for (const std::string& id : removed) pool_gone(id);
+}
+
+void Core::pool_gone(const std::string& id) {
+  table_.pools.erase(id);
+  table_.bury(id);
+  gone_.insert(id);
+}
+
+bool Core::let_go(const std::string& id, PoolObject& pool) {
+  const auto lies_in = [&id](const auto& entry) { return entry.second.wanted.spec().pool() == id; };
+  if (std::ranges::any_of(table_.volumes, lies_in) || std::ranges::any_of(table_.images, lies_in)) return false;
+  if (!pool.wanted.spec().shared()) return true;
+  const Milliseconds at_ms = pool.memory.release_not_before_ms;
+  if (at_ms > now().monotonic_ms) {
+    wake_at(at_ms);
+    return false;
   }
+  pool.under_way = PoolStep::release;
+  ports_.storage.release_pool(pool_request(id), alive([id](Core& core, const Result<void>& result) {
+                                core.touch();
+                                if (result) return core.pool_gone(id);
+                                PoolObject& object = core.table_.pools.at(id);
+                                object.under_way = PoolStep::none;
+                                object.memory.release_not_before_ms = core.now().monotonic_ms + kReleaseAgainMs;
+                                core.log("cannot give up pool " + id + ": " + result.error().to_text());
+                              }));
+  return false;
 }
 
 port::PoolRequest Core::pool_request(const std::string& id) const {
@@ -52,7 +74,25 @@ port::PoolRequest Core::pool_request(const std::string& id) const {
   // What says whether it is new must outlive the agent and lie outside the pool: the manager's record, and what it was
   // told since.
   const bool was_told = pool->memory.told && was_ready(*pool->memory.told);
-  return {.path = pool->wanted.spec().path(), .is_new = !was_ready(pool->wanted.status()) && !was_told};
+  port::PoolRequest request{.path = pool->wanted.spec().path(),
+                            .is_new = !was_ready(pool->wanted.status()) && !was_told};
+  if (!pool->wanted.spec().shared()) return request;
+  request.shared_id = id;
+  request.worker = options_.host_id;
+  return request;
+}
+
+bool Core::is_shared(const std::string& pool_id) const {
+  const PoolObject* pool = find_pool(pool_id);
+  return pool != nullptr && pool->wanted.spec().shared();
+}
+
+Error Core::not_seen(std::string_view what, const std::string& path) {
+  return Error{ErrorCode::unavailable, "the file of " + std::string(what) + " is missing",
+               path + " was there before and is not seen here",
+               "put the file back and start its VM again, or delete it; if other hosts see it, look at how this one "
+               "mounts the pool",
+               "file_missing"};
 }
 
 // Whatever was given up for want of the pool is tried again.
@@ -90,6 +130,7 @@ void Core::pool_inspected(const std::string& id, const Result<v1::PoolStatus>& r
   } else {
     found = memory.told ? *memory.told : pool.wanted.status();
     found.clear_observed();
+    found.clear_hosts();
     found.set_state(v1::PoolStatus::FAILED);
     *found.mutable_problem() = to_problem(result.error(), now());
   }
@@ -142,7 +183,7 @@ port::VolumeRequest Core::request_of(const VolumeObject& volume) const {
   request.capacity_bytes = spec.capacity_bytes();
   const auto image = table_.images.find(spec.image());
   if (image != table_.images.end()) request.image_path = image->second.memory.facts.path;
-  request.uid = volume_uid(volume);
+  request.uid = volume.look_only ? 0 : volume_uid(volume);
   return request;
 }
 
@@ -152,6 +193,7 @@ VolumeInput Core::volume_input(const VolumeObject& volume) const {
                     .memory = volume.memory,
                     .under_way = volume.under_way,
                     .pool_known = find_pool(spec.pool()) != nullptr,
+                    .look_only = volume.look_only,
                     .waiting_for = {},
                     .needs_problem = {},
                     .in_use_by = volume_user(volume.wanted.meta().id()),
@@ -163,8 +205,7 @@ VolumeInput Core::volume_input(const VolumeObject& volume) const {
     input.waiting_for = "its image";
   } else if (image->second.memory.presence != Presence::present) {
     input.waiting_for = quoted_name("image", image->second.wanted);
-    const MaybeTrouble& trouble = image->second.memory.trouble;
-    if (trouble && trouble->definite) input.needs_problem = trouble->problem;
+    input.needs_problem = lasting_problem(image->second);
   }
   return input;
 }
@@ -175,6 +216,18 @@ void Core::tend_volumes() {
     wake_at(plan.wake_at_ms);
     carry_out(id, volume, plan);
   }
+}
+
+void Core::volume_missed(VolumeObject& volume) {
+  VolumeMemory& memory = volume.memory;
+  memory.missed_at_ms = now().monotonic_ms;
+  const bool was_made = memory.was_present || was_ready(volume.wanted);
+  if (!was_made || volume.look_only || !is_shared(volume.wanted.spec().pool())) {
+    memory.presence = Presence::absent;
+    return;
+  }
+  note_failure(memory.trouble, not_seen(quoted_name("volume", volume.wanted), volume.wanted.status().path()), "",
+               now());
 }
 
 port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::uint32_t uid) {
@@ -196,9 +249,10 @@ port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::
       if (step == VolumeStep::resize) memory.growth_trouble.reset();
       if (step != VolumeStep::inspect) core.pool_changed(volume.wanted.spec().pool());
     } else if (step == VolumeStep::inspect && result.error().code == ErrorCode::not_found) {
-      memory.presence = Presence::absent;
+      core.volume_missed(volume);
     } else {
-      note_failure(step == VolumeStep::resize ? memory.growth_trouble : memory.trouble, result.error(), "", core.now());
+      note_failure(step == VolumeStep::resize ? memory.growth_trouble : memory.trouble, result.error(), "", core.now(),
+                   volume.look_only ? Tries::endless : Tries::some);
     }
   });
 }
@@ -250,6 +304,7 @@ port::ImageRequest Core::request_of(const ImageObject& image) const {
   request.image_id = image.wanted.meta().id();
   request.spec = image.wanted.spec();
   request.pool = pool_request(image.wanted.spec().pool());
+  request.look_only = image.look_only;
   return request;
 }
 
@@ -258,6 +313,7 @@ ImageInput Core::image_input(const ImageObject& image) const {
                    .memory = image.memory,
                    .under_way = image.under_way,
                    .pool_known = find_pool(image.wanted.spec().pool()) != nullptr,
+                   .look_only = image.look_only,
                    .in_use_by = {},
                    .now = now()};
   if (!image.wanted.meta().has_deletion()) return input;
@@ -281,6 +337,17 @@ void Core::tend_images() {
   }
 }
 
+void Core::image_missed(ImageObject& image) {
+  ImageMemory& memory = image.memory;
+  memory.missed_at_ms = now().monotonic_ms;
+  const std::string& path = image.wanted.status().path();
+  if (path.empty() || image.look_only || !is_shared(image.wanted.spec().pool())) {
+    memory.presence = Presence::absent;
+    return;
+  }
+  note_failure(memory.trouble, not_seen(quoted_name("image", image.wanted), path), "", now());
+}
+
 port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
   return alive([id, step](Core& core, const Result<port::ImageFacts>& result) {
     const auto found = core.table_.images.find(id);
@@ -299,11 +366,8 @@ port::ImageDone Core::image_done(const std::string& id, ImageStep step) {
       if (step == ImageStep::import) core.pool_changed(image.wanted.spec().pool());
       return;
     }
-    if (step == ImageStep::inspect && result.error().code == ErrorCode::not_found) {
-      memory.presence = Presence::absent;
-      return;
-    }
-    note_failure(memory.trouble, result.error(), "", core.now());
+    if (step == ImageStep::inspect && result.error().code == ErrorCode::not_found) return core.image_missed(image);
+    note_failure(memory.trouble, result.error(), "", core.now(), image.look_only ? Tries::endless : Tries::some);
   });
 }
 

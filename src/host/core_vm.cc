@@ -69,6 +69,10 @@ void Core::need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs)
     return;
   }
   const VolumeObject& volume = found->second;
+  if (volume.look_only) {
+    needs.waiting_for = quoted_name("volume", volume.wanted) + " to be this host's to keep";
+    return;
+  }
   const VolumeInput input = volume_input(volume);
   const std::string name = quoted_name("volume", volume.wanted);
   const VolumeMemory& memory = volume.memory;
@@ -107,7 +111,7 @@ void Core::need_image(const VmObject& vm, VmNeeds& needs) const {
   const ImageMemory& memory = image->second.memory;
   if (image->second.wanted.spec().kind() != v1::ImageSpec::KERNEL || memory.presence == Presence::present) return;
   needs.waiting_for = quoted_name("image", image->second.wanted);
-  if (memory.trouble && memory.trouble->definite) needs.problem = memory.trouble->problem;
+  if (auto problem = lasting_problem(image->second)) needs.problem = std::move(problem);
 }
 
 void Core::need_networks(const VmObject& vm, VmNeeds& needs) const {

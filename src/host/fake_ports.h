@@ -64,6 +64,9 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   bool disk_is_full = false;
   std::vector<port::GuestDefinition> definitions;
   std::vector<port::PoolRequest> pools;
+  std::set<std::string> released;
+  // Of imports and inspections.
+  std::vector<port::ImageRequest> image_requests;
   std::uint64_t pool_capacity_bytes = 0;
   // Of creations and inspections.
   std::vector<port::VolumeRequest> volume_requests;
@@ -152,6 +155,9 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
       return status;
     });
   }
+  void release_pool(const port::PoolRequest& request, port::Done done) override {
+    answer("release_pool", std::move(done), [this, id = request.shared_id] { released.insert(id); });
+  }
   void create_volume(const port::VolumeRequest& request, port::ProgressCallback, port::VolumeDone done) override {
     volume_requests.push_back(request);
     give<port::VolumeFacts>("create_volume", std::move(done), [this, request] {
@@ -176,12 +182,14 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
     answer("delete_volume", std::move(done), [this, id = request.volume_id] { volumes.erase(id); });
   }
   void import_image(const port::ImageRequest& request, port::ProgressCallback, port::ImageDone done) override {
+    image_requests.push_back(request);
     give<port::ImageFacts>("import_image", std::move(done), [this, id = request.image_id] {
       images.insert(id);
       return image_facts(id);
     });
   }
   void inspect_image(const port::ImageRequest& request, port::ImageDone done) override {
+    image_requests.push_back(request);
     if (!images.contains(request.image_id)) {
       failures.emplace("inspect_image", Error{.code = ErrorCode::not_found, .summary = "no such file"});
     }

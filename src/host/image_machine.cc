@@ -40,14 +40,26 @@ ImagePlan wait_for_upload(const ImageInput& input) {
   return left_ms < 0 ? upload_missing(input) : wait_for("its content", input.now.monotonic_ms + left_ms + 1);
 }
 
+ImagePlan plan_look(const ImageInput& input) {
+  const ImageMemory& memory = input.memory;
+  if (memory.presence == Presence::present || input.wanted.meta().has_deletion()) return {};
+  if (const auto until = waits_until(memory.trouble, input.now)) return wait_for("another try", until);
+  if (!input.pool_known) return wait_for("its pool");
+  const Milliseconds at_ms = memory.missed_at_ms + kLookAgainMs;
+  if (memory.presence == Presence::absent && at_ms > input.now.monotonic_ms) return wait_for("its keeper", at_ms);
+  return just(ImageStep::inspect);
+}
+
 }  // namespace
 
 ImagePlan plan_image(const ImageInput& input) {
   const ImageMemory& memory = input.memory;
   const bool deletes = input.wanted.meta().has_deletion();
   if (input.under_way != ImageStep::none) {
-    return deletes && input.under_way == ImageStep::import ? just(ImageStep::remove) : ImagePlan{};
+    const bool cuts_short = deletes && input.under_way == ImageStep::import && !input.look_only;
+    return cuts_short ? just(ImageStep::remove) : ImagePlan{};
   }
+  if (input.look_only) return plan_look(input);
   if (memory.trouble && memory.trouble->definite && !deletes) return {};
   if (const auto until = waits_until(memory.trouble, input.now)) return wait_for("another try", until);
   if (!input.pool_known) return wait_for("its pool");

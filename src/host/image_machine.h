@@ -15,6 +15,8 @@ enum class ImageStep { none, inspect, import, remove, fail };
 
 struct ImageMemory {
   Presence presence = Presence::unknown;
+  // As in VolumeMemory.
+  Milliseconds missed_at_ms = 0;
   port::ImageFacts facts;
   v1::Progress progress;
   MaybeTrouble trouble;
@@ -25,6 +27,7 @@ struct ImageInput {
   const ImageMemory& memory;
   ImageStep under_way = ImageStep::none;
   bool pool_known = false;
+  bool look_only = false;
   // The volume that stands on it; empty: none.
   std::string in_use_by;
   Now now;

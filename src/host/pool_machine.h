@@ -8,13 +8,15 @@
 
 namespace gantry::host {
 
-enum class PoolStep { none, inspect };
+enum class PoolStep { none, inspect, release };
 
 struct PoolMemory {
   // Nothing yet: never inspected by this run of the agent.
   std::optional<v1::PoolStatus> told;
   bool inspect_soon = true;
   Milliseconds inspected_at_ms = 0;
+  // Of a release that failed.
+  Milliseconds release_not_before_ms = 0;
 };
 
 // When to inspect it again; at once when that is not after `now`.

@@ -43,7 +43,21 @@ const v1::Meta& meta_of(const v1::Assignment& assignment) {
   return v1::Meta::default_instance();
 }
 
+bool has_pool(const v1::PoolSpec& spec, const std::string& host_id) {
+  if (!spec.shared()) return spec.host_id() == host_id;
+  return spec.hosts().empty() || std::find(spec.hosts().begin(), spec.hosts().end(), host_id) != spec.hosts().end();
+}
+
 }  // namespace
+
+std::optional<v1::Problem> lasting_problem(const ImageObject& image) {
+  const v1::ImageStatus& status = image.wanted.status();
+  if (image.look_only) {
+    return status.state() == v1::ImageStatus::FAILED ? std::optional(status.problem()) : std::nullopt;
+  }
+  const MaybeTrouble& trouble = image.memory.trouble;
+  return trouble && trouble->definite ? std::optional(trouble->problem) : std::nullopt;
+}
 
 void Table::bury(const std::string& id) {
   if (graves_.size() >= kGravesMax) graves_.erase(graves_.begin());
@@ -91,16 +105,56 @@ void Table::apply_vm(const v1::Vm& vm, const std::string& host_id, const std::fu
   if (wants_boot && vm.spec().boot_id() != boot_before) prepare_disks(vm);
 }
 
-void Table::apply_volume(const v1::Volume& volume) {
-  if (!take(volumes, volume)) return;
-  VolumeMemory& memory = volumes[volume.meta().id()].memory;
-  memory.trouble.reset();
-  memory.growth_trouble.reset();
+template <class Record>
+bool Table::is_current(const Record& record, bool look_only, const std::string& host_id,
+                       const std::function<void(std::string_view)>& log) {
+  if (!record.has_keeper() && !look_only) return true;
+  const v1::Keeper& keeper = record.keeper();
+  std::uint64_t& epoch = epochs_[record.meta().id()];
+  if (keeper.epoch() < epoch || look_only == (keeper.host_id() == host_id)) {
+    log("refused an assignment of " + record.meta().id() + ": its keeper is \"" + keeper.host_id() + "\" at epoch " +
+        std::to_string(keeper.epoch()) + ", seen was epoch " + std::to_string(epoch));
+    return false;
+  }
+  epoch = keeper.epoch();
+  return true;
 }
 
-void Table::apply_image(const v1::Image& image) {
-  if (!take(images, image)) return;
-  images[image.meta().id()].memory.trouble.reset();
+namespace {
+
+// Who comes to keep a thing looks at it with fresh eyes, and so does who kept it: another changes it meanwhile.
+template <class Object>
+bool change_hands(Object& object, bool look_only, bool was_there) {
+  const bool changes = object.look_only != look_only;
+  object.look_only = look_only;
+  if (!changes || !was_there) return changes;
+  object.memory.presence = Presence::unknown;
+  object.memory.trouble.reset();
+  object.told.clear();
+  return true;
+}
+
+}  // namespace
+
+void Table::apply_volume(const v1::Volume& volume, bool look_only) {
+  const bool was_there = volumes.contains(volume.meta().id());
+  const bool is_new = take(volumes, volume);
+  VolumeObject& object = volumes[volume.meta().id()];
+  // Late, and older than what is here.
+  if (object.wanted.meta().revision() != volume.meta().revision()) return;
+  const bool changes = change_hands(object, look_only, was_there);
+  if (!is_new && !changes) return;
+  object.memory.trouble.reset();
+  object.memory.growth_trouble.reset();
+}
+
+void Table::apply_image(const v1::Image& image, bool look_only) {
+  const bool was_there = images.contains(image.meta().id());
+  const bool is_new = take(images, image);
+  ImageObject& object = images[image.meta().id()];
+  if (object.wanted.meta().revision() != image.meta().revision()) return;
+  const bool changes = change_hands(object, look_only, was_there);
+  if (is_new || changes) object.memory.trouble.reset();
 }
 
 void Table::keep_only(const std::set<std::string>& ids) {
@@ -124,12 +178,16 @@ std::set<std::string> Table::apply(const v1::ToHost& message, const std::string&
     } else if (meta.id().empty()) {
       log("ignored an assignment without an id");
     } else if (assignment.has_volume()) {
-      apply_volume(assignment.volume());
+      if (is_current(assignment.volume(), assignment.look_only(), host_id, log)) {
+        apply_volume(assignment.volume(), assignment.look_only());
+      }
     } else if (assignment.has_image()) {
-      apply_image(assignment.image());
+      if (is_current(assignment.image(), assignment.look_only(), host_id, log)) {
+        apply_image(assignment.image(), assignment.look_only());
+      }
     } else if (assignment.has_network()) {
       if (take(networks, assignment.network())) networks[meta.id()].memory.trouble.reset();
-    } else if (assignment.has_pool() && assignment.pool().spec().host_id() == host_id) {
+    } else if (assignment.has_pool() && has_pool(assignment.pool().spec(), host_id)) {
       take(pools, assignment.pool());
     }
   }

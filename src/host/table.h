@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ struct Object {
   Memory memory = {};
   // One port call at a time.
   Step under_way = Step::none;
+  // Another host keeps it: nothing is done to it here, and nothing told of it.
+  bool look_only = false;
   // A call that cuts the one under way short.
   bool cut_short = false;
   // The status as it was told last, in wire form.
@@ -34,6 +37,9 @@ using VolumeObject = Object<v1::Volume, VolumeMemory, VolumeStep>;
 using ImageObject = Object<v1::Image, ImageMemory, ImageStep>;
 using NetworkObject = Object<v1::Network, NetworkMemory, NetworkStep>;
 using PoolObject = Object<v1::Pool, PoolMemory, PoolStep>;
+
+// Why an image will not come by itself; nothing: it may.
+std::optional<v1::Problem> lasting_problem(const ImageObject& image);
 
 class Table {
  public:
@@ -57,14 +63,19 @@ class Table {
 
  private:
   void apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log);
-  void apply_volume(const v1::Volume& volume);
-  void apply_image(const v1::Image& image);
+  void apply_volume(const v1::Volume& volume, bool look_only);
+  void apply_image(const v1::Image& image, bool look_only);
+  // Whether what another host may keep is to be taken in: what is assigned late may be of an earlier keeper.
+  template <class Record>
+  bool is_current(const Record& record, bool look_only, const std::string& host_id,
+                  const std::function<void(std::string_view)>& log);
   void prepare_disks(const v1::Vm& vm);
   void keep_only(const std::set<std::string>& ids);
 
   std::set<std::string> graves_;
   // Of this connection: what "all there are" means in an older message says nothing of newer records.
   std::uint64_t newest_sequence_ = 0;
+  // Of VMs' placements, and of the keepers of volumes and images.
   std::map<std::string, std::uint64_t> epochs_;
 };
 

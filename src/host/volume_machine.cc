@@ -9,12 +9,6 @@ VolumePlan wait_for(std::string what, std::optional<Milliseconds> wake_at_ms = {
   return VolumePlan{.step = VolumeStep::none, .waiting_for = std::move(what), .wake_at_ms = wake_at_ms};
 }
 
-// It was here once, as the manager was told: a new blank one must not take its place.
-bool was_ready(const v1::Volume& volume) {
-  const auto state = volume.status().state();
-  return state == v1::VolumeStatus::READY || state == v1::VolumeStatus::RESIZING || !volume.status().path().empty();
-}
-
 VolumePlan missing(const VolumeInput& input) {
   VolumePlan plan = just(VolumeStep::fail);
   plan.problem = make_problem("volume_missing", "the file of volume \"" + input.wanted.meta().name() + "\" is missing",
@@ -33,7 +27,22 @@ VolumePlan plan_present(const VolumeInput& input) {
   return just(VolumeStep::resize);
 }
 
+VolumePlan plan_look(const VolumeInput& input) {
+  const VolumeMemory& memory = input.memory;
+  if (memory.presence == Presence::present || input.wanted.meta().has_deletion()) return {};
+  if (const auto until = waits_until(memory.trouble, input.now)) return wait_for("another try", until);
+  if (!input.pool_known) return wait_for("its pool");
+  const Milliseconds at_ms = memory.missed_at_ms + kLookAgainMs;
+  if (memory.presence == Presence::absent && at_ms > input.now.monotonic_ms) return wait_for("its keeper", at_ms);
+  return just(VolumeStep::inspect);
+}
+
 }  // namespace
+
+bool was_ready(const v1::Volume& volume) {
+  const auto state = volume.status().state();
+  return state == v1::VolumeStatus::READY || state == v1::VolumeStatus::RESIZING || !volume.status().path().empty();
+}
 
 bool grows(const v1::Volume& wanted, const VolumeMemory& memory) {
   const bool gave_up = memory.growth_trouble && memory.growth_trouble->definite;
@@ -45,8 +54,9 @@ VolumePlan plan_volume(const VolumeInput& input) {
   const bool deletes = input.wanted.meta().has_deletion();
   if (input.under_way != VolumeStep::none) {
     const bool cuts_short = deletes && input.under_way == VolumeStep::create && input.in_use_by.empty();
-    return cuts_short ? just(VolumeStep::remove) : VolumePlan{};
+    return cuts_short && !input.look_only ? just(VolumeStep::remove) : VolumePlan{};
   }
+  if (input.look_only) return plan_look(input);
   if (memory.trouble && memory.trouble->definite && !deletes) return {};
   if (const auto until = waits_until(memory.trouble, input.now)) return wait_for("another try", until);
   if (!input.pool_known) return wait_for("its pool");

@@ -19,6 +19,8 @@ struct VolumeMemory {
   Presence presence = Presence::unknown;
   // This run of the agent saw it: when it is absent later, it was lost.
   bool was_present = false;
+  // Of what another host keeps: when it was looked for last, in vain.
+  Milliseconds missed_at_ms = 0;
   port::VolumeFacts facts;
   // Whom the storage was last told may open it (each of its calls gives the volume to that user).
   std::uint32_t uid = 0;
@@ -33,6 +35,8 @@ struct VolumeInput {
   const VolumeMemory& memory;
   VolumeStep under_way = VolumeStep::none;
   bool pool_known = false;
+  // Another host keeps it: it is looked at, and nothing else.
+  bool look_only = false;
   // What a creation has to wait for (its image); empty: nothing. With `needs_problem` it will not come by itself.
   std::string waiting_for;
   std::optional<v1::Problem> needs_problem;
@@ -50,6 +54,13 @@ struct VolumePlan {
   // Of `fail`.
   v1::Problem problem = {};
 };
+
+// So long a host waits before it looks again for what another is to make. File systems that hosts share may take their
+// time to show it.
+inline constexpr Milliseconds kLookAgainMs = 2'000;
+
+// It was here once, as the manager was told: a new blank one must not take its place.
+bool was_ready(const v1::Volume& volume);
 
 // It is smaller than wanted, and that can still change.
 bool grows(const v1::Volume& wanted, const VolumeMemory& memory);

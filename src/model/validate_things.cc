@@ -66,6 +66,18 @@ Checked check_subnet(const std::string& text) {
   return check_range("spec.ipv4Subnet (prefix length)", subnet->prefix_length, 8, 29);
 }
 
+Checked check_hosts(const v1::PoolSpec& spec) {
+  constexpr int kHostsMax = 1'000;
+  if (spec.shared() && !spec.host_id().empty())
+    return bad_field("spec.hostId", "a shared pool is not on one host",
+                     "name its hosts in spec.hosts, or none for all");
+  if (!spec.shared() && !spec.hosts().empty())
+    return bad_field("spec.hosts", "only shared pools have several", "set spec.shared, or name one in spec.hostId");
+  if (spec.hosts_size() > kHostsMax) return bad_field("spec.hosts", "there are more than 1000", "leave it out for all");
+  for (const std::string& host : spec.hosts()) GANTRY_CHECK(check_reference("spec.hosts", host, true));
+  return {};
+}
+
 }  // namespace
 
 Checked validate(const v1::CreateVolumeRequest& request) {
@@ -151,6 +163,7 @@ Checked validate(const v1::CreatePoolRequest& request) {
     return bad_field("spec.driver", "no such driver", std::string(kSeeApi));
   GANTRY_CHECK(check_reference("spec.hostId", spec.host_id()));
   GANTRY_CHECK(check_directory("spec.path", spec.path()));
+  GANTRY_CHECK(check_hosts(spec));
   if (spec.overcommit_percent() == 0) return {};
   return check_range("spec.overcommitPercent", spec.overcommit_percent(), 10, 10'000);
 }

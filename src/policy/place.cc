@@ -22,7 +22,7 @@ std::string obstacle(const PlaceHost& host, const PlaceDemand& demand) {
   if (host.cordoned) return "it is cordoned";
   if (host.accelerator.empty()) return "it cannot run guests";
   for (const PlaceReach& reach : demand.reach) {
-    if (reach.host_id != host.id) return reach.what + " is not on it";
+    if (!reach.host_ids.contains(host.id)) return reach.reason;
   }
   return memory_obstacle(host, demand.memory_mib);
 }

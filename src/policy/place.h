@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,11 +30,11 @@ struct PlaceHost {
   std::string accelerator = {};
 };
 
-// Something the guest uses that is on one host only.
+// Something the guest uses that not every host has.
 struct PlaceReach {
-  // "pool default", "network lan"...
-  std::string what = {};
-  std::string host_id = {};
+  // Why the others do not fit: "pool default is not on it".
+  std::string reason = {};
+  std::set<std::string> host_ids = {};
 };
 
 struct PlaceDemand {

@@ -39,7 +39,7 @@ TEST(Place, SaysWhyEachHostDoesNotFit) {
   hosts[1].cordoned = true;
   hosts[2].accelerator.clear();
   const v1::PlacementDecision decision =
-      place(hosts, {.memory_mib = 1024, .reach = {{.what = "pool default", .host_id = "d"}}});
+      place(hosts, {.memory_mib = 1024, .reach = {{.reason = "pool default is not on it", .host_ids = {"d"}}}});
   EXPECT_EQ(decision.host_id(), "");
   EXPECT_EQ(decision.reason(), "no host fits");
   EXPECT_EQ(decision.candidates(0).reason(), "it is not connected");

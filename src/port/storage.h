@@ -2,7 +2,9 @@
 //
 // Threads: methods are called on the host's executor and return at once; answers and progress come on that executor.
 // Every call is answered once. Calls for one object are made one after another. All are idempotent: a call repeated
-// after a crash finishes or undoes what was begun. A failed call leaves nothing half-made behind.
+// after a crash finishes or undoes what was begun. A failed call leaves nothing half-made behind. In a shared pool
+// another host may do the same at once, or finish late: to make a thing is then to find it made, and what is there is
+// never replaced.
 #pragma once
 
 #include <functional>
@@ -20,6 +22,10 @@ struct PoolRequest {
   std::string path;
   // Never seen READY: its directories may be made. Those of any other pool are there as soon as its file system is.
   bool is_new = false;
+  // Of a pool that several hosts have: its id. A file in it says so too, or this is not its directory.
+  std::string shared_id = {};
+  // Of such a pool: this host, whose unfinished work there bears its name.
+  std::string worker = {};
 };
 
 struct VolumeRequest {
@@ -29,7 +35,7 @@ struct VolumeRequest {
   std::uint64_t capacity_bytes = 0;
   // The image file it is an overlay (raw: a copy) of; empty: blank.
   std::string image_path;
-  // Who may open it.
+  // Who may open it; 0: whoever may already.
   std::uint32_t uid = 0;
 };
 
@@ -43,6 +49,8 @@ struct ImageRequest {
   std::string image_id;
   PoolRequest pool;
   v1::ImageSpec spec;
+  // Another host's to look after: nothing is tidied up.
+  bool look_only = false;
 };
 
 struct ImageFacts {
@@ -64,6 +72,9 @@ class Storage {
   // is how a file system that is not mounted looks. Checks that the pool can be written, after making the directories
   // of a new one.
   virtual void inspect_pool(const PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) = 0;
+  // Of a shared pool that goes: takes away what says whose directory it is. Nothing to do where that is not there, or
+  // says another.
+  virtual void release_pool(const PoolRequest& request, Done done) = 0;
 
   virtual void create_volume(const VolumeRequest& request, ProgressCallback progress, VolumeDone done) = 0;
   // not_found when there is none, corrupt when it cannot be read.

@@ -7,6 +7,7 @@
 
 #include "storage/images.h"
 #include "storage/job.h"
+#include "storage/pool_identity.h"
 #include "storage/pools.h"
 #include "storage/seeds.h"
 #include "storage/volumes.h"
@@ -156,6 +157,12 @@ void DirStorage::inspect_pool(const port::PoolRequest& request, std::function<vo
   queue_->run<v1::PoolStatus>(
       request.path, Queue::Speed::quick, {},
       [request, active = queue_->active()](const Job&) { return storage::inspect_pool(request, *active); },
+      std::move(done));
+}
+
+void DirStorage::release_pool(const port::PoolRequest& request, port::Done done) {
+  queue_->run<void>(
+      request.path, Queue::Speed::quick, {}, [request](const Job&) { return storage::remove_identity(request); },
       std::move(done));
 }
 

@@ -26,6 +26,7 @@ class DirStorage final : public port::Storage {
   DirStorage& operator=(const DirStorage&) = delete;
 
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override;
+  void release_pool(const port::PoolRequest& request, port::Done done) override;
   void create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
                      port::VolumeDone done) override;
   void inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) override;

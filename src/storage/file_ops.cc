@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -109,12 +110,56 @@ Result<void> sync_directory(const std::string& path) {
   return {};
 }
 
-Result<void> publish(const std::string& fresh, const std::string& path) {
-  {
-    const UniqueFd file(::open(fresh.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!file.valid() || ::fsync(file.get()) != 0) return fail(errno_error("cannot sync " + fresh, errno));
+namespace {
+
+Result<void> sync_file(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.valid() || ::fsync(file.get()) != 0) return fail(errno_error("cannot sync " + path, errno));
+  return {};
+}
+
+Error is_there(const std::string& path) {
+  return Error{ErrorCode::already_exists, "there is a file " + path + " already"};
+}
+
+// A network file system may carry the link out, lose its answer, and then say that the name is taken.
+bool are_the_same(const std::string& a, const std::string& b) {
+  struct stat first {};
+  struct stat second {};
+  return ::lstat(a.c_str(), &first) == 0 && ::lstat(b.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+// NFS and CephFS have hard links, and no rename that replaces nothing; others the other way round.
+Result<void> name_new(const std::string& fresh, const std::string& path) {
+  const int refusal = ::link(fresh.c_str(), path.c_str()) == 0 ? 0 : errno;
+  if (refusal == 0 || (refusal == EEXIST && are_the_same(fresh, path))) {
+    if (::unlink(fresh.c_str()) != 0 && errno != ENOENT) return fail(errno_error("cannot remove " + fresh, errno));
+    return {};
   }
+  if (refusal == EEXIST) return fail(is_there(path));
+  if (refusal != EPERM && refusal != EOPNOTSUPP && refusal != ENOSYS && refusal != EMLINK) {
+    return fail(errno_error("cannot name " + path, refusal));
+  }
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) return {};
+  if (errno == EEXIST) return fail(is_there(path));
+  if (errno != EINVAL && errno != ENOSYS) return fail(errno_error("cannot name " + path, errno));
+  return fail(ErrorCode::unsupported, "cannot name " + path,
+              "its file system has neither hard links nor a rename that replaces nothing",
+              "keep the pool on another file system", "pool_unusable");
+}
+
+}  // namespace
+
+Result<void> publish(const std::string& fresh, const std::string& path) {
+  if (auto synced = sync_file(fresh); !synced) return synced;
   if (::rename(fresh.c_str(), path.c_str()) != 0) return fail(errno_error("cannot rename " + fresh, errno));
+  return sync_directory(std::filesystem::path(path).parent_path().string());
+}
+
+Result<void> publish_new(const std::string& fresh, const std::string& path) {
+  if (auto synced = sync_file(fresh); !synced) return synced;
+  if (auto named = name_new(fresh, path); !named) return named;
   return sync_directory(std::filesystem::path(path).parent_path().string());
 }
 

@@ -34,8 +34,11 @@ Result<std::size_t> read_at(int fd, std::uint64_t offset, std::span<unsigned cha
 
 // User and group; 0 leaves both as they are.
 Result<void> set_owner(const std::string& path, std::uint32_t uid, mode_t mode);
-// Syncs the finished file, gives it its name and syncs the directory.
+// Syncs the finished file, gives it its name and syncs the directory. Replaces what has that name.
 Result<void> publish(const std::string& fresh, const std::string& path);
+// The same where another host may do so too: what has that name already stays, and already_exists is answered. On file
+// systems without hard links only the rename that replaces nothing is left, and unsupported where there is neither.
+Result<void> publish_new(const std::string& fresh, const std::string& path);
 // Files and whole directories; nothing there is fine.
 Result<void> remove_path(const std::string& path);
 Result<void> sync_directory(const std::string& path);

@@ -40,7 +40,11 @@ std::string main_path(const port::ImageRequest& request) {
 }
 
 std::string fetch_path(const port::ImageRequest& request) {
-  return upload_path(request.pool.path, request.image_id) + kFetchSuffix;
+  return upload_path(request.pool.path, request.image_id) + worker_suffix(request.pool) + kFetchSuffix;
+}
+
+std::string fresh_of(const port::ImageRequest& request, const std::string& path) {
+  return fresh_path(request.pool, path);
 }
 
 Error image_missing(const port::ImageRequest& request) {
@@ -117,9 +121,11 @@ Result<void> split_kernel_bundle(const port::ImageRequest& request, const std::s
     Result<void> done = copy_range(source, range.offset, range.size_bytes, fresh, part);
     return done ? set_owner(fresh, 0, kImageMode) : done;
   };
-  if (auto done = copy(bundle->initramfs, fresh_path(initramfs), job.part(0, 70)); !done) return done;
-  if (auto done = publish(fresh_path(initramfs), initramfs); !done) return done;
-  return copy(bundle->kernel, fresh_path(main_path(request)), job.part(70, 100));
+  const std::string fresh = fresh_of(request, initramfs);
+  if (auto done = copy(bundle->initramfs, fresh, job.part(0, 70)); !done) return done;
+  // What an earlier attempt left is replaced, by the same or by what was sent since; without a kernel nobody uses it.
+  if (auto done = publish(fresh, initramfs); !done) return done;
+  return copy(bundle->kernel, fresh_of(request, main_path(request)), job.part(70, 100));
 }
 
 // The daemon's, and readable to the user that looks into it, who can no longer change what is checked.
@@ -135,7 +141,7 @@ Result<void> import_file(const port::ImageRequest& request, const std::string& s
   if (auto handed = hand_to_reader(source, uid); !handed) return handed;
   if (auto same = check_sha256(source, request.spec.sha256(), job.part(0, 20)); !same) return same;
   if (is_kernel(request)) return split_kernel_bundle(request, source, job.part(20, 99));
-  return convert_disk(request, source, fresh_path(main_path(request)), job.part(20, 99));
+  return convert_disk(request, source, fresh_of(request, main_path(request)), job.part(20, 99));
 }
 
 Result<void> import_upload(const port::ImageRequest& request, const Job& job) {
@@ -168,10 +174,11 @@ Result<void> require_plain_qcow2(const port::ImageRequest& request, const std::s
 Result<void> remove_remains(const port::ImageRequest& request, bool all) {
   const std::string& pool = request.pool.path;
   const std::string& id = request.image_id;
-  std::vector<std::string> gone = {fetch_path(request), fresh_path(disk_image_path(pool, id)),
+  std::vector<std::string> gone = {fetch_path(request), fresh_of(request, disk_image_path(pool, id)),
                                    // The work directory of a recipe's program.
-                                   fresh_path(disk_image_path(pool, id)) + ".work", fresh_path(kernel_path(pool, id)),
-                                   fresh_path(initramfs_path(pool, id))};
+                                   fresh_of(request, disk_image_path(pool, id)) + ".work",
+                                   fresh_of(request, kernel_path(pool, id)),
+                                   fresh_of(request, initramfs_path(pool, id))};
   if (all) gone.insert(gone.end(), {upload_path(pool, id), partial_upload_path(pool, id)});
   for (const std::string& path : gone) {
     if (auto removed = remove_path(path); !removed) return removed;
@@ -186,7 +193,7 @@ bool blames_content(const Error& error) {
 
 Result<void> make_content(const port::ImageRequest& request, const DirStorageOptions& options, const Job& job) {
   const v1::ImageSpec& spec = request.spec;
-  const std::string fresh = fresh_path(main_path(request));
+  const std::string fresh = fresh_of(request, main_path(request));
   Result<void> done = !spec.recipe().empty() ? run_recipe(request, options, fresh, job.part(0, 98))
                       : !spec.url().empty()  ? import_url(request, options, job)
                                              : import_upload(request, job);
@@ -197,7 +204,7 @@ Result<void> make_content(const port::ImageRequest& request, const DirStorageOpt
   }
   if (auto set = set_owner(fresh, 0, kImageMode); !set) return set;
   job.tell(99, "storing the image");
-  return publish(fresh, main_path(request));
+  return publish_new(fresh, main_path(request));
 }
 
 }  // namespace
@@ -216,7 +223,10 @@ Result<port::ImageFacts> import_image(const port::ImageRequest& request, const D
   // What was sent is kept for another try unless it is done with: a file that is refused would be refused again.
   const bool keeps = !done && !blames_content(done.error());
   if (done) return inspect_image(request);
-  (void)remove_remains(request, !keeps);
+  // Another host was first, and took away what was sent.
+  const bool made_elsewhere = !request.pool.worker.empty() && file_exists(main_path(request));
+  (void)remove_remains(request, !keeps && !made_elsewhere);
+  if (made_elsewhere) return inspect_image(request);
   if (!done.error().reason.empty()) return fail(done.error());
   return fail(explain(done.error(), summary, request.pool.path));
 }
@@ -225,7 +235,7 @@ Result<port::ImageFacts> inspect_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
   auto facts = is_kernel(request) ? kernel_facts(request) : disk_facts(request);
   // A daemon that was killed as the image became complete left what was sent, which nothing else would take away.
-  if (facts) (void)remove_remains(request, true);
+  if (facts && !request.look_only) (void)remove_remains(request, true);
   return facts;
 }
 
@@ -238,6 +248,12 @@ Result<void> delete_image(const port::ImageRequest& request) {
     if (auto removed = remove_path(path); !removed) return removed;
   }
   if (auto removed = remove_remains(request, true); !removed) return removed;
+  if (!request.pool.worker.empty()) {
+    // A host that is lost may still be making it: without its files it cannot finish.
+    for (const std::string& directory : {images_directory(pool), uploads_directory(pool)}) {
+      if (auto removed = remove_unfinished(directory, id); !removed) return removed;
+    }
+  }
   auto synced = sync_directory(images_directory(pool));
   if (!synced && synced.error().code == ErrorCode::not_found) return {};
   return synced;

@@ -37,6 +37,16 @@ std::string partial_upload_path(const std::string& pool_path, const std::string&
 
 std::string fresh_path(const std::string& path) { return path + kFreshSuffix; }
 
+std::string worker_suffix(const port::PoolRequest& pool) {
+  return pool.worker.empty() ? std::string() : "." + pool.worker;
+}
+
+std::string fresh_path(const port::PoolRequest& pool, const std::string& path) {
+  return path + worker_suffix(pool) + kFreshSuffix;
+}
+
+std::string identity_path(const std::string& pool_path) { return pool_path + "/.gantry-pool"; }
+
 Result<void> check_pool_path(const std::string& pool_path) {
   const std::filesystem::path path(pool_path);
   const bool climbs = std::any_of(path.begin(), path.end(), [](const auto& part) { return part == ".."; });

@@ -31,12 +31,16 @@ class ActiveObjects {
 
 // To be asked before anything is done in a pool. Fails when that cannot be the path of one, and with pool_unusable when
 // nothing of the pool is there and it is not new: its file system is not mounted, and what is made now would land on
-// the one below.
+// the one below. Of a shared pool its directory must say whose it is (pool_identity.h), new or not.
 Result<void> require_pool(const port::PoolRequest& request);
 // Makes volumes, images and uploads, to be passed through but not listed by guests.
 Result<void> make_pool_directories(const std::string& pool_path);
 
-// Removes what a crash left behind, checks that the pool can be written and says how full it is. state is READY.
+// Removes what is left of unfinished work on that object in the directory, whoever did it.
+Result<void> remove_unfinished(const std::string& directory, const std::string& id);
+
+// Removes what a crash left behind, checks that the pool can be written and says how full it is. state is READY. Of a
+// shared pool that is new it makes the directory the pool's.
 Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObjects& active);
 
 // Free for us on that file system.

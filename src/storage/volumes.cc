@@ -179,11 +179,15 @@ Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request, cons
   }
   const auto capacity = decide_capacity(request);
   if (!capacity) return fail(capacity.error());
-  const std::string fresh = fresh_path(path);
-  Result<void> done = fill(request, fresh, *capacity, job);
-  if (done) done = publish(fresh, path);
+  const std::string fresh = fresh_path(request.pool, path);
+  // It may be a second name of a file that was made whole.
+  Result<void> done = remove_path(fresh);
+  if (done) done = fill(request, fresh, *capacity, job);
+  if (done) done = publish_new(fresh, path);
   if (!done) {
     (void)remove_path(fresh);
+    // Another host was first.
+    if (done.error().code == ErrorCode::already_exists) return inspect_volume(request);
     return fail(explain(done.error(), summary, request.pool.path));
   }
   const auto file = stat_file(path);
@@ -241,10 +245,15 @@ Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request) {
 Result<void> delete_volume(const port::VolumeRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
   const std::string path = path_of(request);
-  for (const std::string& gone : {fresh_path(path), path}) {
+  for (const std::string& gone : {fresh_path(request.pool, path), path}) {
     if (auto removed = remove_path(gone); !removed) return removed;
   }
-  auto synced = sync_directory(volumes_directory(request.pool.path));
+  const std::string directory = volumes_directory(request.pool.path);
+  if (!request.pool.worker.empty()) {
+    // A host that is lost may still be making it: without its file it cannot finish.
+    if (auto removed = remove_unfinished(directory, request.volume_id); !removed) return removed;
+  }
+  auto synced = sync_directory(directory);
   if (!synced && synced.error().code == ErrorCode::not_found) return {};
   return synced;
 }

@@ -104,7 +104,9 @@ Result<AllInOneStarted> AllInOne::start(const std::string& local_token) {
   options.local_token = local_token;
   options.version = GANTRY_VERSION;
   options.own_host_id = parts.state.host_id;
-  options.upload_path = [&manager = parts.manager](const v1::Image& image) { return find_upload_path(manager, image); };
+  options.upload_path = [&manager = parts.manager, own_host_id = parts.state.host_id](const v1::Image& image) {
+    return find_upload_path(manager, own_host_id, image);
+  };
   parts.server =
       std::make_unique<server::ApiServer>(std::move(options), parts.manager, *parts.store, parts.machine.consoles);
   const auto started = parts.server->start();

@@ -8,8 +8,22 @@
 #include "storage/paths.h"
 
 namespace gantry::app {
+namespace {
 
-Result<std::string> find_upload_path(port::Manager& manager, const v1::Image& image) {
+// Of a shared pool only where it was seen to be there: what is written to a directory that is not it would be lost.
+Result<void> check_usable(const v1::Pool& pool, const std::string& own_host_id) {
+  if (!pool.spec().shared()) return {};
+  for (const v1::PoolOnHost& there : pool.status().hosts()) {
+    if (there.host_id() == own_host_id && there.state() == v1::PoolStatus::READY) return {};
+  }
+  return fail(ErrorCode::unavailable, "cannot take the upload now",
+              "shared pool \"" + pool.meta().name() + "\" is not ready on the manager's own machine",
+              "see gantry pool show " + pool.meta().name(), "pool_unusable");
+}
+
+}  // namespace
+
+Result<std::string> find_upload_path(port::Manager& manager, const std::string& own_host_id, const v1::Image& image) {
   v1::ById request;
   request.set_id(image.spec().pool());
   // Shared: the answer may come after we stopped waiting.
@@ -27,6 +41,7 @@ Result<std::string> find_upload_path(port::Manager& manager, const v1::Image& im
   }
   const auto found = pool.get();
   if (!found) return fail(found.error());
+  if (auto usable = check_usable(*found, own_host_id); !usable) return fail(usable.error());
   return storage::upload_path(found->spec().path(), image.meta().id());
 }
 

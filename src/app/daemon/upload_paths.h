@@ -9,7 +9,8 @@
 
 namespace gantry::app {
 
-// Waits for the manager, a few milliseconds as a rule; not to be called on its thread.
-Result<std::string> find_upload_path(port::Manager& manager, const v1::Image& image);
+// Refused while the machine with that id, on which the manager runs, cannot use a pool that it shares. Waits for the
+// manager, a few milliseconds as a rule; not to be called on its thread.
+Result<std::string> find_upload_path(port::Manager& manager, const std::string& own_host_id, const v1::Image& image);
 
 }  // namespace gantry::app
