@@ -285,7 +285,7 @@ class FakeHost {
   }
 
   void carry_out(const v1::Assignment& assignment) {
-    if (asleep) return;
+    if (asleep || assignment.look_only()) return;
     switch (assignment.record_case()) {
       case v1::Assignment::kVm: tend(assignment.vm()); break;
       case v1::Assignment::kVolume:

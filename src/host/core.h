@@ -87,7 +87,7 @@ class Core : public std::enable_shared_from_this<Core> {
   [[nodiscard]] const PoolObject* find_pool(const std::string& id) const;
   [[nodiscard]] bool is_shared(const std::string& pool_id) const;
   // What is not there now though it was made: on a file system that hosts share it may only not be seen yet.
-  [[nodiscard]] static Error not_seen(std::string_view what, const std::string& path);
+  [[nodiscard]] static Error not_seen(std::string_view what, const std::string& path, const char* reason);
   void pool_is_back(const std::string& pool_id);
   void pool_changed(const std::string& pool_id);
 

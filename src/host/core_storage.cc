@@ -87,12 +87,12 @@ bool Core::is_shared(const std::string& pool_id) const {
   return pool != nullptr && pool->wanted.spec().shared();
 }
 
-Error Core::not_seen(std::string_view what, const std::string& path) {
+Error Core::not_seen(std::string_view what, const std::string& path, const char* reason) {
   return Error{ErrorCode::unavailable, "the file of " + std::string(what) + " is missing",
                path + " was there before and is not seen here",
                "put the file back and start its VM again, or delete it; if other hosts see it, look at how this one "
                "mounts the pool",
-               "file_missing"};
+               reason};
 }
 
 // Whatever was given up for want of the pool is tried again.
@@ -226,8 +226,9 @@ void Core::volume_missed(VolumeObject& volume) {
     memory.presence = Presence::absent;
     return;
   }
-  note_failure(memory.trouble, not_seen(quoted_name("volume", volume.wanted), volume.wanted.status().path()), "",
-               now());
+  const std::string& path = volume.wanted.status().path();
+  const Error error = not_seen(quoted_name("volume", volume.wanted), path, "volume_missing");
+  note_failure(memory.trouble, error, "", now());
 }
 
 port::VolumeDone Core::volume_done(const std::string& id, VolumeStep step, std::uint32_t uid) {
@@ -345,7 +346,7 @@ void Core::image_missed(ImageObject& image) {
     memory.presence = Presence::absent;
     return;
   }
-  note_failure(memory.trouble, not_seen(quoted_name("image", image.wanted), path), "", now());
+  note_failure(memory.trouble, not_seen(quoted_name("image", image.wanted), path, "image_missing"), "", now());
 }
 
 port::ImageDone Core::image_done(const std::string& id, ImageStep step) {

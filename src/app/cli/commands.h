@@ -31,6 +31,7 @@ void add_vm_commands(const Commands& commands);
 void add_guest_access_commands(const Commands& commands);  // console, ssh
 void add_image_commands(const Commands& commands);
 void add_volume_commands(const Commands& commands);
+void add_pool_commands(const Commands& commands);
 void add_network_commands(const Commands& commands);
 void add_task_commands(const Commands& commands);  // task, events
 void add_host_commands(const Commands& commands);

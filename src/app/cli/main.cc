@@ -86,6 +86,7 @@ int run(int argc, char** argv) {
   add_guest_access_commands(commands);
   add_image_commands(commands);
   add_volume_commands(commands);
+  add_pool_commands(commands);
   add_network_commands(commands);
   add_host_commands(commands);
   add_task_commands(commands);

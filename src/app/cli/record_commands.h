@@ -35,10 +35,7 @@ void add_list_and_show(const Commands& commands, CLI::App& group, const std::str
                [&session = commands.session, name, kind] { return show_record<Record>(session, "Get" + kind, *name); });
 }
 
-template <class Record, class List>
-void add_record_commands(const Commands& commands, CLI::App& group, const std::string& word, const std::string& kind,
-                         std::function<Table(const List&)> table) {
-  add_list_and_show<Record, List>(commands, group, word, kind, table);
+inline void add_delete(const Commands& commands, CLI::App& group, const std::string& word, const std::string& kind) {
   auto* remove = commands.add(group, "delete", "Delete, if nothing uses it",
                               "gantry " + word + " delete NAME\ngantry " + word + " delete NAME --dry-run");
   auto names = std::make_shared<std::vector<std::string>>();
@@ -52,6 +49,13 @@ void add_record_commands(const Commands& commands, CLI::App& group, const std::s
     }
     return code;
   });
+}
+
+template <class Record, class List>
+void add_record_commands(const Commands& commands, CLI::App& group, const std::string& word, const std::string& kind,
+                         std::function<Table(const List&)> table) {
+  add_list_and_show<Record, List>(commands, group, word, kind, table);
+  add_delete(commands, group, word, kind);
 }
 
 }  // namespace gantry::app

@@ -16,17 +16,6 @@ Table volume_table(const v1::VolumeList& list) {
   return table;
 }
 
-Table pool_table(const v1::PoolList& list) {
-  Table table({"NAME", "STATE", "CAPACITY", "AVAILABLE", "PROMISED", "PATH", "ID", "REASON"});
-  for (const auto& pool : list.items()) {
-    const auto& status = pool.status();
-    table.add({pool.meta().name(), v1::PoolStatus::State_Name(status.state()), human_bytes(status.capacity_bytes()),
-               human_bytes(status.available_bytes()), human_bytes(status.promised_bytes()), pool.spec().path(),
-               pool.meta().id(), reason_of(pool.status().problem())});
-  }
-  return table;
-}
-
 void add_create_volume(const Commands& commands, CLI::App& group) {
   struct Options {
     std::string name;
@@ -87,38 +76,6 @@ void add_resize(const Commands& commands, CLI::App& group) {
   });
 }
 
-void add_create_pool(const Commands& commands, CLI::App& group) {
-  struct Options {
-    std::string name;
-    std::string path;
-    std::string host;
-    std::uint32_t overcommit_percent = 0;
-    std::vector<std::string> labels;
-  };
-  auto* command =
-      commands.add(group, "create", "Add a directory as a pool", "gantry pool create fast --path /srv/fast");
-  auto options = std::make_shared<Options>();
-  command->add_option("name", options->name, "Its name: a-z, 0-9 and -")->required();
-  command->add_option("--path", options->path, "Absolute directory on the host")->required()->type_name("FILE");
-  command->add_option("--host", options->host, "Host it is on; the manager's own machine if not given")
-      ->type_name("HOST");
-  command
-      ->add_option("--overcommit", options->overcommit_percent,
-                   "Per cent of the capacity that volumes may be promised (200)")
-      ->type_name("N")
-      ->check(within(10, 10'000));
-  command->add_option("-l,--label", options->labels, "key=value; may be given again")->check(label());
-  commands.run(command, [&session = commands.session, options] {
-    v1::CreatePoolRequest request;
-    request.set_name(options->name);
-    add_labels(options->labels, *request.mutable_labels());
-    request.mutable_spec()->set_path(options->path);
-    request.mutable_spec()->set_host_id(options->host);
-    request.mutable_spec()->set_overcommit_percent(options->overcommit_percent);
-    return session.run_change("CreatePool", request);
-  });
-}
-
 }  // namespace
 
 void add_volume_commands(const Commands& commands) {
@@ -128,11 +85,6 @@ void add_volume_commands(const Commands& commands) {
   add_record_commands<v1::Volume, v1::VolumeList>(commands, *volumes, "volume", "Volume", volume_table);
   add_create_volume(commands, *volumes);
   add_resize(commands, *volumes);
-
-  auto* pools = commands.group("pool", "Places that hold disks and images",
-                               "gantry pool list\ngantry pool create fast --path /srv/fast");
-  add_record_commands<v1::Pool, v1::PoolList>(commands, *pools, "pool", "Pool", pool_table);
-  add_create_pool(commands, *pools);
 }
 
 }  // namespace gantry::app

@@ -1,0 +1,398 @@
+// Pools that several hosts have: who makes them, who keeps what lies in them, and what each host is heard of.
+#include <gmock/gmock.h>
+
+#include "control/test_world.h"
+
+namespace gantry::control {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+struct SharedWorld : World {
+  std::string beta = join("beta");
+
+  static v1::CreatePoolRequest pool_request(const std::vector<std::string>& hosts = {}) {
+    v1::CreatePoolRequest request;
+    request.set_name("shared");
+    request.mutable_spec()->set_shared(true);
+    request.mutable_spec()->set_path("/mnt/shared");
+    request.mutable_spec()->mutable_hosts()->Assign(hosts.begin(), hosts.end());
+    return request;
+  }
+  v1::Task make_pool(const std::vector<std::string>& hosts = {}) {
+    const auto task = ended(accept("CreatePool", pool_request(hosts)));
+    executor.run_for(60'000);
+    return task;
+  }
+  static v1::CreateImageRequest image_there(const std::string& name = "img") {
+    v1::CreateImageRequest request = image_request(name);
+    request.mutable_spec()->set_pool("shared");
+    return request;
+  }
+  static v1::CreateVmRequest vm_on(const std::string& host, const std::string& name = "web") {
+    v1::CreateVmRequest request = vm_request(name);
+    request.mutable_spec()->set_image("img");
+    request.mutable_spec()->set_host(host);
+    return request;
+  }
+  static v1::CreateVolumeRequest volume_there() {
+    v1::CreateVolumeRequest request = volume_request();
+    request.mutable_spec()->set_pool("shared");
+    return request;
+  }
+  FakeHost& fake(const std::string& id) { return id == kHostId ? host : *joined.at(id); }
+  [[nodiscard]] std::string other(const std::string& id) const { return id == kHostId ? beta : kHostId; }
+  [[nodiscard]] const v1::Pool& pool() const { return *find<v1::Pool>("shared"); }
+  [[nodiscard]] const v1::Image& image(const std::string& name = "img") const { return *find<v1::Image>(name); }
+  [[nodiscard]] const v1::Volume& volume(const std::string& name = "data") const { return *find<v1::Volume>(name); }
+  [[nodiscard]] v1::PoolStatus::State state_on(const std::string& id) const {
+    for (const auto& there : pool().status().hosts()) {
+      if (there.host_id() == id) return there.state();
+    }
+    return v1::PoolStatus::UNKNOWN;
+  }
+  // Whether the host was ever sent the record to carry out, and whether it was to look at.
+  [[nodiscard]] std::set<bool> sent_as_look_only(const std::string& host_id, const std::string& id) const {
+    std::set<bool> ways;
+    const auto messages = sent.find(host_id);
+    if (messages == sent.end()) return ways;
+    for (const v1::ToHost& message : messages->second) {
+      for (const v1::Assignment& assignment : message.assignments()) {
+        const bool is_it = assignment.image().meta().id() == id || assignment.volume().meta().id() == id ||
+                           assignment.pool().meta().id() == id;
+        if (is_it) ways.insert(assignment.look_only());
+      }
+    }
+    return ways;
+  }
+  // What both hosts keep is theirs by chance of the least kept: the one that keeps it, then the other.
+  std::pair<std::string, std::string> keepers_of(const v1::Image& image) const {
+    return {image.keeper().host_id(), other(image.keeper().host_id())};
+  }
+};
+
+TEST(SharedPool, OneHostMakesItThenAllHaveIt) {
+  SharedWorld world;
+  world.host.asleep = true;
+  const auto accepted = world.accept("CreatePool", SharedWorld::pool_request());
+  world.executor.run_for(60'000);
+  const std::string id = world.pool().meta().id();
+  EXPECT_TRUE(world.sent_as_look_only(world.beta, id).empty()) << "two that begin may begin in two directories";
+  EXPECT_EQ(world.pool().status().state(), v1::PoolStatus::UNKNOWN);
+  world.host.asleep = false;
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.state_on(kHostId), v1::PoolStatus::READY);
+  EXPECT_EQ(world.state_on(world.beta), v1::PoolStatus::READY);
+  // A host that joins later has it too.
+  const std::string gamma = world.join("gamma");
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.state_on(gamma), v1::PoolStatus::READY);
+}
+
+TEST(SharedPool, IsOnTheHostsThatAreNamed) {
+  SharedWorld world;
+  const std::string gamma = world.join("gamma");
+  EXPECT_EQ(world.make_pool({"gamma", "beta", gamma}).state(), v1::Task::SUCCEEDED);
+  EXPECT_THAT(world.pool().spec().hosts(), ElementsAre(gamma, world.beta));
+  EXPECT_TRUE(world.sent_as_look_only(kHostId, world.pool().meta().id()).empty());
+  EXPECT_EQ(world.ended(world.accept("CreateImage", SharedWorld::image_there())).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.refused("CreateVm", SharedWorld::vm_on(kHostId)), "image_out_of_reach");
+}
+
+TEST(SharedPool, IsReadyWhereItIsAndNamesWhereItFails) {
+  SharedWorld world;
+  world.joined[world.beta]->problems["shared"].set_summary("not mounted");
+  EXPECT_EQ(world.make_pool().state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.pool().status().state(), v1::PoolStatus::READY);
+  EXPECT_EQ(world.state_on(world.beta), v1::PoolStatus::FAILED);
+  ASSERT_EQ(world.ended(world.accept("CreateImage", SharedWorld::image_there())).state(), v1::Task::SUCCEEDED);
+  const auto answer = world.call("CreateVm", SharedWorld::vm_on("beta"));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().word(), "no_host_fits");
+  EXPECT_THAT(answer.error().cause, HasSubstr("it cannot use pool shared"));
+  world.joined[world.beta]->problems.clear();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.ended(world.accept("CreateVm", SharedWorld::vm_on("beta"))).state(), v1::Task::SUCCEEDED);
+}
+
+TEST(SharedPool, FailsWhenItsMakerCannotMakeIt) {
+  SharedWorld world;
+  world.host.problems["shared"].set_summary("no such directory");
+  const auto task = world.make_pool();
+  EXPECT_EQ(task.state(), v1::Task::FAILED);
+  EXPECT_EQ(task.problem().summary(), "no such directory");
+  EXPECT_TRUE(world.sent_as_look_only(world.beta, world.pool().meta().id()).empty());
+}
+
+TEST(SharedPool, WhatIsAskedForIsChecked) {
+  SharedWorld world;
+  auto request = SharedWorld::pool_request();
+  request.mutable_spec()->set_host_id("beta");
+  EXPECT_EQ(world.refused("CreatePool", request), "invalid_field");
+  request = SharedWorld::pool_request({"beta"});
+  request.mutable_spec()->set_shared(false);
+  EXPECT_EQ(world.refused("CreatePool", request), "invalid_field");
+  EXPECT_EQ(world.refused("CreatePool", SharedWorld::pool_request({"nobody"})), "not_found");
+  request = SharedWorld::pool_request();
+  request.mutable_spec()->set_path("/pools/beta");
+  EXPECT_EQ(world.refused("CreatePool", request), "path_in_use");
+  world.make_pool();
+  v1::CreatePoolRequest own;
+  own.set_name("own");
+  own.mutable_spec()->set_path("/mnt/shared");
+  EXPECT_EQ(world.refused("CreatePool", own), "path_in_use");
+  const auto planned = world.accept("DeletePool", World::by_id("shared"), {.actor = "admin", .dry_run = true});
+  EXPECT_THAT(planned.plan().steps(0), HasSubstr("forget pool shared"));
+  EXPECT_EQ(world.ended(world.accept("DeletePool", World::by_id("shared"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.find<v1::Pool>("shared"), nullptr);
+}
+
+TEST(SharedPool, AnUploadNeedsItOnTheManagersOwnMachine) {
+  SharedWorld world;
+  world.make_pool({"beta"});
+  auto request = SharedWorld::image_there();
+  request.mutable_spec()->clear_recipe();
+  request.mutable_spec()->set_upload(true);
+  EXPECT_EQ(world.refused("CreateImage", request), "upload_elsewhere");
+  world.ended(world.accept("DeletePool", World::by_id("shared")));
+  world.make_pool();
+  world.host.asleep = true;
+  world.accept("CreateImage", request);
+  EXPECT_EQ(world.image().keeper().host_id(), kHostId);
+}
+
+TEST(SharedPool, AGuestRunsOnEitherHostFromOneImage) {
+  SharedWorld world;
+  world.make_pool();
+  ASSERT_EQ(world.ended(world.accept("CreateImage", SharedWorld::image_there())).state(), v1::Task::SUCCEEDED);
+  for (const std::string& id : {std::string(kHostId), world.beta}) {
+    const std::string name = "on-" + id;
+    ASSERT_EQ(world.ended(world.accept("CreateVm", SharedWorld::vm_on(id, name))).state(), v1::Task::SUCCEEDED);
+    EXPECT_TRUE(world.fake(id).runs(world.vm(name).meta().id()));
+    const auto& disk = world.volume(name + "-disk0");
+    EXPECT_EQ(disk.spec().pool(), world.pool().meta().id()) << "beside its image";
+    EXPECT_EQ(disk.keeper().host_id(), id);
+    EXPECT_FALSE(world.sent_as_look_only(id, world.image().meta().id()).empty());
+  }
+  const auto [keeper, other] = world.keepers_of(world.image());
+  EXPECT_THAT(world.sent_as_look_only(keeper, world.image().meta().id()), ElementsAre(false));
+  EXPECT_THAT(world.sent_as_look_only(other, world.image().meta().id()), ElementsAre(true));
+}
+
+// ---- keepers
+
+TEST(Keeper, AnotherHostDoesWhatOneThatIsLostLeft) {
+  // Lost before it was told; while it imports; and after it said that it is done.
+  for (const char* phase : {"told nothing", "importing"}) {
+    SharedWorld world;
+    world.make_pool();
+    world.host.asleep = true;
+    world.joined[world.beta]->asleep = true;
+    const auto accepted = world.accept("CreateImage", SharedWorld::image_there());
+    const std::string id = world.image().meta().id();
+    const auto [keeper, other] = world.keepers_of(world.image());
+    if (std::string(phase) == "importing") {
+      v1::Observation news;
+      news.set_id(id);
+      news.mutable_image()->set_state(v1::ImageStatus::IMPORTING);
+      news.mutable_image()->set_observed_generation(1);
+      world.fake(keeper).say(news);
+    }
+    world.fake(other).asleep = false;
+    world.executor.run_for(1'000);
+    world.fake(keeper).disconnect();
+    world.executor.run_for(9'000);
+    EXPECT_EQ(world.image().keeper().host_id(), keeper) << phase << ": it may be back at once";
+    EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED) << phase;
+    EXPECT_EQ(world.image().keeper().host_id(), other);
+    EXPECT_EQ(world.image().keeper().epoch(), 2U);
+    EXPECT_TRUE(world.fake(other).has(id));
+    // The first comes back: it may look if it must, and whatever it says is not heard.
+    world.fake(keeper).connect();
+    v1::Observation late;
+    late.set_id(id);
+    late.mutable_image()->set_state(v1::ImageStatus::FAILED);
+    world.fake(keeper).say(late);
+    world.executor.run_for(60'000);
+    EXPECT_EQ(world.image().status().state(), v1::ImageStatus::READY);
+    EXPECT_EQ(world.image().keeper().host_id(), other);
+  }
+}
+
+TEST(Keeper, StaysWhereNothingIsToBeDone) {
+  SharedWorld world;
+  world.make_pool();
+  world.ended(world.accept("CreateImage", SharedWorld::image_there()));
+  const auto [keeper, other] = world.keepers_of(world.image());
+  world.fake(keeper).disconnect();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.image().keeper().host_id(), keeper);
+  // To delete it is something to do.
+  EXPECT_EQ(world.ended(world.accept("DeleteImage", World::by_id("img"))).state(), v1::Task::SUCCEEDED);
+}
+
+TEST(Keeper, OneThatCannotUseThePoolIsReplaced) {
+  SharedWorld world;
+  world.make_pool();
+  world.host.asleep = true;
+  world.joined[world.beta]->asleep = true;
+  const auto accepted = world.accept("CreateImage", SharedWorld::image_there());
+  const auto [keeper, other] = world.keepers_of(world.image());
+  world.fake(other).asleep = false;
+  v1::Observation failed;
+  failed.set_id(world.pool().meta().id());
+  failed.mutable_pool()->set_state(v1::PoolStatus::FAILED);
+  world.fake(keeper).say(failed);
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.image().keeper().host_id(), other);
+}
+
+TEST(Keeper, OfAVolumeFollowsItsVm) {
+  SharedWorld world;
+  world.make_pool();
+  world.ended(world.accept("CreateImage", SharedWorld::image_there()));
+  world.ended(world.accept("CreateVolume", SharedWorld::volume_there()));
+  const std::string elsewhere = world.other(world.volume().keeper().host_id());
+  auto request = SharedWorld::vm_on(elsewhere);
+  request.mutable_spec()->add_disks()->set_volume("data");
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.volume().keeper().host_id(), elsewhere);
+  EXPECT_EQ(world.volume().keeper().epoch(), 2U);
+  // A guest that may still run keeps others away from its disks, however long its host is lost.
+  world.fake(elsewhere).disconnect();
+  world.executor.run_for(120'000);
+  EXPECT_EQ(world.volume().keeper().host_id(), elsewhere);
+  EXPECT_EQ(world.volume("web-disk0").keeper().host_id(), elsewhere);
+}
+
+TEST(Keeper, OfAVolumeThatGrowsStays) {
+  SharedWorld world;
+  world.make_pool();
+  world.ended(world.accept("CreateVolume", SharedWorld::volume_there()));
+  const std::string keeper = world.volume().keeper().host_id();
+  v1::Observation news;
+  news.set_id(world.volume().meta().id());
+  v1::VolumeStatus& status = *news.mutable_volume();
+  status.set_state(v1::VolumeStatus::READY);
+  status.set_path("/mnt/shared/volumes/data.qcow2");
+  status.set_capacity_bytes(1ULL << 30U);
+  status.set_observed_generation(1);
+  world.fake(keeper).say(news);
+  world.executor.run_for(1'000);
+  world.fake(keeper).asleep = true;
+  v1::ResizeVolumeRequest resize;
+  resize.set_id("data");
+  resize.set_capacity_bytes(2ULL << 30U);
+  const auto accepted = world.accept("ResizeVolume", resize);
+  world.fake(keeper).disconnect();
+  world.executor.run_for(120'000);
+  EXPECT_EQ(world.volume().keeper().host_id(), keeper) << "it may be at work on the file";
+  world.fake(keeper).asleep = false;
+  world.fake(keeper).connect();
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  // A volume that is to go is not spared.
+  resize.set_capacity_bytes(3ULL << 30U);
+  world.fake(keeper).asleep = true;
+  world.accept("ResizeVolume", resize);
+  world.fake(keeper).disconnect();
+  EXPECT_EQ(world.ended(world.accept("DeleteVolume", World::by_id("data"))).state(), v1::Task::SUCCEEDED);
+}
+
+TEST(Keeper, AHostThatLeavesKeepsNothing) {
+  SharedWorld world;
+  world.make_pool();
+  for (const char* name : {"one", "two", "three"}) {
+    world.ended(world.accept("CreateImage", SharedWorld::image_there(name)));
+  }
+  ASSERT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.find<v1::Host>("beta"), nullptr);
+  ASSERT_NE(world.find<v1::Pool>("shared"), nullptr);
+  EXPECT_EQ(world.pool().status().state(), v1::PoolStatus::READY);
+  EXPECT_EQ(world.pool().status().hosts_size(), 1);
+  for (const char* name : {"one", "two", "three"}) EXPECT_EQ(world.image(name).keeper().host_id(), kHostId) << name;
+}
+
+TEST(Keeper, AHostThatAloneHasThePoolStays) {
+  SharedWorld world;
+  world.make_pool({"beta"});
+  EXPECT_EQ(world.refused("DeleteHost", World::by_id("beta")), "host_not_empty");
+}
+
+TEST(Keeper, AManagerThatStartsAnewFinds) {
+  SharedWorld world;
+  world.make_pool();
+  world.host.asleep = true;
+  world.joined[world.beta]->asleep = true;
+  const auto accepted = world.accept("CreateImage", SharedWorld::image_there());
+  const auto [keeper, other] = world.keepers_of(world.image());
+  world.restart();
+  world.fake(other).asleep = false;
+  world.fake(other).connect();
+  if (other != kHostId) world.host.disconnect();
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.image().keeper().host_id(), other);
+}
+
+// ---- hosts that lie
+
+TEST(HostileSharer, IsHeardOfNothingButItsOwnSideOfThePool) {
+  SharedWorld world;
+  const std::string gamma = world.join("gamma");
+  world.make_pool({"alpha-example", "beta"});
+  world.ended(world.accept("CreateImage", SharedWorld::image_there()));
+  ASSERT_EQ(world.ended(world.accept("CreateVm", SharedWorld::vm_on(kHostId))).state(), v1::Task::SUCCEEDED);
+  world.executor.run_for(60'000);
+  const std::string image = record_bytes(world.image());
+  const std::string disk = record_bytes(world.volume("web-disk0"));
+  const v1::Pool pool = world.pool();
+  for (const std::string& liar : {world.beta, gamma}) {
+    if (world.image().keeper().host_id() == liar) continue;
+    for (const std::string& id : {world.image().meta().id(), world.volume("web-disk0").meta().id()}) {
+      v1::Observation gone;
+      gone.set_id(id);
+      gone.set_absent(true);
+      world.fake(liar).say(gone);
+      v1::Observation other;
+      other.set_id(id);
+      other.mutable_image()->set_state(v1::ImageStatus::FAILED);
+      world.fake(liar).say(other);
+      other.mutable_volume()->set_state(v1::VolumeStatus::FAILED);
+      world.fake(liar).say(other);
+    }
+    v1::Observation lie;
+    lie.set_id(pool.meta().id());
+    lie.mutable_pool()->set_state(v1::PoolStatus::FAILED);
+    lie.mutable_pool()->set_capacity_bytes(1);
+    for (const char* host : {kHostId.c_str(), "nobody"}) lie.mutable_pool()->add_hosts()->set_host_id(host);
+    world.fake(liar).asleep = true;
+    world.fake(liar).say(lie);
+    world.executor.run_for(500);
+    EXPECT_EQ(world.pool().status().state(), v1::PoolStatus::READY);
+    EXPECT_EQ(world.pool().status().capacity_bytes(), pool.status().capacity_bytes());
+    EXPECT_EQ(world.pool().status().hosts_size(), 2);
+    EXPECT_EQ(world.state_on(kHostId), v1::PoolStatus::READY);
+    EXPECT_EQ(world.state_on(liar), liar == gamma ? v1::PoolStatus::UNKNOWN : v1::PoolStatus::FAILED);
+  }
+  EXPECT_EQ(record_bytes(world.image()), image);
+  EXPECT_EQ(record_bytes(world.volume("web-disk0")), disk);
+}
+
+TEST(HostileSharer, CannotSayThatAPoolIsMadeBeforeItsMaker) {
+  SharedWorld world;
+  world.host.asleep = true;
+  world.accept("CreatePool", SharedWorld::pool_request());
+  v1::Observation lie;
+  lie.set_id(world.pool().meta().id());
+  lie.mutable_pool()->set_state(v1::PoolStatus::READY);
+  lie.mutable_pool()->set_capacity_bytes(7);
+  world.joined[world.beta]->say(lie);
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.pool().status().state(), v1::PoolStatus::UNKNOWN);
+  EXPECT_EQ(world.pool().status().capacity_bytes(), 0U);
+}
+
+}  // namespace
+}  // namespace gantry::control
