@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/admission.h"
+#include "control/placement.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -65,7 +66,7 @@ Result<const v1::Pool*> choose_pool(const Change& change, const std::string& nam
   if (!name_or_id.empty()) return change.find<v1::Pool>(name_or_id);
   const View& view = change.view();
   const auto usable = [&](const v1::Pool* pool) {
-    return pool != nullptr && !pool->meta().has_deletion() && (host_id.empty() || pool->spec().host_id() == host_id);
+    return pool != nullptr && !pool->meta().has_deletion() && (host_id.empty() || reaches(view, host_id, *pool));
   };
   const v1::Pool* pool = view.resolve<v1::Pool>(std::string(model::kDefaultName));
   if (usable(pool)) return pool;
