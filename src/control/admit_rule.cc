@@ -1,5 +1,6 @@
 // Admission of placement rules.
-#include <algorithm>
+#include <map>
+#include <set>
 
 #include "control/admission.h"
 #include "control/rule_check.h"
@@ -25,11 +26,13 @@ Result<void> resolve(const Change& change, google::protobuf::RepeatedPtrField<st
 template <class Record>
 std::string listed(const View& view, const google::protobuf::RepeatedPtrField<std::string>& ids,
                    const policy::Labels& labels) {
-  std::string text;
+  std::set<std::string> names;
   for (const std::string& id : ids) {
     const auto* record = view.find<Record>(id);
-    text += (text.empty() ? "" : ", ") + (record != nullptr ? record->meta().name() : id);
+    names.insert(record != nullptr ? record->meta().name() : id);
   }
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
   if (labels.empty()) return text;
   std::string wanted;
   const std::map<std::string, std::string> ordered(labels.begin(), labels.end());

@@ -85,7 +85,10 @@ TEST(Placement, AnImageOnOneHostIsTheReasonWhyNotElsewhere) {
   EXPECT_EQ(answer.placement().host_id(), kHostId);
   EXPECT_EQ(answer.now().host_id(), kHostId);
   EXPECT_EQ(answer.now().reason(), "alpha-example is the only host that fits");
-  EXPECT_EQ(reason_of(answer.now(), "beta"), "image debian-12 in pool default is not on it");
+  EXPECT_EQ(
+      reason_of(answer.now(), "beta"),
+      "image debian-12 in pool default is not on it; volume web-disk0 in pool default is not on it; network default "
+      "is not on it");
   // Its own memory is not in its own way.
   EXPECT_THAT(reason_of(answer.now(), "alpha-example"), HasSubstr("0 other guests"));
   EXPECT_EQ(world.refused("GetVmPlacement", World::by_id("nobody")), "not_found");

@@ -26,18 +26,27 @@ std::uint64_t usable_cpus(const PlaceHost& host) { return host.record->status().
 
 std::string mib(std::uint64_t amount) { return std::to_string(amount) + " MiB"; }
 
-// That new guests do not come there, though those that are there may start.
-std::string presence_obstacle(const v1::Host& host) {
-  if (host.status().state() != v1::HostStatus::CONNECTED) return "it is not connected";
-  if (host.meta().has_deletion()) return "it is leaving the cluster";
-  return host.spec().cordoned() ? "it is cordoned" : "";
+// All reasons are told: who cures one is not to find the next behind it.
+void add_reason(std::string& reasons, const std::string& reason) {
+  if (reason.empty()) return;
+  reasons += (reasons.empty() ? "" : "; ") + reason;
 }
 
+bool is_bound_elsewhere(const v1::Host& host, const PlaceDemand& demand) {
+  return !demand.host_id.empty() && host.meta().id() != demand.host_id;
+}
+
+// New guests do not come to a host that is not there, is to go or is cordoned, though those that are there may start.
 std::string obstacle(const PlaceHost& host, const PlaceDemand& demand) {
-  // What it is bound to is the better reason.
-  if (!demand.host_id.empty() && host.record->meta().id() != demand.host_id) return "the VM is bound to another host";
-  std::string reason = presence_obstacle(*host.record);
-  return reason.empty() ? start_obstacle(host, demand) : reason;
+  const v1::Host& record = *host.record;
+  std::string reasons;
+  if (!is_bound_elsewhere(record, demand)) {
+    if (record.status().state() != v1::HostStatus::CONNECTED) add_reason(reasons, "it is not connected");
+    if (record.meta().has_deletion()) add_reason(reasons, "it is leaving the cluster");
+    if (record.spec().cordoned()) add_reason(reasons, "it is cordoned");
+  }
+  add_reason(reasons, start_obstacle(host, demand));
+  return reasons;
 }
 
 std::string label_obstacle(const v1::Host& host, const PlaceDemand& demand) {
@@ -127,31 +136,34 @@ std::string cpu_obstacle(const PlaceHost& host, std::uint32_t cpus) {
 }
 
 std::string standing_obstacle(const v1::Host& host, const PlaceDemand& demand) {
-  if (!demand.host_id.empty() && host.meta().id() != demand.host_id) return "the VM is bound to another host";
-  if (host.status().accelerator().empty()) return "it cannot run guests";
+  if (is_bound_elsewhere(host, demand)) return "the VM is bound to another host";
+  std::string reasons;
+  if (host.status().accelerator().empty()) add_reason(reasons, "it cannot run guests");
   for (const PlaceReach& reach : demand.reach) {
-    if (!reach.host_ids.contains(host.meta().id())) return reach.reason;
+    if (!reach.host_ids.contains(host.meta().id())) add_reason(reasons, reach.reason);
   }
-  if (std::string reason = label_obstacle(host, demand); !reason.empty()) return reason;
+  add_reason(reasons, label_obstacle(host, demand));
   if (!demand.cpu_model.empty() && !has_cpu_model(host, demand.cpu_model)) {
-    return "its processors cannot be " + demand.cpu_model;
+    add_reason(reasons, "its processors cannot be " + demand.cpu_model);
   }
   for (const PlaceRule& rule : demand.rules) {
-    if (rule.record->spec().preferred() || !is_about_hosts(rule.record->spec())) continue;
-    if (std::string reason = rule_obstacle(rule, host); !reason.empty()) return reason;
+    const v1::RuleSpec& spec = rule.record->spec();
+    if (!spec.preferred() && is_about_hosts(spec)) add_reason(reasons, rule_obstacle(rule, host));
   }
-  return {};
+  return reasons;
 }
 
 std::string start_obstacle(const PlaceHost& host, const PlaceDemand& demand) {
-  if (host.record->spec().maintenance()) return "it is in maintenance";
-  if (std::string reason = standing_obstacle(*host.record, demand); !reason.empty()) return reason;
+  std::string reasons = standing_obstacle(*host.record, demand);
+  if (is_bound_elsewhere(*host.record, demand)) return reasons;
+  if (host.record->spec().maintenance()) add_reason(reasons, "it is in maintenance");
   for (const PlaceRule& rule : demand.rules) {
-    if (rule.record->spec().preferred() || is_about_hosts(rule.record->spec())) continue;
-    if (std::string reason = rule_obstacle(rule, *host.record); !reason.empty()) return reason;
+    const v1::RuleSpec& spec = rule.record->spec();
+    if (!spec.preferred() && !is_about_hosts(spec)) add_reason(reasons, rule_obstacle(rule, *host.record));
   }
-  std::string reason = memory_obstacle(host, demand.memory_mib);
-  return reason.empty() ? cpu_obstacle(host, demand.cpus) : reason;
+  add_reason(reasons, memory_obstacle(host, demand.memory_mib));
+  add_reason(reasons, cpu_obstacle(host, demand.cpus));
+  return reasons;
 }
 
 v1::PlacementDecision place(std::span<const PlaceHost> hosts, const PlaceDemand& demand) {

@@ -59,7 +59,7 @@ TEST(Place, SaysWhyEachHostDoesNotFit) {
   cluster.records[5].mutable_meta()->mutable_deletion();
   cluster.records[6].mutable_status()->set_cpus(0);
   PlaceDemand demand{.memory_mib = 1024};
-  demand.reach = {{.reason = "pool default is not on it", .host_ids = {"c", "d", "h"}}};
+  demand.reach = {{.reason = "pool default is not on it", .host_ids = {"a", "b", "c", "d", "f", "g", "h"}}};
   const v1::PlacementDecision decision = place(cluster.hosts, demand);
   EXPECT_EQ(decision.host_id(), "");
   EXPECT_EQ(decision.reason(), "no host fits");
@@ -68,6 +68,8 @@ TEST(Place, SaysWhyEachHostDoesNotFit) {
   EXPECT_EQ(reason_of(decision, "c"), "it cannot run guests");
   EXPECT_THAT(reason_of(decision, "d"), HasSubstr("768 MiB of 1024 MiB left"));
   EXPECT_EQ(reason_of(decision, "e"), "pool default is not on it");
+  cluster.records[3].mutable_spec()->set_cordoned(true);
+  EXPECT_EQ(reason_of(place(cluster.hosts, demand), "e"), "it is cordoned; pool default is not on it") << "all of them";
   EXPECT_EQ(reason_of(decision, "f"), "it is in maintenance");
   EXPECT_EQ(reason_of(decision, "g"), "it is leaving the cluster");
   EXPECT_THAT(reason_of(decision, "h"), HasSubstr("0 virtual processors left"));
