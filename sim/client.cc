@@ -177,7 +177,11 @@ Client::Request Client::stop_vm(std::string id) {
 Client::Request Client::create_vm() {
   auto request = make<v1::CreateVmRequest>();
   request->set_name(pick("web", 6));
+  // Once it is on record: else the rule might come second.
+  if (!records_.rules.empty() && rng_.chance(1, 2)) (*request->mutable_labels())["set"] = "apart";
   v1::VmSpec& spec = *request->mutable_spec();
+  // The machine that lies would keep guests that are bound to nothing waiting.
+  if (swarm_.hostile_seed != 0) spec.set_host("host-000000000001");
   spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
   spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
   if (rng_.chance(2, 3)) spec.set_image(pick("image", 2));
@@ -213,9 +217,18 @@ Client::Request Client::create_image() {
   return request;
 }
 
+Client::Request Client::create_rule() {
+  auto request = make<v1::CreateRuleRequest>();
+  request->set_name("apart");
+  request->mutable_spec()->set_kind(v1::RuleSpec::APART);
+  (*request->mutable_spec()->mutable_vm_labels())["set"] = "apart";
+  return request;
+}
+
 void Client::ask_something() {
   const std::string vm = pick_vm();
-  if (numbers_ < 2) return begin("CreateImage", create_image());
+  if (numbers_ == 0 && swarm_.has_rule) return begin("CreateRule", create_rule());
+  if (numbers_ < 3) return begin("CreateImage", create_image());
   switch (rng_.below(40)) {
     case 0:
     case 1: return begin("CreateImage", create_image());

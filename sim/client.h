@@ -67,6 +67,7 @@ class Client {
   Request create_vm();
   Request create_volume();
   Request create_image();
+  static Request create_rule();
   [[nodiscard]] std::string pick(const char* kind, std::uint64_t count);
   Request by_id(std::string id);
   Request stop_vm(std::string id);

@@ -58,6 +58,20 @@ Result<void> HostWorld::check_definition(const port::GuestDefinition& definition
   return {};
 }
 
+// The rule is older than every VM it is about, and neither changes.
+void HostWorld::check_rule(const std::string& vm_id) {
+  const auto is_apart = [this](const std::string& id) {
+    const auto vm = records_.vms.find(id);
+    return vm != records_.vms.end() && vm->second.meta().labels().contains("set");
+  };
+  if (!is_apart(vm_id)) return;
+  for (const auto& [other_id, other] : guests) {
+    if (other_id != vm_id && lives(other) && is_apart(other_id)) {
+      trace_.violation("VM " + vm_id + " starts beside " + other_id + ", which a rule keeps it apart from");
+    }
+  }
+}
+
 // What must hold whenever a guest's process begins.
 void HostWorld::check_boot(const port::GuestDefinition& definition) {
   const std::string& vm_id = definition.vm_id;
@@ -73,6 +87,7 @@ void HostWorld::check_boot(const port::GuestDefinition& definition) {
       }
     }
   }
+  check_rule(vm_id);
   // Some is kept for the host itself (docs/reference/limits.md).
   const std::uint64_t usable_mib = swarm_.memory_mib - std::max<std::uint64_t>(256, swarm_.memory_mib / 16);
   if (memory_mib > usable_mib) {

@@ -118,6 +118,7 @@ class HostWorld {
   [[nodiscard]] std::string user_of(const std::string& volume_id) const;
   [[nodiscard]] Result<void> check_definition(const port::GuestDefinition& definition) const;
   void check_boot(const port::GuestDefinition& definition);
+  void check_rule(const std::string& vm_id);
   void end(const std::string& vm_id, v1::VmExit::Reason reason);
   [[nodiscard]] static bool ended_with_machine(const ModelGuest& guest);
   void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself = false);

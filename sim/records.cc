@@ -119,6 +119,7 @@ void Records::apply(const port::ChangeBatch& batch) {
     if (const auto id = id_in(model::kImage); !id.empty()) change(images, one, std::string(model::kImage), id);
     if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, std::string(model::kPool), id);
     if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, std::string(model::kNetwork), id);
+    if (const auto id = id_in(model::kRule); !id.empty()) change(rules, one, std::string(model::kRule), id);
     if (const auto id = id_in(model::kTask); !id.empty()) {
       change(tasks, one, std::string(model::kTask), id);
       if (!erased) line += "(" + tasks[id].action() + " " + v1::Task::State_Name(tasks[id].state()) + ")";

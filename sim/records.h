@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gantry/v1/network.pb.h"
+#include "gantry/v1/rule.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
@@ -26,6 +27,7 @@ class Records {
   std::map<std::string, v1::Image> images;
   std::map<std::string, v1::Pool> pools;
   std::map<std::string, v1::Network> networks;
+  std::map<std::string, v1::Rule> rules;
   std::map<std::string, v1::Task> tasks;
 
   // The last revision that changed more than a host's own record, whose heartbeats never end.

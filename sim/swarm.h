@@ -39,6 +39,8 @@ struct Swarm {
   std::uint64_t repeats = 0;
   // Of the machine that joins and lies; 0: there is none.
   std::uint64_t hostile_seed = 0;
+  // A rule made before all else keeps VMs with the label "set" apart.
+  bool has_rule = false;
   store::FaultRates store;
 };
 

@@ -56,6 +56,9 @@ Result<void> create_network(Change& change, const v1::CreateNetworkRequest& requ
 Result<void> delete_network(Change& change, const v1::ById& request);
 Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request);
 Result<void> delete_pool(Change& change, const v1::ById& request);
+Result<void> create_rule(Change& change, const v1::CreateRuleRequest& request);
+Result<void> update_rule(Change& change, const v1::UpdateRuleRequest& request);
+Result<void> delete_rule(Change& change, const v1::ById& request);
 Result<void> update_host(Change& change, const v1::UpdateHostRequest& request);
 Result<void> delete_host(Change& change, const v1::ById& request);
 // Asked by the link when a machine comes with a token; no route.

@@ -59,6 +59,13 @@ control::View make_view() {
   other.mutable_meta()->set_id("host-000000000002");
   other.mutable_meta()->set_name("o");
   add(range, other);
+  v1::Rule rule;
+  rule.mutable_meta()->set_id("rule-000000000001");
+  rule.mutable_meta()->set_name("r");
+  rule.mutable_spec()->set_kind(v1::RuleSpec::NOT_ON_HOSTS);
+  rule.mutable_spec()->add_vms(vm.meta().id());
+  rule.mutable_spec()->add_hosts(other.meta().id());
+  add(range, rule);
   v1::HostToken token;
   token.set_secret_hash(kTokenHash);
   token.mutable_expires_at()->set_seconds(1'000'000'000'000);
@@ -113,6 +120,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<v1::CreateImageRequest>("CreateImage", bytes);
   try_one<v1::CreateNetworkRequest>("CreateNetwork", bytes);
   try_one<v1::CreatePoolRequest>("CreatePool", bytes);
+  try_one<v1::CreateRuleRequest>("CreateRule", bytes);
+  try_one<v1::UpdateRuleRequest>("UpdateRule", bytes);
+  try_one<v1::ById>("DeleteRule", bytes);
+  try_one<v1::UpdateHostRequest>("UpdateHost", bytes);
   try_one<v1::AdmitHostRequest>("AdmitHost", bytes);
   try_one<v1::KeepHostTokenRequest>("KeepHostToken", bytes);
   try_one<v1::ById>("DeleteHost", bytes);

@@ -19,26 +19,23 @@ struct DiskPlan {
   bool makes = false;
 };
 
-void add_reach(const View& view, const v1::Pool* pool, policy::PlaceDemand& demand) {
-  if (pool == nullptr) return;
-  const auto hosts = hosts_of_pool(view, *pool);
-  demand.reach.push_back(
-      {.reason = "pool " + pool->meta().name() + " is not on it", .host_ids = {hosts.begin(), hosts.end()}});
-  policy::PlaceReach usable{
-      .reason = "it cannot use pool " + pool->meta().name() + ": see \"gantry pool show " + pool->meta().name() + "\"",
-      .host_ids = {}};
-  for (const std::string& host : hosts) {
-    if (pool_obstacle(*pool, host).empty()) usable.host_ids.insert(host);
+// A disk for which no pool was named goes to one of the host's own.
+void add_any_pool(const View& view, policy::PlaceDemand& demand) {
+  policy::PlaceReach reach{.reason = "it has no storage pool", .host_ids = {}};
+  for (const auto& [id, pool] : view.all<v1::Pool>().by_id) {
+    if (pool.meta().has_deletion()) continue;
+    const auto hosts = hosts_of_pool(view, pool);
+    reach.host_ids.insert(hosts.begin(), hosts.end());
   }
-  if (usable.host_ids.size() < hosts.size()) demand.reach.push_back(std::move(usable));
+  demand.reach.push_back(std::move(reach));
 }
 
-// An image is used on a host that has its pool: the VM's own host, when it has one.
+// An image is used on a host that reaches the pool it is in: the VM's own host, when it has one.
 Result<void> add_image_reach(const Change& change, const v1::Image& image, policy::PlaceDemand& demand) {
   const View& view = change.view();
   const auto* pool = view.find<v1::Pool>(image.spec().pool());
   if (pool == nullptr || demand.host_id.empty() || has_pool(view, demand.host_id, *pool)) {
-    add_reach(view, pool, demand);
+    if (pool != nullptr) add_reach(view, "image " + image.meta().name() + " in ", *pool, demand);
     return {};
   }
   const auto there = pools_of_host(view, demand.host_id);
@@ -69,7 +66,9 @@ Result<void> use_volume(Change& change, v1::VmDisk& disk, policy::PlaceDemand& d
     change.warn("volume \"" + meta.name() + "\" has a problem: " + (*volume)->status().problem().summary());
   }
   disk.set_volume(meta.id());
-  add_reach(change.view(), change.view().find<v1::Pool>((*volume)->spec().pool()), demand);
+  if (const auto* pool = change.view().find<v1::Pool>((*volume)->spec().pool())) {
+    add_reach(change.view(), "volume " + meta.name() + " in ", *pool, demand);
+  }
   return {};
 }
 
@@ -115,11 +114,14 @@ Result<std::vector<DiskPlan>> plan_disks(Change& change, v1::VmSpec& spec, polic
       if (auto reach = add_image_reach(change, *plan.image, demand); !reach) return fail(std::move(reach.error()));
     }
     if (plan.create.pool().empty() && plan.image != nullptr) plan.create.set_pool(shared_pool_of(change, *plan.image));
-    if (plan.create.pool().empty()) continue;
+    if (plan.create.pool().empty()) {
+      add_any_pool(change.view(), demand);
+      continue;
+    }
     auto pool = change.find<v1::Pool>(plan.create.pool());
     if (!pool) return fail(std::move(pool.error()));
     plan.create.set_pool((*pool)->meta().id());
-    add_reach(change.view(), *pool, demand);
+    add_reach(change.view(), "", **pool, demand);
   }
   return plans;
 }
@@ -159,21 +161,18 @@ void set_defaults(v1::VmSpec& spec) {
   if (spec.memory_mib() == 0) spec.set_memory_mib(model::kDefaultMemoryMib);
 }
 
-Result<void> place_vm(Change& change, const policy::PlaceDemand& demand, v1::Vm& vm) {
-  const std::vector<policy::PlaceHost> hosts = place_hosts(change.view());
-  v1::PlacementDecision decision = policy::place(hosts, demand);
+Result<void> place_vm(Change& change, policy::PlaceDemand& demand, v1::Vm& vm) {
+  demand.rules = place_rules(change.view(), vm, false);
+  v1::PlacementDecision decision = policy::place(place_hosts(change.view(), vm), demand);
   if (decision.host_id().empty()) {
-    std::string cause = hosts.empty() ? "no host has connected yet" : "";
-    for (const v1::PlacementCandidate& candidate : decision.candidates()) {
-      cause += (cause.empty() ? "" : "; ") + candidate.host_name() + ": " + candidate.reason();
-    }
-    return fail(ErrorCode::conflict, "no host can take VM \"" + vm.meta().name() + "\"", cause,
+    return fail(ErrorCode::conflict, "no host can take VM \"" + vm.meta().name() + "\"", policy::why_nowhere(decision),
                 "see \"gantry host list\"", "no_host_fits");
   }
   vm.mutable_placement()->set_host_id(decision.host_id());
   vm.mutable_placement()->set_epoch(1);
   vm.mutable_placement()->set_reason(decision.reason());
-  *change.task.mutable_plan()->mutable_placement() = std::move(decision);
+  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand));
+  *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(decision));
   return {};
 }
 
@@ -189,7 +188,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   set_defaults(spec);
   change.name_target("vm.create", vm.meta());
 
-  policy::PlaceDemand demand{.cpus = spec.cpus(), .memory_mib = spec.memory_mib()};
+  policy::PlaceDemand demand = make_demand(spec);
   if (!spec.host().empty()) {
     auto host = change.find<v1::Host>(spec.host());
     if (!host) return fail(std::move(host.error()));
@@ -200,8 +199,9 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   auto disks = plan_disks(change, spec, demand);
   if (!disks) return fail(std::move(disks.error()));
   GANTRY_CHECK(resolve_networks(change, spec, demand));
-  GANTRY_CHECK(model::check_devices(spec));
   GANTRY_CHECK(place_vm(change, demand, vm));
+  GANTRY_CHECK(use_default_network(change, spec, vm.placement().host_id()));
+  GANTRY_CHECK(model::check_devices(spec));
   GANTRY_CHECK(make_disks(change, *disks, vm));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 

@@ -129,22 +129,6 @@ Result<void> admit_host(Change& change, const v1::AdmitHostRequest& request) {
   return {};
 }
 
-Result<void> update_host(Change& change, const v1::UpdateHostRequest& request) {
-  auto target = change.target<v1::Host>("host.update", request.id());
-  if (!target) return fail(std::move(target.error()));
-  v1::Host& host = **target;
-  if (host.spec().cordoned() != request.cordoned()) {
-    host.mutable_spec()->set_cordoned(request.cordoned());
-    host.mutable_meta()->set_generation(host.meta().generation() + 1);
-    change.step(request.cordoned() ? "place no new guests on host " + host.meta().name()
-                                   : "place new guests on host " + host.meta().name() + " again");
-  } else {
-    change.step("nothing: host " + host.meta().name() + " is as asked");
-  }
-  change.succeed_at_once();
-  return {};
-}
-
 Result<void> delete_host(Change& change, const v1::ById& request) {
   auto target = change.target<v1::Host>("host.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));

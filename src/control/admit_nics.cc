@@ -3,6 +3,7 @@
 #include <set>
 
 #include "control/admit_volume.h"
+#include "control/placement.h"
 #include "control/subnets.h"
 #include "model/ipv4.h"
 #include "model/mac.h"
@@ -106,56 +107,77 @@ Result<void> give_port(Change& change, v1::PortForward& forward, const std::stri
   return {};
 }
 
-// The network a NIC is on that names none: "default", or when the VM is to be on a host that has joined, the first
-// network of that host.
-std::string default_network(const View& view, const policy::PlaceDemand& demand) {
-  std::string name(model::kDefaultName);
-  std::string host_id = demand.host_id;
-  if (host_id.empty() && !demand.reach.empty() && demand.reach.front().host_ids.size() == 1) {
-    host_id = *demand.reach.front().host_ids.begin();
-  }
-  const auto* network = view.resolve<v1::Network>(name);
-  if (host_id.empty() || view.own_hosts.contains(host_id)) return name;
-  if (network != nullptr && network->status().host_id() == host_id) return name;
-  for (const auto& [other_name, id] : view.all<v1::Network>().id_by_name) {
+// The network of NICs that name none: "default", or on a host that has joined, the first network of that host. nullptr:
+// there is none.
+const v1::Network* default_network(const View& view, const std::string& host_id) {
+  const auto usable = [](const v1::Network* network) { return network != nullptr && !network->meta().has_deletion(); };
+  const auto* network = view.resolve<v1::Network>(std::string(model::kDefaultName));
+  if (usable(network) && reaches(view, host_id, *network)) return network;
+  // Whoever deleted the one of the manager's own machine wanted none there.
+  if (view.own_hosts.contains(host_id)) return nullptr;
+  for (const auto& [name, id] : view.all<v1::Network>().id_by_name) {
     const auto* other = view.find<v1::Network>(id);
-    const bool there = other != nullptr && other->status().host_id() == host_id && !other->meta().has_deletion();
-    if (there) return other_name;
+    if (usable(other) && other->status().host_id() == host_id) return other;
   }
-  return name;
+  return nullptr;
+}
+
+void add_default_reach(const View& view, policy::PlaceDemand& demand) {
+  policy::PlaceReach reach{.reason = "it has no network for guests that name none", .host_ids = {}};
+  for (const auto& [id, host] : view.all<v1::Host>().by_id) {
+    if (default_network(view, id) != nullptr) reach.host_ids.insert(id);
+  }
+  demand.reach.push_back(std::move(reach));
+}
+
+Result<void> use_network(Change& change, v1::VmNic& nic, const v1::Network& network) {
+  if (network.status().state() == v1::NetworkStatus::FAILED) {
+    change.warn("network \"" + network.meta().name() + "\" has a problem: " + network.status().problem().summary());
+  }
+  if (network.spec().kind() == v1::NetworkSpec::BRIDGE && !nic.port_forwards().empty()) {
+    return fail(ErrorCode::invalid_argument, "network \"" + network.meta().name() + "\" cannot forward ports",
+                "it is of kind BRIDGE: its guests are reached directly", "leave portForwards out",
+                "forward_not_allowed");
+  }
+  nic.set_network(network.meta().id());
+  return {};
 }
 
 }  // namespace
 
 Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDemand& demand) {
+  bool by_default = false;
+  for (v1::VmNic& nic : *spec.mutable_nics()) {
+    if (nic.network() == "none" && spec.nics_size() == 1) return {};
+    if (nic.network().empty()) {
+      by_default = true;
+      continue;
+    }
+    auto network = change.find<v1::Network>(nic.network());
+    if (!network) return fail(std::move(network.error()));
+    GANTRY_CHECK(use_network(change, nic, **network));
+    add_reach(change.view(), **network, demand);
+  }
+  if (by_default) add_default_reach(change.view(), demand);
+  return {};
+}
+
+Result<void> use_default_network(Change& change, v1::VmSpec& spec, const std::string& host_id) {
   if (spec.nics_size() == 1 && spec.nics(0).network() == "none") {
     spec.clear_nics();
     return {};
   }
-  const std::string default_name = default_network(change.view(), demand);
+  const auto* network = default_network(change.view(), host_id);
   if (spec.nics().empty()) {
-    const auto* network = change.view().resolve<v1::Network>(default_name);
-    if (network == nullptr || network->meta().has_deletion()) {
-      change.warn("there is no network \"" + default_name + "\": the VM gets no network interface");
+    if (network == nullptr) {
+      change.warn("host " + host_name(change.view(), host_id) +
+                  " has no network for guests that name none: the VM gets no network interface");
       return {};
     }
     spec.add_nics();
   }
   for (v1::VmNic& nic : *spec.mutable_nics()) {
-    auto network = change.find<v1::Network>(nic.network().empty() ? default_name : nic.network());
-    if (!network) return fail(std::move(network.error()));
-    const v1::Network& found = **network;
-    if (found.status().state() == v1::NetworkStatus::FAILED) {
-      change.warn("network \"" + found.meta().name() + "\" has a problem: " + found.status().problem().summary());
-    }
-    if (found.spec().kind() == v1::NetworkSpec::BRIDGE && !nic.port_forwards().empty()) {
-      return fail(ErrorCode::invalid_argument, "network \"" + found.meta().name() + "\" cannot forward ports",
-                  "it is of kind BRIDGE: its guests are reached directly", "leave portForwards out",
-                  "forward_not_allowed");
-    }
-    nic.set_network(found.meta().id());
-    demand.reach.push_back(
-        {.reason = "network " + found.meta().name() + " is not on it", .host_ids = {found.status().host_id()}});
+    if (nic.network().empty()) GANTRY_CHECK(use_network(change, nic, *network));
   }
   return {};
 }

@@ -7,6 +7,10 @@
 namespace gantry::control {
 namespace {
 
+bool same(const policy::Labels& one, const policy::Labels& other) {
+  return one.size() == other.size() && policy::has_labels(one, other);
+}
+
 void next_generation(v1::Vm& vm) { vm.mutable_meta()->set_generation(vm.meta().generation() + 1); }
 
 // For a cancel of this task.
@@ -34,17 +38,42 @@ Result<void> already(Change& change, const v1::Vm& vm, const std::string& what) 
   return {};
 }
 
-Result<void> check_memory(const Change& change, const v1::Vm& vm, std::uint64_t more_mib) {
+// A larger guest takes its room at once. As it was, it fitted.
+Result<void> check_room(const Change& change, const v1::Vm& vm, std::uint32_t cpus, std::uint32_t memory_mib) {
   const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
-  if (host == nullptr || more_mib == 0) return {};
-  const std::string obstacle = policy::memory_obstacle(place_host(change.view(), *host), more_mib);
+  if (host == nullptr || !model::holds_memory(vm)) return {};
+  const policy::PlaceHost place = place_host(change.view(), *host, vm);
+  std::string obstacle;
+  if (memory_mib > vm.spec().memory_mib()) obstacle = policy::memory_obstacle(place, memory_mib);
+  if (obstacle.empty() && cpus > vm.spec().cpus()) obstacle = policy::cpu_obstacle(place, cpus);
   if (obstacle.empty()) return {};
   return fail(ErrorCode::conflict,
               "host \"" + host->meta().name() + "\" has no room for VM \"" + vm.meta().name() + "\"", obstacle,
               "stop another VM, or make this one smaller", "no_host_fits");
 }
 
+// A guest starts where its disks are, if that is still allowed.
+Result<void> check_start(const Change& change, const v1::Vm& vm) {
+  if (model::holds_memory(vm)) return {};
+  const std::string obstacle = start_obstacle(change.view(), vm);
+  if (obstacle.empty()) return {};
+  const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
+  return fail(ErrorCode::conflict, "VM \"" + vm.meta().name() + "\" cannot be started",
+              "it is on host \"" + host->meta().name() + "\": " + obstacle,
+              "see \"gantry explain " + vm.meta().name() + "\"", "no_host_fits");
+}
+
+// Its last boot's processors, should it have one that runs, are its own until then.
+void warn_of_next_start(Change& change, const v1::Vm& vm) {
+  const std::string obstacle = start_obstacle(change.view(), vm);
+  if (obstacle.empty()) return;
+  const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
+  change.warn("VM " + vm.meta().name() + " could not be started on host " + host->meta().name() +
+              " as it is now: " + obstacle);
+}
+
 void begin_boot(Change& change, v1::Vm& vm) {
+  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand_of(change.view(), vm, true)));
   vm.mutable_spec()->set_boot_id(change.task_id());
   vm.mutable_spec()->clear_force_stop_id();
   vm.mutable_spec()->clear_stop_once_timeout_seconds();
@@ -52,12 +81,33 @@ void begin_boot(Change& change, v1::Vm& vm) {
   next_generation(vm);
 }
 
-void label(Change& change, const google::protobuf::Map<std::string, std::string>& labels, v1::Vm& vm) {
+void label(Change& change, const policy::Labels& labels, v1::Vm& vm) {
   auto& has = *vm.mutable_meta()->mutable_labels();
-  const auto ordered = [](const auto& map) { return std::map<std::string, std::string>(map.begin(), map.end()); };
-  if (ordered(has) == ordered(labels)) return;
+  if (same(has, labels)) return;
   change.step((labels.empty() ? "take all labels from VM " : "label VM anew: ") + vm.meta().name());
   has = labels;
+}
+
+// What it asks of its hosts.
+void update_wishes(Change& change, const v1::UpdateVmRequest& request, const std::set<std::string>& fields,
+                   v1::Vm& vm) {
+  v1::VmSpec& spec = *vm.mutable_spec();
+  const bool models = fields.contains("cpu_model") && request.cpu_model() != spec.cpu_model();
+  const bool labels = fields.contains("host_labels") && !same(request.host_labels(), spec.host_labels());
+  if (models) {
+    spec.set_cpu_model(request.cpu_model());
+    change.step(request.cpu_model().empty()
+                    ? "let the processors of VM " + vm.meta().name() + " be what its hosts have, from its next start on"
+                    : "let the processors of VM " + vm.meta().name() + " be " + request.cpu_model() +
+                          " from its next start on");
+  }
+  if (labels) {
+    *spec.mutable_host_labels() = request.host_labels();
+    change.step("let VM " + vm.meta().name() + " run only on hosts with the labels asked for, from its next start on");
+  }
+  if (!models && !labels) return;
+  next_generation(vm);
+  warn_of_next_start(change, vm);
 }
 
 std::string stop_sentence(const v1::Vm& vm, bool force) {
@@ -79,7 +129,7 @@ Result<void> start_vm(Change& change, const v1::ById& request) {
     const bool runs = vm.status().state() == v1::VmStatus::RUNNING;
     return already(change, vm, runs ? "runs" : "is being started by task " + vm.spec().boot_id());
   }
-  if (!model::holds_memory(vm)) GANTRY_CHECK(check_memory(change, vm, vm.spec().memory_mib()));
+  GANTRY_CHECK(check_start(change, vm));
   begin_boot(change, vm);
   change.step("start VM " + vm.meta().name());
   return {};
@@ -111,7 +161,7 @@ Result<void> restart_vm(Change& change, const v1::StopVmRequest& request) {
   auto target = change.target<v1::Vm>("vm.restart", request.id());
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
-  if (!model::holds_memory(vm)) GANTRY_CHECK(check_memory(change, vm, vm.spec().memory_mib()));
+  GANTRY_CHECK(check_start(change, vm));
   if (wants_guest(vm)) change.step(stop_sentence(vm, request.force()));
   begin_boot(change, vm);
   if (request.force()) vm.mutable_spec()->set_force_stop_id(change.task_id());
@@ -175,9 +225,7 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
                 "its guest uses " + std::to_string(spec.memory_mib()) + " MiB until it is stopped", "stop it first",
                 "vm_running");
   }
-  if (model::holds_memory(vm) && memory_mib > spec.memory_mib()) {
-    GANTRY_CHECK(check_memory(change, vm, memory_mib - spec.memory_mib()));
-  }
+  GANTRY_CHECK(check_room(change, vm, cpus, memory_mib));
   if (memory_mib != spec.memory_mib() || cpus != spec.cpus()) {
     change.step("give VM " + vm.meta().name() + " " + std::to_string(cpus) + " CPU and " + std::to_string(memory_mib) +
                 " MiB" + (guest ? " at its next start" : ""));
@@ -192,6 +240,7 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
     spec.set_stop_timeout_seconds(timeout_seconds);
     next_generation(vm);
   }
+  update_wishes(change, request, fields, vm);
   if (fields.count("labels") != 0) label(change, request.labels(), vm);
   if (change.task.plan().steps().empty()) change.step("nothing: VM " + vm.meta().name() + " is as asked");
   change.succeed_at_once();

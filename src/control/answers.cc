@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "control/placement.h"
 #include "gantry/v1/routes.pb.h"
 #include "model/state.h"
 #include "model/validate.h"
@@ -27,13 +28,6 @@ Reader reader(Answer (*read)(const Request&, const View&)) {
   };
 }
 
-bool has_labels(const v1::Meta& meta, const std::map<std::string, std::string>& filter) {
-  return std::all_of(filter.begin(), filter.end(), [&](const auto& pair) {
-    const auto found = meta.labels().find(pair.first);
-    return found != meta.labels().end() && found->second == pair.second;
-  });
-}
-
 // By name: the page token is the last name of the page before.
 template <class Record, class List>
 Answer list(const v1::ListRequest& request, const View& view) {
@@ -46,7 +40,7 @@ Answer list(const v1::ListRequest& request, const View& view) {
   for (auto at = request.page_token().empty() ? names.begin() : names.upper_bound(request.page_token());
        at != names.end(); ++at) {
     const Record* record = view.find<Record>(at->second);
-    if (record == nullptr || !has_labels(record->meta(), *filter)) continue;
+    if (record == nullptr || !policy::has_labels(record->meta().labels(), *filter)) continue;
     if (answer->items_size() == static_cast<int>(size)) {
       answer->set_next_page_token(answer->items(answer->items_size() - 1).meta().name());
       break;
@@ -63,6 +57,16 @@ Answer get(const v1::ById& request, const View& view) {
   if (record != nullptr) return std::make_unique<Record>(*record);
   return fail(ErrorCode::not_found, "there is no " + std::string(Kind<Record>::noun) + " \"" + request.id() + "\"",
               "no name and no id of one is like that", "list them to see which there are");
+}
+
+Answer get_placement(const v1::ById& request, const View& view) {
+  auto found = get<v1::Vm>(request, view);
+  if (!found) return found;
+  const auto& vm = dynamic_cast<const v1::Vm&>(**found);
+  auto answer = std::make_unique<v1::VmPlacementAnswer>();
+  *answer->mutable_placement() = vm.placement();
+  *answer->mutable_now() = policy::place(place_hosts(view, vm), demand_of(view, vm, false));
+  return answer;
 }
 
 // "milliseconds-id" of the last task of the page before.
@@ -102,6 +106,7 @@ const std::map<std::string, Reader>& readers() {
   static const std::map<std::string, Reader> kReaders = {
       {"ListVms", reader(&list<v1::Vm, v1::VmList>)},
       {"GetVm", reader(&get<v1::Vm>)},
+      {"GetVmPlacement", reader(&get_placement)},
       {"ListVolumes", reader(&list<v1::Volume, v1::VolumeList>)},
       {"GetVolume", reader(&get<v1::Volume>)},
       {"ListPools", reader(&list<v1::Pool, v1::PoolList>)},
@@ -112,6 +117,8 @@ const std::map<std::string, Reader>& readers() {
       {"GetNetwork", reader(&get<v1::Network>)},
       {"ListHosts", reader(&list<v1::Host, v1::HostList>)},
       {"GetHost", reader(&get<v1::Host>)},
+      {"ListRules", reader(&list<v1::Rule, v1::RuleList>)},
+      {"GetRule", reader(&get<v1::Rule>)},
       {"ListTasks", reader(&list_tasks)},
       {"GetTask", reader(&get<v1::Task>)},
   };

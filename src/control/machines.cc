@@ -53,6 +53,28 @@ void run_vm(MachineContext& context, const std::string& id) {
   if (!volumes_left) draft.erase<v1::Vm>(id);
 }
 
+template <class Record>
+bool is_gone(const Draft& draft, const std::string& id) {
+  return draft.find<Record>(id) == nullptr;
+}
+
+// What is gone is named no more: a new thing never has an old one's id.
+void run_rule(MachineContext& context, const std::string& id) {
+  Draft& draft = context.draft;
+  const auto* rule = draft.find<v1::Rule>(id);
+  if (rule == nullptr) return;
+  v1::RuleSpec spec = rule->spec();
+  auto& vms = *spec.mutable_vms();
+  auto& hosts = *spec.mutable_hosts();
+  vms.erase(std::remove_if(vms.begin(), vms.end(), [&](const auto& vm) { return is_gone<v1::Vm>(draft, vm); }),
+            vms.end());
+  hosts.erase(
+      std::remove_if(hosts.begin(), hosts.end(), [&](const auto& host) { return is_gone<v1::Host>(draft, host); }),
+      hosts.end());
+  if (vms.size() == rule->spec().vms_size() && hosts.size() == rule->spec().hosts_size()) return;
+  *draft.edit<v1::Rule>(id).mutable_spec() = std::move(spec);
+}
+
 // Ended tasks are written at once, progress at most each second.
 void run_task(MachineContext& context, const std::string& id) {
   const auto* task = context.draft.find<v1::Task>(id);
@@ -115,6 +137,7 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   for (const std::string& id : all) run_host(context, id);
   for (const std::string& id : all) run_vm(context, id);
   run_keepers(context, all);
+  for (const std::string& id : all) run_rule(context, id);
   for (const std::string& id : all) run_task(context, id);
 }
 

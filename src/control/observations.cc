@@ -1,10 +1,14 @@
 #include "control/observations.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 
 #include "control/assignments.h"
 #include "control/printable.h"
 #include "control/shared_pools.h"
+#include "model/check.h"
 
 namespace gantry::control {
 namespace {
@@ -37,6 +41,32 @@ void set_host(Status& status, const std::string& host_id) {
   status.set_host_id(host_id);
 }
 void set_host(v1::PoolStatus&, const std::string&) {}
+
+template <class Items>
+void keep_first(Items& items, int count) {
+  if (items.size() > count) items.DeleteSubrange(count, items.size() - count);
+}
+
+bool is_address(const std::string& text) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
+}
+
+// Whoever says it: what is kept of a host stays small, and what other hosts act upon is what it is to be.
+void bound(v1::HostStatus& status) {
+  constexpr int kModelsMax = 512;
+  constexpr int kNodesMax = 256;
+  constexpr int kFewMax = 32;
+  auto& models = *status.mutable_cpu_models();
+  const auto is_none = [](const std::string& model) { return !model::is_cpu_model(model); };
+  models.erase(std::remove_if(models.begin(), models.end(), is_none), models.end());
+  keep_first(models, kModelsMax);
+  keep_first(*status.mutable_numa_nodes(), kNodesMax);
+  keep_first(*status.mutable_problems(), kFewMax);
+  keep_first(*status.mutable_recipes(), kFewMax);
+  if (!is_address(status.address())) status.clear_address();
+}
 
 // Marks of different hosts cannot be compared: of a record that has moved, what the other said counts for nothing.
 template <class Status>
@@ -141,6 +171,7 @@ void observe_host(v1::Host& host, const v1::HostStatus& status, const v1::Observ
   const v1::HostStatus& before = host.status();
   if (!is_newer(mark, before.observed())) return;
   v1::HostStatus next = status;
+  bound(next);
   make_printable(next, {.bytes_max = kFactBytesMax});
   next.set_state(before.state());
   *next.mutable_last_seen_at() = before.last_seen_at();

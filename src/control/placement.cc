@@ -1,28 +1,136 @@
 #include "control/placement.h"
 
-namespace gantry::control {
+#include "control/pool_hosts.h"
+#include "model/state.h"
+#include "policy/cpu_models.h"
 
-policy::PlaceHost place_host(const View& view, const v1::Host& host) {
-  policy::PlaceHost place;
-  place.id = host.meta().id();
-  place.name = host.meta().name();
-  place.connected = host.status().state() == v1::HostStatus::CONNECTED;
-  place.cordoned = host.spec().cordoned();
-  place.leaving = host.meta().has_deletion();
-  place.memory_mib = host.status().memory_bytes() >> 20U;
-  place.reserved_mib = view.reserved_mib(place.id);
-  place.cpus = host.status().cpus();
-  place.guests = view.guests(place.id);
-  place.accelerator = host.status().accelerator();
+namespace gantry::control {
+namespace {
+
+void add_place(const View& view, const v1::Vm& other, const v1::Vm& self, bool running, policy::PlaceRule& rule) {
+  if (other.meta().id() == self.meta().id() || (running && !model::holds_memory(other))) return;
+  const auto* host = view.find<v1::Host>(other.placement().host_id());
+  if (host != nullptr) policy::add_other(rule, other, *host);
+}
+
+// Lists are short; labels have to be looked for among all.
+void add_others(const View& view, const v1::Vm& self, bool running, policy::PlaceRule& rule) {
+  const v1::RuleSpec& spec = rule.record->spec();
+  if (policy::is_about_hosts(spec)) return;
+  if (spec.vm_labels().empty()) {
+    for (const std::string& id : spec.vms()) {
+      if (const auto* other = view.find<v1::Vm>(id)) add_place(view, *other, self, running, rule);
+    }
+    return;
+  }
+  for (const auto& [id, other] : view.all<v1::Vm>().by_id) {
+    if (policy::covers(spec, other)) add_place(view, other, self, running, rule);
+  }
+}
+
+// Volumes, image and networks, as far as they are on record.
+void add_all_reach(const View& view, const v1::VmSpec& spec, policy::PlaceDemand& demand) {
+  const auto add_pool = [&](const std::string& before, const std::string& pool_id) {
+    if (const auto* pool = view.find<v1::Pool>(pool_id)) add_reach(view, before, *pool, demand);
+  };
+  if (const auto* image = view.find<v1::Image>(spec.image())) {
+    add_pool("image " + image->meta().name() + " in ", image->spec().pool());
+  }
+  for (const v1::VmDisk& disk : spec.disks()) {
+    const auto* volume = view.find<v1::Volume>(disk.volume());
+    if (volume != nullptr) add_pool("volume " + volume->meta().name() + " in ", volume->spec().pool());
+  }
+  for (const v1::VmNic& nic : spec.nics()) {
+    const auto* network = view.find<v1::Network>(nic.network());
+    if (network != nullptr) add_reach(view, *network, demand);
+  }
+}
+
+}  // namespace
+
+bool reaches(const View&, const std::string& host_id, const v1::Network& network) {
+  const auto kind = network.spec().kind();
+  const bool everywhere = kind == v1::NetworkSpec::VLAN || kind == v1::NetworkSpec::OVERLAY;
+  return everywhere || network.status().host_id() == host_id;
+}
+
+void add_reach(const View& view, const std::string& before, const v1::Pool& pool, policy::PlaceDemand& demand) {
+  const std::string name = "pool " + pool.meta().name();
+  const auto hosts = hosts_of_pool(view, pool);
+  demand.reach.push_back({.reason = before + name + " is not on it", .host_ids = {hosts.begin(), hosts.end()}});
+  for (const std::string& host : hosts) {
+    if (pool_obstacle(pool, host).empty()) continue;
+    demand.trouble.emplace(host, "it cannot use " + name + ": see \"gantry pool show " + pool.meta().name() + "\"");
+  }
+}
+
+void add_reach(const View& view, const v1::Network& network, policy::PlaceDemand& demand) {
+  policy::PlaceReach reach{.reason = "network " + network.meta().name() + " is not on it", .host_ids = {}};
+  for (const auto& [id, host] : view.all<v1::Host>().by_id) {
+    if (reaches(view, id, network)) reach.host_ids.insert(id);
+  }
+  demand.reach.push_back(std::move(reach));
+}
+
+policy::PlaceHost place_host(const View& view, const v1::Host& host, const v1::Vm& self) {
+  const std::string& id = host.meta().id();
+  policy::PlaceHost place{.record = &host,
+                          .reserved_mib = view.reserved_mib(id),
+                          .promised_cpus = view.promised_cpus(id),
+                          .guests = view.guests(id)};
+  const auto* before = view.find<v1::Vm>(self.meta().id());
+  if (before == nullptr || before->placement().host_id() != id || !model::holds_memory(*before)) return place;
+  place.reserved_mib -= before->spec().memory_mib();
+  place.promised_cpus -= before->spec().cpus();
+  place.guests -= 1;
   return place;
 }
 
-std::vector<policy::PlaceHost> place_hosts(const View& view) {
+std::vector<policy::PlaceHost> place_hosts(const View& view, const v1::Vm& self) {
   std::vector<policy::PlaceHost> hosts;
-  for (const auto& [name, id] : view.all<v1::Host>().id_by_name) {
-    if (const auto* host = view.find<v1::Host>(id)) hosts.push_back(place_host(view, *host));
-  }
+  hosts.reserve(view.all<v1::Host>().by_id.size());
+  for (const auto& [id, host] : view.all<v1::Host>().by_id) hosts.push_back(place_host(view, host, self));
   return hosts;
+}
+
+std::vector<policy::PlaceRule> place_rules(const View& view, const v1::Vm& vm, bool running) {
+  std::vector<policy::PlaceRule> rules;
+  // By name, so that of several reasons it is always the same one that is told.
+  for (const auto& [name, id] : view.all<v1::Rule>().id_by_name) {
+    const auto* record = view.find<v1::Rule>(id);
+    if (record == nullptr || !policy::covers(record->spec(), vm)) continue;
+    add_others(view, vm, running, rules.emplace_back(policy::PlaceRule{.record = record}));
+  }
+  return rules;
+}
+
+policy::PlaceDemand make_demand(const v1::VmSpec& spec) {
+  policy::PlaceDemand demand{.cpus = spec.cpus(), .memory_mib = spec.memory_mib(), .host_id = spec.host()};
+  demand.cpu_model = spec.cpu_model();
+  demand.host_labels = {spec.host_labels().begin(), spec.host_labels().end()};
+  return demand;
+}
+
+policy::PlaceDemand demand_of(const View& view, const v1::Vm& vm, bool running) {
+  policy::PlaceDemand demand = make_demand(vm.spec());
+  add_all_reach(view, vm.spec(), demand);
+  demand.rules = place_rules(view, vm, running);
+  return demand;
+}
+
+std::string start_obstacle(const View& view, const v1::Vm& vm) {
+  const auto* host = view.find<v1::Host>(vm.placement().host_id());
+  if (host == nullptr) return {};
+  return policy::start_obstacle(place_host(view, *host, vm), demand_of(view, vm, true));
+}
+
+std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand) {
+  if (!demand.cpu_model.empty()) return demand.cpu_model;
+  std::vector<const v1::Host*> hosts;
+  for (const auto& [id, host] : view.all<v1::Host>().by_id) {
+    if (!host.meta().has_deletion() && policy::standing_obstacle(host, demand).empty()) hosts.push_back(&host);
+  }
+  return hosts.size() < 2 ? std::string() : policy::best_common_cpu_model(hosts);
 }
 
 }  // namespace gantry::control

@@ -64,6 +64,12 @@ std::vector<std::string> references(const v1::Network& network) {
 
 std::vector<std::string> references(const v1::Host&) { return {}; }
 
+std::vector<std::string> references(const v1::Rule& rule) {
+  std::vector<std::string> ids(rule.spec().vms().begin(), rule.spec().vms().end());
+  ids.insert(ids.end(), rule.spec().hosts().begin(), rule.spec().hosts().end());
+  return ids;
+}
+
 std::vector<std::string> references(const v1::Task& task) {
   std::vector<std::string> ids;
   if (!model::is_ended(task.state())) add(ids, task.target_id());

@@ -12,6 +12,7 @@
 #include "gantry/v1/host.pb.h"
 #include "gantry/v1/join.pb.h"
 #include "gantry/v1/network.pb.h"
+#include "gantry/v1/rule.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
@@ -47,6 +48,10 @@ struct Kind<v1::Host> {
   static constexpr std::string_view word = model::kHost, id_prefix = "host", noun = "host";
 };
 template <>
+struct Kind<v1::Rule> {
+  static constexpr std::string_view word = model::kRule, id_prefix = "rule", noun = "rule";
+};
+template <>
 struct Kind<v1::Task> {
   static constexpr std::string_view word = model::kTask, id_prefix = "task", noun = "task";
 };
@@ -54,7 +59,7 @@ struct Kind<v1::Task> {
 // Holder<Vm>, Holder<Volume>... in the order in which machines look at them: each kind before those that use it.
 template <template <class> class Holder>
 using EachKind = std::tuple<Holder<v1::Host>, Holder<v1::Pool>, Holder<v1::Image>, Holder<v1::Network>,
-                            Holder<v1::Volume>, Holder<v1::Vm>, Holder<v1::Task>>;
+                            Holder<v1::Volume>, Holder<v1::Vm>, Holder<v1::Rule>, Holder<v1::Task>>;
 
 inline constexpr std::uint32_t kSchemaVersion = 1;
 
@@ -82,6 +87,8 @@ std::vector<std::string> references(const v1::Pool& pool);
 std::vector<std::string> references(const v1::Image& image);
 std::vector<std::string> references(const v1::Network& network);
 std::vector<std::string> references(const v1::Host& host);
+// Those it names; it goes on without them.
+std::vector<std::string> references(const v1::Rule& rule);
 std::vector<std::string> references(const v1::Task& task);
 
 void set_time(google::protobuf::Timestamp& timestamp, Milliseconds unix_ms);

@@ -50,7 +50,7 @@ void View::change(const port::Change& change, Ids& touched) {
     change_kind<v1::Vm>(change, touched) || change_kind<v1::Volume>(change, touched) ||
         change_kind<v1::Task>(change, touched) || change_kind<v1::Image>(change, touched) ||
         change_kind<v1::Network>(change, touched) || change_kind<v1::Pool>(change, touched) ||
-        change_kind<v1::Host>(change, touched);
+        change_kind<v1::Host>(change, touched) || change_kind<v1::Rule>(change, touched);
   }
 }
 
@@ -132,6 +132,7 @@ void View::account(const v1::Vm& vm, int sign) {
   if (model::holds_memory(vm)) {
     HostUse& use = host_use_[host_id];
     use.memory_mib += sign > 0 ? std::uint64_t{vm.spec().memory_mib()} : -std::uint64_t{vm.spec().memory_mib()};
+    use.cpus += sign > 0 ? std::uint64_t{vm.spec().cpus()} : -std::uint64_t{vm.spec().cpus()};
     use.guests += sign > 0 ? 1U : -1U;
   }
   for (const v1::VmNic& nic : vm.spec().nics()) {
@@ -178,6 +179,11 @@ std::uint64_t View::reserved_mib(const std::string& host_id) const {
 std::uint32_t View::guests(const std::string& host_id) const {
   const auto found = host_use_.find(host_id);
   return found == host_use_.end() ? 0 : found->second.guests;
+}
+
+std::uint64_t View::promised_cpus(const std::string& host_id) const {
+  const auto found = host_use_.find(host_id);
+  return found == host_use_.end() ? 0 : found->second.cpus;
 }
 
 std::uint64_t View::promised_bytes(const std::string& pool_id) const {

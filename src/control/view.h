@@ -82,6 +82,8 @@ class View {
   // Memory that the host's guests hold (model::holds_memory), and how many guests do.
   [[nodiscard]] std::uint64_t reserved_mib(const std::string& host_id) const;
   [[nodiscard]] std::uint32_t guests(const std::string& host_id) const;
+  // Their virtual processors.
+  [[nodiscard]] std::uint64_t promised_cpus(const std::string& host_id) const;
   [[nodiscard]] std::uint64_t promised_bytes(const std::string& pool_id) const;
   [[nodiscard]] bool has_mac(const std::string& mac) const { return taken_.count("mac " + mac) != 0; }
   [[nodiscard]] bool has_address(const std::string& network_id, const std::string& ipv4) const;
@@ -112,6 +114,7 @@ class View {
  private:
   struct HostUse {
     std::uint64_t memory_mib = 0;
+    std::uint64_t cpus = 0;
     std::uint32_t guests = 0;
   };
 

@@ -232,6 +232,7 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
   guest.memory_mib = spec.memory_mib();
   guest.uefi = spec.firmware() == v1::VmSpec::UEFI;
   guest.uid = model::guest_uid(guest.vm_id);
+  guest.cpu_model = vm.wanted.placement().cpu_model();
   for (const v1::VmDisk& disk : spec.disks()) {
     const VolumeObject& volume = table_.volumes.at(disk.volume());
     guest.disks.push_back({.path = volume.memory.facts.path,

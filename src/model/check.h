@@ -34,6 +34,8 @@ bool is_dns_label(std::string_view label);
 // Labels with dots between them, at most 253 bytes.
 bool is_dns_name(std::string_view name);
 bool is_sha256_hex(std::string_view text);
+// As QEMU writes the name of a processor: 1 to 63 letters, digits, "-", "_" and ".".
+bool is_cpu_model(std::string_view text);
 
 }  // namespace gantry::model
 

@@ -14,6 +14,7 @@ inline constexpr std::string_view kImage = "image";
 inline constexpr std::string_view kNetwork = "network";
 inline constexpr std::string_view kHost = "host";
 inline constexpr std::string_view kTask = "task";
+inline constexpr std::string_view kRule = "rule";
 // Never shown by the API or its watches: what users, sessions and tokens are known by, and the cluster's own authority.
 inline constexpr std::string_view kUser = "user";
 inline constexpr std::string_view kSession = "session";

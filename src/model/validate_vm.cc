@@ -97,6 +97,8 @@ Checked check_cloud_init(const v1::CloudInit& cloud_init) {
 Checked check_vm_spec(const v1::VmSpec& spec) {
   GANTRY_CHECK(check_reference("spec.image", spec.image()));
   GANTRY_CHECK(check_reference("spec.host", spec.host()));
+  GANTRY_CHECK(check_cpu_model("spec.cpuModel", spec.cpu_model()));
+  GANTRY_CHECK(check_labels(spec.host_labels(), "spec.hostLabels"));
   if (spec.cpus() != 0) GANTRY_CHECK(check_range("spec.cpus", spec.cpus(), 1, kCpusMax));
   if (spec.memory_mib() != 0) {
     GANTRY_CHECK(check_range("spec.memoryMib", spec.memory_mib(), kMemoryMibMin, kMemoryMibMax));
@@ -121,6 +123,11 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
 }
 
 }  // namespace
+
+Checked check_cpu_model(std::string_view field, std::string_view model) {
+  if (model.empty() || is_cpu_model(model)) return {};
+  return bad_field(field, "it is not the name of a processor", "use one of a host's cpuModels: gantry host show NAME");
+}
 
 Checked check_devices(const v1::VmSpec& spec) {
   const auto too_many = [](const char* field, int count, const std::string& what, int max) {

@@ -46,6 +46,8 @@ struct GuestDefinition {
   std::uint32_t cpus = 1;
   std::uint32_t memory_mib = 0;
   bool uefi = false;
+  // QEMU's name of what its processors are; empty: everything this machine has.
+  std::string cpu_model;
   std::vector<GuestDisk> disks;  // the first boots
   std::vector<GuestNic> nics;
   // Direct kernel boot; empty: from the first disk.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/id.h"
+#include "model/check.h"
 #include "model/ipv4.h"
 #include "model/limits.h"
 #include "model/mac.h"
@@ -47,6 +48,9 @@ Result<void> check(const CommandLineRequest& request) {
   const auto& guest = request.guest;
   if (!is_id(guest.vm_id, "vm")) return fail(unusable(guest, "its id is malformed"));
   if (guest.cpus == 0 || guest.memory_mib == 0) return fail(unusable(guest, "it has no processor or no memory"));
+  if (!guest.cpu_model.empty() && !model::is_cpu_model(guest.cpu_model)) {
+    return fail(unusable(guest, "\"" + guest.cpu_model + "\" is no name of a processor"));
+  }
   if (guest.disks.size() + guest.nics.size() > model::kDevicesMax) {
     return fail(unusable(guest, "it has more than " + std::to_string(model::kDevicesMax) + " disks and network cards"));
   }
@@ -95,7 +99,9 @@ void add_machine(Arguments& arguments, const CommandLineRequest& request) {
     add(arguments, "-machine", "q35");
   }
   add(arguments, "-accel", request.kvm ? "kvm" : kTcg);
-  add(arguments, "-cpu", request.kvm ? "host" : "max");
+  // With "enforce" a guest that would get less than that processor has does not start.
+  const std::string everything = request.kvm ? "host" : "max";
+  add(arguments, "-cpu", guest.cpu_model.empty() ? everything : guest.cpu_model + ",enforce");
   add(arguments, "-smp", std::to_string(guest.cpus));
   add(arguments, "-m", std::to_string(guest.memory_mib) + "M");
   add(arguments, "-rtc", "base=utc");

@@ -119,6 +119,19 @@ TEST(CommandLine, BootsAKernelDirectlyOrThroughUefi) {
   EXPECT_EQ(values_of(*arguments, "-blockdev").size(), 4U);
 }
 
+TEST(CommandLine, GivesTheProcessorAskedForWholeOrNone) {
+  auto request = small_guest();
+  request.guest.cpu_model = "Nehalem-v1";
+  for (const bool kvm : {false, true}) {
+    request.kvm = kvm;
+    const auto arguments = make_command_line(request);
+    ASSERT_TRUE(arguments);
+    EXPECT_THAT(values_of(*arguments, "-cpu"), ElementsAre("Nehalem-v1,enforce"));
+  }
+  request.guest.cpu_model = "Nehalem,check=off";
+  EXPECT_FALSE(make_command_line(request));
+}
+
 TEST(CommandLine, LetsNoTextAddAnOption) {
   auto request = small_guest();
   request.guest.name = "x,debug-threads=on -monitor stdio";

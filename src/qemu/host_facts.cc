@@ -1,5 +1,6 @@
 #include "qemu/host_facts.h"
 
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <utility>
 
 #include "qemu/cgroup.h"
+#include "qemu/cpu_models.h"
+#include "qemu/numa_nodes.h"
 #include "runtime/files.h"
 #include "runtime/process.h"
 #include "runtime/report.h"
@@ -52,7 +55,40 @@ std::string qemu_version(const std::string& program) {
   return output ? qemu_version_in(output->out) : std::string();
 }
 
+void look_at_disk(const std::string& directory, MachineHealth& health) {
+  struct statvfs facts {};
+  if (directory.empty() || ::statvfs(directory.c_str(), &facts) != 0) return;
+  health.disk_bytes = std::uint64_t{facts.f_blocks} * facts.f_frsize;
+  health.disk_available_bytes = std::uint64_t{facts.f_bavail} * facts.f_frsize;
+}
+
+v1::Problem make_problem(const char* code, const char* summary, const char* cause, const char* next_step) {
+  v1::Problem problem;
+  problem.set_code(code);
+  problem.set_summary(summary);
+  problem.set_cause(cause);
+  problem.set_next_step(next_step);
+  return problem;
+}
+
 }  // namespace
+
+std::vector<v1::Problem> problems_in(const MachineHealth& health) {
+  constexpr std::uint64_t kLittleDisk = std::uint64_t{5} << 30U;
+  constexpr std::uint64_t kFew = 20;  // a twentieth
+  std::vector<v1::Problem> problems;
+  const bool little = health.disk_available_bytes < std::min(kLittleDisk, health.disk_bytes / kFew);
+  if (health.disk_bytes != 0 && little) {
+    problems.push_back(make_problem("disk_nearly_full", "the disk with gantryd's state is nearly full",
+                                    "less than 5 % and less than 5 GiB are free",
+                                    "make room: what gantryd cannot write it cannot begin"));
+  }
+  if (health.memory_bytes != 0 && health.memory_available_bytes < health.memory_bytes / kFew) {
+    problems.push_back(make_problem("memory_low", "this machine has hardly any free memory",
+                                    "less than 5 % are available", "stop what runs there beside its guests"));
+  }
+  return problems;
+}
 
 std::string cpu_model_in(std::string_view cpuinfo) { return std::string(value_in(cpuinfo, "model name", ':')); }
 
@@ -88,11 +124,28 @@ struct MachineFacts::Machine {
   HostFactsOptions options;
   std::mutex mutex;
   v1::HostStatus last;
+  // Of that QEMU with that accelerator; asking takes a moment.
+  std::string models_of;
+  std::vector<std::string> models;
 
   AcceleratorChoice accelerator() {
     const std::lock_guard lock(mutex);
     if (!options.accelerator) options.accelerator = probe_accelerator();
     return *options.accelerator;
+  }
+
+  // Those of a QEMU that was replaced are asked for anew.
+  std::vector<std::string> cpu_models(const std::string& version, const std::string& accelerator) {
+    const std::lock_guard lock(mutex);
+    const std::string key = version + " " + accelerator;
+    if (models_of == key) return models;
+    auto found = usable_cpu_models(options.qemu_program, accelerator);
+    if (!found) {
+      runtime::report_problem("cannot tell the processors guests can have: " + found.error().to_text());
+      return {};
+    }
+    models_of = key;
+    return models = std::move(*found);
   }
 
   // What it told last, should it fail unexpectedly: whoever asked waits for an answer.
@@ -125,6 +178,16 @@ struct MachineFacts::Machine {
     status.set_accelerator(choice.accelerator);
     status.set_accelerator_reason(choice.reason);
     status.set_cgroup_version(Cgroups::detect().version());
+    if (!status.qemu_version().empty()) {
+      for (std::string& model : cpu_models(status.qemu_version(), choice.accelerator)) {
+        status.add_cpu_models(std::move(model));
+      }
+    }
+    for (v1::NumaNode& node : numa_nodes()) *status.add_numa_nodes() = std::move(node);
+    MachineHealth health{.memory_bytes = status.memory_bytes(), .memory_available_bytes = available};
+    look_at_disk(options.state_directory, health);
+    for (v1::Problem& problem : problems_in(health)) *status.add_problems() = std::move(problem);
+    if (options.address) status.set_address(options.address());
   }
 };
 

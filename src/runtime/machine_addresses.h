@@ -19,4 +19,8 @@ struct MachineAddress {
 // system does not tell.
 std::vector<MachineAddress> machine_addresses();
 
+// The address this machine sends from to get to "HOST:PORT" ("[ADDRESS]:PORT" of IPv6); empty when there is no way, or
+// the name is not known. Nothing is sent, but names are looked up: it may block.
+std::string address_towards(const std::string& endpoint);
+
 }  // namespace gantry::runtime

@@ -19,6 +19,7 @@
 #include "base/unique_fd.h"
 #include "runtime/event_loop.h"
 #include "runtime/files.h"
+#include "runtime/machine_addresses.h"
 #include "runtime/process.h"
 #include "runtime/worker_pool.h"
 
@@ -212,6 +213,14 @@ TEST(EventLoop, GoesOnAfterAnException) {
   EXPECT_TRUE(went_on);
   EXPECT_NE(told.find("on the loop\n"), std::string::npos) << told;
   EXPECT_NE(told.find("in a timer\n"), std::string::npos) << told;
+}
+
+TEST(MachineAddresses, TheOwnEndOfTheWayToAnother) {
+  EXPECT_EQ(address_towards("127.0.0.1:8444"), "127.0.0.1");
+  EXPECT_EQ(address_towards("[::1]:8444"), "::1");
+  for (const char* none : {"", "nonsense", "no.such.host.invalid:1", "[:1"}) {
+    EXPECT_EQ(address_towards(none), "") << none;
+  }
 }
 
 TEST(WorkerPool, GoesOnAfterAnException) {

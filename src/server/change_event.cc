@@ -56,8 +56,10 @@ Result<std::set<std::string>> parse_kinds(const std::string& text) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string kind = text.substr(begin, end - begin);
     if (!public_kinds().contains(kind)) {
+      std::string known;
+      for (const std::string& one : public_kinds()) known += (known.empty() ? "" : ", ") + one;
       return fail(ErrorCode::invalid_argument, "the parameter \"kinds\" cannot be used",
-                  "there is no kind \"" + kind + "\"", "choose among vm, volume, pool, image, network, host and task");
+                  "there is no kind \"" + kind + "\"", "choose among " + known);
     }
     kinds.insert(kind);
     begin = end + 1;

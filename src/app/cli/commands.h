@@ -28,11 +28,14 @@ CLI::Validator label_filter();
 
 void add_launch_command(const Commands& commands);
 void add_vm_commands(const Commands& commands);
+void add_set_command(const Commands& commands);
+void add_explain_command(const Commands& commands);
 void add_guest_access_commands(const Commands& commands);  // console, ssh
 void add_image_commands(const Commands& commands);
 void add_volume_commands(const Commands& commands);
 void add_pool_commands(const Commands& commands);
 void add_network_commands(const Commands& commands);
+void add_rule_commands(const Commands& commands);
 void add_task_commands(const Commands& commands);  // task, events
 void add_host_commands(const Commands& commands);
 void add_access_commands(const Commands& commands);  // login, logout, password, token

@@ -58,6 +58,7 @@ Candidates names_of_kind(Session& session, const std::string& kind) {
   if (kind == "POOL") return names_by<v1::PoolList>(session, "ListPools");
   if (kind == "NETWORK") return names_by<v1::NetworkList>(session, "ListNetworks");
   if (kind == "HOST") return names_by<v1::HostList>(session, "ListHosts");
+  if (kind == "RULE") return names_by<v1::RuleList>(session, "ListRules");
   if (kind == "TASK") return tasks(session);
   if (kind == "TOKEN") return tokens(session);
   // The shell knows its files best.

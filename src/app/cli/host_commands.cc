@@ -1,19 +1,32 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 #include "app/cli/record_commands.h"
 
 namespace gantry::app {
 namespace {
 
+std::string state_of(const v1::Host& host) {
+  std::string state = v1::HostStatus::State_Name(host.status().state());
+  if (host.spec().maintenance()) state += " (maintenance)";
+  if (host.spec().cordoned()) state += " (cordoned)";
+  return state;
+}
+
+std::string problems_of(const v1::HostStatus& status) {
+  if (status.problems().empty()) return "-";
+  const std::string more =
+      status.problems_size() > 1 ? " (" + std::to_string(status.problems_size() - 1) + " more)" : "";
+  return reason_of(status.problems(0)) + more;
+}
+
 Table host_table(const v1::HostList& list) {
-  Table table({"NAME", "STATE", "CPUS", "MEMORY", "ACCELERATOR", "QEMU", "ID"});
+  Table table({"NAME", "STATE", "CPUS", "MEMORY", "ACCELERATOR", "QEMU", "ID", "REASON"});
   for (const auto& host : list.items()) {
     const auto& status = host.status();
-    const std::string state = v1::HostStatus::State_Name(status.state());
-    table.add({host.meta().name(), host.spec().cordoned() ? state + " (cordoned)" : state,
-               std::to_string(status.cpus()), human_bytes(status.memory_bytes()), status.accelerator(),
-               status.qemu_version(), host.meta().id()});
+    table.add({host.meta().name(), state_of(host), std::to_string(status.cpus()), human_bytes(status.memory_bytes()),
+               status.accelerator(), status.qemu_version(), host.meta().id(), problems_of(status)});
   }
   return table;
 }
@@ -28,6 +41,48 @@ void add_cordon(const Commands& commands, CLI::App& group, const std::string& wo
     request.set_id(*name);
     request.set_cordoned(cordoned);
     request.mutable_update_mask()->add_paths("cordoned");
+    return session.run_change("UpdateHost", request);
+  });
+}
+
+void add_maintenance(const Commands& commands, CLI::App& group) {
+  auto* command =
+      commands.add(group, "maintenance",
+                   "Let no guest be placed or started on a host, so that it may be turned off; none may run "
+                   "there",
+                   "gantry host maintenance alpha\ngantry host maintenance alpha --end");
+  auto name = std::make_shared<std::string>();
+  auto end = std::make_shared<bool>(false);
+  command->add_option("name", *name, "Name or id")->required()->type_name("HOST");
+  command->add_flag("--end", *end, "It is over: guests may run there again");
+  commands.run(command, [&session = commands.session, name, end] {
+    v1::UpdateHostRequest request;
+    request.set_id(*name);
+    request.set_maintenance(!*end);
+    request.mutable_update_mask()->add_paths("maintenance");
+    return session.run_change("UpdateHost", request);
+  });
+}
+
+void add_set(const Commands& commands, CLI::App& group) {
+  auto* command = commands.add(group, "set", "Label a host, for VMs and rules that go by labels",
+                               "gantry host set alpha --label rack=r1 --label disk=ssd\n"
+                               "gantry host set alpha --no-labels");
+  auto name = std::make_shared<std::string>();
+  auto labels = std::make_shared<std::vector<std::string>>();
+  command->add_option("name", *name, "Name or id")->required()->type_name("HOST");
+  auto* given = command->add_option("-l,--label", *labels, "key=value, in place of all it has; may be given again")
+                    ->check(label());
+  auto* none = command->add_flag("--no-labels", "Take all labels from it")->excludes(given);
+  commands.run(command, [&session = commands.session, given, none, name, labels] {
+    if (given->empty() && none->empty()) {
+      return report(Error{ErrorCode::invalid_argument, "nothing to change of host " + *name, "",
+                          "give --label or --no-labels: gantry host set --help"});
+    }
+    v1::UpdateHostRequest request;
+    request.set_id(*name);
+    add_labels(*labels, *request.mutable_labels());
+    request.mutable_update_mask()->add_paths("labels");
     return session.run_change("UpdateHost", request);
   });
 }
@@ -74,6 +129,8 @@ void add_host_commands(const Commands& commands) {
   add_list_and_show<v1::Host, v1::HostList>(commands, *group, "host", "Host", host_table);
   add_cordon(commands, *group, "cordon", "Place no new virtual machines on a host", true);
   add_cordon(commands, *group, "uncordon", "Let a host take new virtual machines again", false);
+  add_maintenance(commands, *group);
+  add_set(commands, *group);
   add_token(commands, *group);
   add_leave(commands, *group);
 }

@@ -28,6 +28,8 @@ struct LaunchOptions {
   std::string user_data_path;
   std::string firmware;
   std::string host;
+  std::vector<std::string> host_labels;
+  std::string cpu_model;
   std::uint32_t stop_timeout_seconds = 0;
   bool no_start = false;
   std::vector<std::string> labels;
@@ -122,6 +124,8 @@ Result<v1::CreateVmRequest> make_request(Session& session, const LaunchOptions& 
   spec.set_image(options.image);
   spec.set_cpus(options.cpus);
   spec.set_host(options.host);
+  add_labels(options.host_labels, *spec.mutable_host_labels());
+  spec.set_cpu_model(options.cpu_model);
   if (options.no_start) spec.set_power(v1::VmSpec::STOPPED);
   if (options.firmware == "uefi") spec.set_firmware(v1::VmSpec::UEFI);
   if (options.firmware == "bios") spec.set_firmware(v1::VmSpec::BIOS);
@@ -260,6 +264,13 @@ void add_launch_command(const Commands& commands) {
   command->add_option("--firmware", options->firmware, "bios or uefi; as the image says if not given")
       ->check(CLI::IsMember({"bios", "uefi"}));
   command->add_option("--host", options->host, "The one host it may run on")->type_name("HOST");
+  command
+      ->add_option("--host-label", options->host_labels,
+                   "key=value that hosts it runs on must have; may be given again")
+      ->check(label());
+  command->add_option("--cpu-model", options->cpu_model,
+                      "QEMU's name of its processors, one of cpuModels in: gantry host show; the best its hosts have "
+                      "if not given");
   command
       ->add_option("--stop-timeout", options->stop_timeout_seconds,
                    "Seconds that stops wait for the guest before forcing it (60)")

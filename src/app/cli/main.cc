@@ -89,6 +89,7 @@ int run(int argc, char** argv) {
   add_pool_commands(commands);
   add_network_commands(commands);
   add_host_commands(commands);
+  add_rule_commands(commands);
   add_task_commands(commands);
   add_access_commands(commands);
   add_completion_command(commands);

@@ -66,6 +66,9 @@ Result<v1::Task> Session::change(const std::string& rpc, const google::protobuf:
     show_plan(accepted);
     return v1::Task();
   }
+  if (!options.quiet) {
+    for (const auto& warning : accepted->plan().warnings()) std::cerr << "warning: " << printable(warning) << "\n";
+  }
   if (!options.wait) return accepted->task();
   return wait_for_task(accepted->task().meta().id());
 }

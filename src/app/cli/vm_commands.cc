@@ -1,7 +1,6 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
-#include "app/cli/launch_parts.h"
 #include "model/limits.h"
 
 namespace gantry::app {
@@ -167,58 +166,6 @@ void add_delete_command(const Commands& commands) {
   });
 }
 
-void add_set_command(const Commands& commands) {
-  struct Options {
-    std::string name;
-    std::uint32_t cpus = 0;
-    std::string memory;
-    std::uint32_t stop_timeout_seconds = 0;
-    std::vector<std::string> labels;
-    bool no_labels = false;
-  };
-  auto* command =
-      commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
-                   "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300");
-  auto options = std::make_shared<Options>();
-  command->add_option("name", options->name, "Name or id")->required()->type_name("VM");
-  command->add_option("-c,--cpus", options->cpus, "Processors")->type_name("N")->check(within(1, model::kCpusMax));
-  command->add_option("-m,--memory", options->memory, "Memory, such as 512M or 2G")->type_name("SIZE");
-  command
-      ->add_option("--stop-timeout", options->stop_timeout_seconds,
-                   "Seconds that stops wait for the guest before forcing it")
-      ->type_name("SECONDS")
-      ->check(within(1, model::kStopTimeoutSecondsMax));
-  auto* labels =
-      command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again")
-          ->check(label());
-  command->add_flag("--no-labels", options->no_labels, "Take all labels from it")->excludes(labels);
-  commands.run(command, [&session = commands.session, command, options] {
-    v1::UpdateVmRequest request;
-    request.set_id(options->name);
-    request.set_cpus(options->cpus);
-    request.set_stop_timeout_seconds(options->stop_timeout_seconds);
-    add_labels(options->labels, *request.mutable_labels());
-    if (!options->memory.empty()) {
-      const auto mebibytes = parse_mebibytes(options->memory);
-      if (!mebibytes) return report(mebibytes.error());
-      request.set_memory_mib(*mebibytes);
-    }
-    const std::pair<const char*, const char*> fields[] = {{"--cpus", "cpus"},
-                                                          {"--memory", "memory_mib"},
-                                                          {"--stop-timeout", "stop_timeout_seconds"},
-                                                          {"--label", "labels"},
-                                                          {"--no-labels", "labels"}};
-    for (const auto& [option, field] : fields) {
-      if (command->count(option) != 0) request.mutable_update_mask()->add_paths(field);
-    }
-    if (!request.has_update_mask()) {
-      return report(Error{ErrorCode::invalid_argument, "nothing to change of VM " + options->name, "",
-                          "give --cpus, --memory, --stop-timeout, --label or --no-labels: gantry set --help"});
-    }
-    return session.run_change("UpdateVm", request);
-  });
-}
-
 }  // namespace
 
 void add_vm_commands(const Commands& commands) {
@@ -230,6 +177,7 @@ void add_vm_commands(const Commands& commands) {
   add_power_command(commands, "pause", "Hold the guests' processors", "PauseVm");
   add_power_command(commands, "resume", "Let paused guests go on", "ResumeVm");
   add_set_command(commands);
+  add_explain_command(commands);
   add_delete_command(commands);
 }
 

@@ -43,7 +43,7 @@ struct AllInOne::Parts {
   Parts(const DaemonOptions& given, DaemonState kept, std::unique_ptr<port::Store> opened)
       : options(given),
         state(std::move(kept)),
-        machine(given),
+        machine(given, [given] { return own_address(given); }),
         store(std::move(opened)),
         local(machine.loop),
         link(machine.loop, local.manager_end()),

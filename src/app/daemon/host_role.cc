@@ -5,6 +5,7 @@
 #include "app/daemon/cluster_file.h"
 #include "app/daemon/machine.h"
 #include "host/host_core.h"
+#include "runtime/machine_addresses.h"
 
 namespace gantry::app {
 namespace {
@@ -18,13 +19,21 @@ link::HostLinkOptions link_options(const std::string& state_directory) {
   return options;
 }
 
+// This machine's end of the way to its manager.
+std::string address_towards_any(const std::vector<std::string>& addresses) {
+  for (const std::string& address : addresses) {
+    if (std::string own = runtime::address_towards(address); !own.empty()) return own;
+  }
+  return {};
+}
+
 }  // namespace
 
 // In the order of making; destroyed the other way round.
 struct HostRole::Parts {
   Parts(const DaemonOptions& options, DaemonState kept, const link::HostCredentials& credentials)
       : state(std::move(kept)),
-        machine(options),
+        machine(options, [addresses = credentials.addresses] { return address_towards_any(addresses); }),
         link(machine.loop, credentials, link_options(options.state_directory)),
         host(machine.ports(link),
              host_options(options, {credentials.host_id, credentials.host_name, state.incarnation})) {}

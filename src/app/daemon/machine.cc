@@ -52,7 +52,7 @@ Result<void> make_machine_directories(const DaemonOptions& options) {
   return {};
 }
 
-Machine::Machine(const DaemonOptions& options)
+Machine::Machine(const DaemonOptions& options, std::function<std::string()> address)
     : accelerator(choose_accelerator(options.accelerator)),
       cgroups(qemu::Cgroups::detect()),
       quick(kQuickWorkers),
@@ -60,7 +60,8 @@ Machine::Machine(const DaemonOptions& options)
       storage_slow(kSlowWorkers),
       consoles(loop),
       hypervisor(loop, quick, cgroups, consoles, engine_options(options, accelerator)),
-      facts(loop, quick, {.accelerator = accelerator}),
+      facts(loop, quick,
+            {.accelerator = accelerator, .state_directory = options.state_directory, .address = std::move(address)}),
       storage(loop, storage_quick, storage_slow, storage_options(options)),
       network(loop, quick, network_directory(options)) {
   spdlog::info("accelerator {}: {}", accelerator.accelerator, accelerator.reason);

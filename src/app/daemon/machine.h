@@ -4,6 +4,7 @@
 // Made and destroyed on the main thread; the loop runs on a thread of its own between start() and stop().
 #pragma once
 
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -27,7 +28,8 @@ namespace gantry::app {
 Result<void> make_machine_directories(const DaemonOptions& options);
 
 struct Machine {
-  explicit Machine(const DaemonOptions& options);
+  // `address` tells where other hosts reach this one; it is asked on a worker.
+  Machine(const DaemonOptions& options, std::function<std::string()> address);
   // Stops.
   ~Machine();
   Machine(const Machine&) = delete;

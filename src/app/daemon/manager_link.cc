@@ -48,6 +48,13 @@ link::JoinHandler join_handler(port::Manager& manager) {
 
 }  // namespace
 
+std::string own_address(const DaemonOptions& options) {
+  const bool everywhere = options.link_listen == "0.0.0.0" || options.link_listen == "::";
+  if (!everywhere) return options.link_listen;
+  const auto addresses = own_addresses();
+  return addresses.empty() ? std::string() : addresses.front();
+}
+
 Result<std::vector<std::string>> announced_addresses(const DaemonOptions& options, std::uint16_t port) {
   std::vector<std::string> hosts = options.link_addresses;
   const bool everywhere = options.link_listen == "0.0.0.0" || options.link_listen == "::";

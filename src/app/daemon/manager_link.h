@@ -21,4 +21,7 @@ Result<server::JoinPoint> listen_for_hosts(const DaemonOptions& options, port::S
 // (none, while its network is not up).
 Result<std::vector<std::string>> announced_addresses(const DaemonOptions& options, std::uint16_t port);
 
+// Where hosts on other machines reach this one; empty: nowhere.
+std::string own_address(const DaemonOptions& options);
+
 }  // namespace gantry::app
