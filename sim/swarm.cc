@@ -47,6 +47,7 @@ Swarm draw_swarm(Rng& rng) {
   swarm.repeats = maybe(rng, 50, 300);
   if (rng.chance(2, 3)) swarm.store = draw_store(rng);
   if (rng.chance(1, 3)) swarm.hostile_seed = rng.next();
+  swarm.shared_pool = rng.chance(1, 2);
   return swarm;
 }
 
