@@ -2,9 +2,9 @@
 
 namespace gantry::sim {
 
-Agent::Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SimLink& link,
-             const host::Options& options)
-    : trace_(trace), rng_(rng), swarm_(swarm), world_(world), executor_(scheduler) {
+Agent::Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SharedFiles& shared,
+             SimLink& link, const host::Options& options)
+    : trace_(trace), rng_(rng), swarm_(swarm), world_(world), shared_(shared), executor_(scheduler) {
   world_.guest_changed = [this](const std::string& vm_id) {
     executor_.post([this, observation = world_.observation_of(vm_id)] {
       if (observer_) observer_(observation);
@@ -181,6 +181,7 @@ void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Re
   run<v1::PoolStatus>(
       "pool inspection", 50,
       [this, request]() -> Result<v1::PoolStatus> {
+        if (!request.shared_id.empty()) return shared_.inspect_pool(request);
         if (auto usable = world_.use_pool(request); !usable) return fail(usable.error());
         constexpr std::uint64_t kGib = 1U << 30U;
         v1::PoolStatus status;
@@ -194,9 +195,9 @@ void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Re
       std::move(done));
 }
 
-void Agent::release_pool(const port::PoolRequest&, port::Done done) {
+void Agent::release_pool(const port::PoolRequest& request, port::Done done) {
   run<void>(
-      "pool release", 20, []() -> Result<void> { return {}; }, std::move(done));
+      "pool release", 20, [this, request] { return shared_.release_pool(request); }, std::move(done));
 }
 
 void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress, port::VolumeDone done) {
@@ -207,24 +208,31 @@ void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCall
     progress(half);
   });
   run_unless_deleted<port::VolumeFacts>(
-      request.volume_id, "creation of a volume", 100, [this, request] { return world_.create_volume(request); },
+      request.volume_id, "creation of a volume", 100,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.create_volume(request); }); },
       std::move(done));
 }
 
 void Agent::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
   run<port::VolumeFacts>(
-      "volume inspection", 30, [this, request] { return world_.inspect_volume(request); }, std::move(done));
+      "volume inspection", 30,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.inspect_volume(request); }); },
+      std::move(done));
 }
 
 void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
   run<port::VolumeFacts>(
-      "resize", 100, [this, request] { return world_.resize_volume(request); }, std::move(done));
+      "resize", 100,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.resize_volume(request); }); },
+      std::move(done));
 }
 
 void Agent::delete_volume(const port::VolumeRequest& request, port::Done done) {
   cut_short(request.volume_id);
   run<void>(
-      "deletion of a volume", 50, [this, request] { return world_.delete_volume(request); }, std::move(done));
+      "deletion of a volume", 50,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.delete_volume(request); }); },
+      std::move(done));
 }
 
 void Agent::import_image(const port::ImageRequest& request, port::ProgressCallback progress, port::ImageDone done) {
@@ -235,19 +243,24 @@ void Agent::import_image(const port::ImageRequest& request, port::ProgressCallba
     progress(some);
   });
   run_unless_deleted<port::ImageFacts>(
-      request.image_id, "import of an image", 5'000, [this, request] { return world_.import_image(request); },
+      request.image_id, "import of an image", 5'000,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.import_image(request); }); },
       std::move(done));
 }
 
 void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
   run<port::ImageFacts>(
-      "image inspection", 30, [this, request] { return world_.inspect_image(request); }, std::move(done));
+      "image inspection", 30,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.inspect_image(request); }); },
+      std::move(done));
 }
 
 void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
   cut_short(request.image_id);
   run<void>(
-      "deletion of an image", 50, [this, request] { return world_.delete_image(request); }, std::move(done));
+      "deletion of an image", 50,
+      [this, request] { return in_pool(request, [&](auto& files) { return files.delete_image(request); }); },
+      std::move(done));
 }
 
 void Agent::make_seed(const std::string& vm_id, std::uint32_t, const std::map<std::string, std::string>&,

@@ -8,14 +8,15 @@
 
 #include "host/host_core.h"
 #include "sim/host_world.h"
+#include "sim/shared_files.h"
 #include "sim/sim_link.h"
 
 namespace gantry::sim {
 
 class Agent final : public port::Hypervisor, public port::HostFacts, public port::Storage, public port::Network {
  public:
-  Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SimLink& link,
-        const host::Options& options);
+  Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SharedFiles& shared,
+        SimLink& link, const host::Options& options);
   ~Agent() override;
 
   // port::Hypervisor
@@ -65,11 +66,17 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   void run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
                           std::function<Result<Value>()> effect, std::function<void(Result<Value>)> done);
   void cut_short(const std::string& object);
+  // What lies in a shared pool is no part of the host.
+  template <class Request, class Work>
+  auto in_pool(const Request& request, Work work) {
+    return request.pool.shared_id.empty() ? work(world_) : work(shared_);
+  }
 
   Trace& trace_;
   Rng& rng_;
   const Swarm& swarm_;
   HostWorld& world_;
+  SharedFiles& shared_;
   SimExecutor executor_;
   std::map<std::uint64_t, std::function<void()>> under_way_;
   std::uint64_t calls_ = 0;

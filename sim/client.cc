@@ -8,12 +8,14 @@ namespace {
 
 constexpr std::uint64_t kGib = 1U << 30U;
 constexpr Milliseconds kPatienceMs = 12'000;
+constexpr char kSharedPool[] = "shared";
 
 // What a call deletes by its id alone; empty: nothing.
 std::string_view deleted_kind(std::string_view rpc) {
   if (rpc == "DeleteVolume") return model::kVolume;
   if (rpc == "DeleteImage") return model::kImage;
   if (rpc == "DeleteHost") return model::kHost;
+  if (rpc == "DeletePool") return model::kPool;
   return rpc == "DeleteNetwork" ? model::kNetwork : std::string_view();
 }
 
@@ -197,17 +199,31 @@ Client::Request Client::create_vm() {
   return request;
 }
 
+Client::Request Client::create_pool() {
+  auto request = make<v1::CreatePoolRequest>();
+  request->set_name(kSharedPool);
+  request->mutable_spec()->set_shared(true);
+  request->mutable_spec()->set_path("/shared");
+  // A machine that lies has no part in it.
+  request->mutable_spec()->add_hosts("alpha");
+  return request;
+}
+
+std::string Client::pick_pool() { return swarm_.shared_pool && rng_.chance(1, 2) ? kSharedPool : ""; }
+
 Client::Request Client::create_volume() {
   auto request = make<v1::CreateVolumeRequest>();
   request->set_name(pick("disk", 4));
   request->mutable_spec()->set_capacity_bytes(kGib);
   if (rng_.chance(1, 4)) request->mutable_spec()->set_image(pick("image", 2));
+  request->mutable_spec()->set_pool(pick_pool());
   return request;
 }
 
 Client::Request Client::create_image() {
   auto request = make<v1::CreateImageRequest>();
   request->set_name(pick("image", 2));
+  request->mutable_spec()->set_pool(pick_pool());
   if (rng_.chance(1, 2)) {
     request->mutable_spec()->set_recipe("debian-12");
   } else {
@@ -228,6 +244,8 @@ Client::Request Client::create_rule() {
 void Client::ask_something() {
   const std::string vm = pick_vm();
   if (numbers_ == 0 && swarm_.has_rule) return begin("CreateRule", create_rule());
+  if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
+  if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_pool());
   if (numbers_ < 3) return begin("CreateImage", create_image());
   switch (rng_.below(40)) {
     case 0:

@@ -68,6 +68,9 @@ class Client {
   Request create_volume();
   Request create_image();
   static Request create_rule();
+  Request create_pool();
+  // Where something is put; empty: where nothing else is said.
+  std::string pick_pool();
   [[nodiscard]] std::string pick(const char* kind, std::uint64_t count);
   Request by_id(std::string id);
   Request stop_vm(std::string id);

@@ -45,13 +45,22 @@ std::string HostWorld::user_of(const std::string& volume_id) const {
 
 // ---- guests
 
+Result<std::uint32_t> HostWorld::owner_of(const port::GuestDisk& disk) const {
+  const auto shared = shared_files->volumes.find(disk.volume_id);
+  if (shared != shared_files->volumes.end()) return shared->second.uid;
+  const auto volume = volumes.find(disk.volume_id);
+  if (!pool_mounted || volume == volumes.end()) {
+    return fail(ErrorCode::not_found, "no file of disk " + disk.volume_id);
+  }
+  if (volume->second.corrupt) return fail(ErrorCode::corrupt, "disk " + disk.volume_id + " cannot be read");
+  return volume->second.uid;
+}
+
 Result<void> HostWorld::check_definition(const port::GuestDefinition& definition) const {
-  if (!pool_mounted && !definition.disks.empty()) return fail(ErrorCode::not_found, "no file of any disk");
   for (const port::GuestDisk& disk : definition.disks) {
-    const auto volume = volumes.find(disk.volume_id);
-    if (volume == volumes.end()) return fail(ErrorCode::not_found, "no file of disk " + disk.volume_id);
-    if (volume->second.corrupt) return fail(ErrorCode::corrupt, "disk " + disk.volume_id + " cannot be read");
-    if (volume->second.uid != definition.uid) {
+    const auto owner = owner_of(disk);
+    if (!owner) return fail(owner.error());
+    if (*owner != definition.uid) {
       return fail(ErrorCode::permission_denied, "disk " + disk.volume_id + " belongs to another user");
     }
   }

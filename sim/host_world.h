@@ -16,6 +16,7 @@
 #include "port/storage.h"
 #include "sim/records.h"
 #include "sim/scheduler.h"
+#include "sim/shared_files.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
 #include "sim/wishes.h"
@@ -65,6 +66,8 @@ class HostWorld {
   // Told of every change while an agent observes.
   std::function<void(const std::string& vm_id)> guest_changed;
   bool pool_mounted = true;
+  // What lies in pools that other hosts have too; set by who made both.
+  const SharedFiles* shared_files = nullptr;
   // After that nothing goes wrong by itself any more.
   bool calm = false;
 
@@ -109,13 +112,16 @@ class HostWorld {
   // Somebody deletes or spoils a file of a volume no guest has open.
   void damage_a_file();
 
+  // The guest that has a volume open; "": none.
+  [[nodiscard]] std::string user_of(const std::string& volume_id) const;
   [[nodiscard]] static bool lives(const ModelGuest& guest) { return guest.state != GuestState::ended; }
   // What the processors of each guest with a process do.
   [[nodiscard]] std::map<std::string, GuestState> live_guests() const;
   [[nodiscard]] port::GuestObservation observation_of(const std::string& vm_id) const;
 
  private:
-  [[nodiscard]] std::string user_of(const std::string& volume_id) const;
+  // Whose file a guest's disk is.
+  [[nodiscard]] Result<std::uint32_t> owner_of(const port::GuestDisk& disk) const;
   [[nodiscard]] Result<void> check_definition(const port::GuestDefinition& definition) const;
   void check_boot(const port::GuestDefinition& definition);
   void check_rule(const std::string& vm_id);

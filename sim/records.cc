@@ -8,7 +8,7 @@
 namespace gantry::sim {
 namespace {
 
-// Users of the rehearsal make no pools: it is the default.
+// Users of the rehearsal ask for no other: it is the default.
 constexpr std::uint64_t kOvercommitPercent = 200;
 
 }  // namespace
@@ -25,8 +25,9 @@ Records::Records(port::Store& store, Trace& trace, const Swarm& swarm, const Wis
 }
 
 bool Records::knows_pool_ready() const {
-  return std::ranges::any_of(pools,
-                             [](const auto& pool) { return pool.second.status().state() == v1::PoolStatus::READY; });
+  return std::ranges::any_of(pools, [](const auto& pool) {
+    return !pool.second.spec().shared() && pool.second.status().state() == v1::PoolStatus::READY;
+  });
 }
 
 void Records::check_task(const v1::Task* before, const v1::Task& after) {
@@ -91,6 +92,9 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
   if constexpr (std::is_same_v<Record, v1::Task>) {
     const auto before = records.find(id);
     check_task(before == records.end() ? nullptr : &before->second, record);
+  }
+  if constexpr (std::is_same_v<Record, v1::Volume> || std::is_same_v<Record, v1::Image>) {
+    keepers_.emplace(id, record.keeper().host_id());
   }
   records[id] = std::move(record);
 }

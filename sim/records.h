@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "gantry/v1/network.pb.h"
 #include "gantry/v1/rule.pb.h"
@@ -39,7 +40,12 @@ class Records {
     const auto found = births_.find(id);
     return found == births_.end() ? 0 : found->second.at_ms;
   }
+  // Of a pool that is one host's alone.
   [[nodiscard]] bool knows_pool_ready() const;
+  // Whether that host was ever committed as the keeper of that thing.
+  [[nodiscard]] bool was_keeper(const std::string& id, const std::string& host_id) const {
+    return keepers_.contains({id, host_id});
+  }
   // The mark is in the store. That users asked for it was checked when it came there.
   [[nodiscard]] bool is_to_be_deleted(const std::string& id) const { return deleting_.contains(id); }
   // Once every request is answered: what was refused counts no more.
@@ -61,6 +67,8 @@ class Records {
   const Wishes& wishes_;
   Births births_;
   std::set<std::string> deleting_;
+  // Ids with hosts.
+  std::set<std::pair<std::string, std::string>> keepers_;
   // Pools whose capacity the manager knew before the commit that is looked at.
   std::set<std::string> inspected_;
   port::Revision revision_ = 0;

@@ -19,6 +19,8 @@ Rehearsal::Rehearsal(std::uint64_t seed)
       rng_(seed),
       swarm_(draw_swarm(rng_)),
       client_(scheduler_, trace_, rng_.next(), swarm_, records_, wishes_) {
+  world_.shared_files = &shared_files_;
+  shared_files_.user_of = [this](const std::string& volume_id) { return world_.user_of(volume_id); };
   if (swarm_.hostile_seed != 0) {
     hostile_ = std::make_unique<HostileHost>(scheduler_, trace_, swarm_.hostile_seed, records_, link_);
   }
@@ -72,7 +74,7 @@ void Rehearsal::start_agent() {
   options.recipes = {"debian-12"};
   options.incarnation = ++agent_runs_;
   options.log = [this](std::string_view line) { trace_.note("agent", line); };
-  agent_ = std::make_unique<Agent>(scheduler_, trace_, rng_, swarm_, world_, link_, options);
+  agent_ = std::make_unique<Agent>(scheduler_, trace_, rng_, swarm_, world_, shared_files_, link_, options);
   link_.host_up(true);
 }
 
@@ -113,6 +115,7 @@ void Rehearsal::heal() {
   trace_.note("WORLD", "heals");
   healed_ = true;
   world_.calm = true;
+  shared_files_.calm = true;
   world_.mount_pool();
   client_.stop();
   if (hostile_) hostile_->leave(client_);

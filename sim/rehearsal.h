@@ -65,6 +65,7 @@ class Rehearsal {
   Wishes wishes_;
   Records records_{store_, trace_, swarm_, wishes_};
   HostWorld world_{scheduler_, trace_, rng_, swarm_, records_, wishes_};
+  SharedFiles shared_files_{trace_, swarm_, records_};
   SimLink link_{scheduler_, trace_, rng_, kHostId};
   Client client_;
   // In some seeds.

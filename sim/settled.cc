@@ -60,7 +60,7 @@ std::string wrong_vm(const v1::Vm& vm, const HostWorld& world) {
 std::string wrong_things(const Records& records, const HostWorld& world) {
   for (const auto& [id, volume] : records.volumes) {
     const auto state = volume.status().state();
-    const bool there = world.volumes.contains(id);
+    const bool there = world.volumes.contains(id) || world.shared_files->volumes.contains(id);
     if (state == v1::VolumeStatus::READY && !there && !world.damaged.contains(id))
       return "has no file: " + text(volume);
     if (state != v1::VolumeStatus::READY && state != v1::VolumeStatus::FAILED) return "is not ready: " + text(volume);
@@ -87,7 +87,12 @@ std::string left_behind(const Records& records, const HostWorld& world) {
   for (const auto& [id, volume] : world.volumes) {
     if (!records.volumes.contains(id)) return "the file of volume " + id + " is left behind";
   }
-  for (const std::string& path : world.images) {
+  for (const auto& [id, volume] : world.shared_files->volumes) {
+    if (!records.volumes.contains(id)) return "the file of shared volume " + id + " is left behind";
+  }
+  auto images = world.images;
+  images.insert(world.shared_files->images.begin(), world.shared_files->images.end());
+  for (const std::string& path : images) {
     if (!records.images.contains(path.substr(path.rfind('/') + 1))) return "the image at " + path + " is left behind";
   }
   for (const std::string& id : world.seeds) {
@@ -113,6 +118,7 @@ std::string what_is_missing(const Records& records, const HostWorld& world) {
   if (missing.empty()) missing = still_deleting(records.volumes);
   if (missing.empty()) missing = still_deleting(records.images);
   if (missing.empty()) missing = still_deleting(records.networks);
+  if (missing.empty()) missing = still_deleting(records.pools);
   for (const auto& [id, vm] : records.vms) {
     if (missing.empty()) missing = wrong_vm(vm, world);
   }

@@ -48,6 +48,7 @@ Swarm draw_swarm(Rng& rng) {
   if (rng.chance(2, 3)) swarm.store = draw_store(rng);
   if (rng.chance(1, 3)) swarm.hostile_seed = rng.next();
   swarm.has_rule = rng.chance(1, 2);
+  swarm.shared_pool = rng.chance(1, 2);
   return swarm;
 }
 

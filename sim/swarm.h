@@ -37,6 +37,8 @@ struct Swarm {
   Milliseconds pause_ms_max = 3'000;
   // In a thousand: the client repeats a call that was answered.
   std::uint64_t repeats = 0;
+  // There is a pool that several hosts may have, and users put things there.
+  bool shared_pool = false;
   // Of the machine that joins and lies; 0: there is none.
   std::uint64_t hostile_seed = 0;
   // A rule made before all else keeps VMs with the label "set" apart.

@@ -309,6 +309,7 @@ class FakeHost {
 
   void add_facts(const v1::Volume& volume, v1::VolumeStatus& status) const {
     status.set_observed_generation(volume.meta().generation());
+    status.set_path("/pool/" + volume.meta().id());
     status.set_capacity_bytes(std::min(volume.spec().capacity_bytes(), volume_bytes_max));
     if (volume.spec().capacity_bytes() > volume_bytes_max) status.mutable_problem()->set_summary("the pool is full");
   }

@@ -168,11 +168,12 @@ TEST(Placement, WhereSeveralHostsMayRunItTheProcessorsAreWhatAllHave) {
   View::Ids touched;
   view.load(range, touched);
   policy::PlaceDemand demand;
-  demand.reach = {reach_of(view, "pool p", pool)};
+  add_reach(view, "", pool, demand);
   EXPECT_EQ(choose_cpu_model(view, demand), "Westmere");
   pool.mutable_spec()->add_hosts("host-2");
   pool.mutable_spec()->add_hosts("host-3");
-  demand.reach = {reach_of(view, "pool p", pool)};
+  demand.reach.clear();
+  add_reach(view, "", pool, demand);
   EXPECT_EQ(choose_cpu_model(view, demand), "Haswell");
   demand.host_id = "host-2";
   EXPECT_EQ(choose_cpu_model(view, demand), "") << "on one host everything it has";

@@ -41,7 +41,8 @@ std::string pool_obstacle(const v1::Pool& pool, const std::string& host_id) {
   const v1::PoolOnHost* there = pool_on_host(pool, host_id);
   if (there == nullptr || there->state() != v1::PoolStatus::FAILED) return {};
   const v1::Problem& problem = there->problem();
-  return problem.cause().empty() ? problem.summary() : problem.cause();
+  if (!problem.cause().empty()) return problem.cause();
+  return problem.summary().empty() ? "it did not say why" : problem.summary();
 }
 
 bool was_ready(const v1::Pool& pool) {

@@ -329,9 +329,12 @@ TEST(Keeper, AManagerThatStartsAnewFinds) {
   const auto accepted = world.accept("CreateImage", SharedWorld::image_there());
   const auto [keeper, other] = world.keepers_of(world.image());
   world.restart();
+  // Who is not known yet is not let in.
+  world.executor.run_for(1'000);
   world.fake(other).asleep = false;
   world.fake(other).connect();
   if (other != kHostId) world.host.disconnect();
+  world.executor.run_for(120'000);
   EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.image().keeper().host_id(), other);
 }

@@ -27,6 +27,7 @@ class CoreSharedPoolTest : public CoreWithVmTest {
     *message.add_assignments()->mutable_volume() = volume;
     message.mutable_assignments(3)->set_look_only(volume.keeper().host_id() != "host-1");
     *message.add_assignments()->mutable_vm() = vm;
+    message.set_complete(true);
     return message;
   }
   void send(Milliseconds for_ms = 1'000) {
@@ -48,7 +49,7 @@ TEST_F(CoreSharedPoolTest, TheKeeperDoesAsInAPoolOfItsOwn) {
 TEST_F(CoreSharedPoolTest, APoolThatWasReadyAnywhereIsNotMadeAnew) {
   pool.mutable_status()->set_state(v1::PoolStatus::READY);
   pool.mutable_status()->add_hosts()->set_host_id("host-2");
-  world.failures.emplace("inspect_pool", Error{.code = ErrorCode::unavailable, .reason = "pool_unusable"});
+  world.failures.emplace("inspect_pool", Error{ErrorCode::unavailable, "not mounted"});
   send();
   EXPECT_FALSE(world.pools.front().is_new);
   EXPECT_EQ(told_pool().state(), v1::PoolStatus::FAILED);

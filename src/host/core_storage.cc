@@ -88,11 +88,12 @@ bool Core::is_shared(const std::string& pool_id) const {
 }
 
 Error Core::not_seen(std::string_view what, const std::string& path, const char* reason) {
-  return Error{ErrorCode::unavailable, "the file of " + std::string(what) + " is missing",
-               path + " was there before and is not seen here",
-               "put the file back and start its VM again, or delete it; if other hosts see it, look at how this one "
-               "mounts the pool",
-               reason};
+  return Error{
+      ErrorCode::unavailable, "the file of " + std::string(what) + " is missing",
+      path + " was there before and is not seen here",
+      "put the file back and start its VM again, or delete the record; if other hosts see it, compare how this one "
+      "mounts the pool",
+      reason};
 }
 
 // Whatever was given up for want of the pool is tried again.

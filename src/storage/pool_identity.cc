@@ -18,6 +18,7 @@ namespace {
 constexpr mode_t kIdentityMode = 0444;
 // More than any id has.
 constexpr std::size_t kIdentityBytesMax = 256;
+constexpr char kReadable[] = "see that it is a directory, and can be read";
 
 Error unusable(const std::string& pool_path, std::string cause, std::string next_step) {
   return Error{ErrorCode::unavailable, "cannot use the pool at " + pool_path, std::move(cause), std::move(next_step),
@@ -55,10 +56,10 @@ Result<void> write_line(const std::string& path, const std::string& line) {
 Result<std::optional<std::string>> read_identity(const std::string& pool_path) {
   auto file = open_file(identity_path(pool_path));
   if (!file && file.error().code == ErrorCode::not_found) return std::nullopt;
-  if (!file) return fail(unusable(pool_path, file.error().summary + ": " + file.error().cause, ""));
+  if (!file) return fail(unusable(pool_path, file.error().summary + ": " + file.error().cause, kReadable));
   std::array<unsigned char, kIdentityBytesMax> bytes{};
   const auto count = read_at(file->get(), 0, bytes);
-  if (!count) return fail(unusable(pool_path, count.error().summary + ": " + count.error().cause, ""));
+  if (!count) return fail(unusable(pool_path, count.error().summary + ": " + count.error().cause, kReadable));
   std::string id(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*count));
   id.resize(std::min(id.size(), id.find('\n')));
   // It is shown to people, and may be anything.

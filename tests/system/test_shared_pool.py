@@ -178,12 +178,11 @@ class SharedPoolTest(unittest.TestCase):
         self.assertEqual({p: p.stat().st_ino for p in made}, made)
 
     def test_a_directory_that_is_not_it(self):
-        """As where the file system is not mounted: one host sees an empty directory in its place, then nothing, then it."""
+        """As where the file system is not mounted: one host sees an empty directory in its place."""
         manager, beta = self.manager, self.hosts["beta"]
         empty = beta.directory / "empty"
         empty.mkdir()
         script = 'mount --bind "$0" "$1" && shift 1 && exec "$@"'
-        joined = None
         self.join("gamma")
         joined = beta.join(manager.json("host", "token")["token"])
         self.assertEqual(joined.returncode, 0, joined.stderr)

@@ -2,6 +2,7 @@
 #include <map>
 
 #include "app/cli/commands.h"
+#include "app/cli/launch_parts.h"
 #include "app/cli/record_commands.h"
 
 namespace gantry::app {
