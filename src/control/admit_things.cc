@@ -105,6 +105,7 @@ Result<void> delete_image(Change& change, const v1::ById& request) {
   v1::Image& image = **target;
   if (auto unused = refuse_used<v1::Image, v1::Volume>(change, image, "image_in_use"); !unused) return unused;
   if (auto unused = refuse_used<v1::Image, v1::Vm>(change, image, "image_in_use"); !unused) return unused;
+  replace_lost_keeper(change.draft, image);
   change.mark_deleted(*image.mutable_meta());
   change.step("delete image " + image.meta().name());
   return {};

@@ -218,6 +218,7 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   if (pool != nullptr && request.capacity_bytes() > now_bytes) {
     GANTRY_CHECK(check_promise(change, *pool, request.capacity_bytes() - now_bytes));
   }
+  replace_lost_keeper(change.draft, volume);
   volume.mutable_spec()->set_capacity_bytes(request.capacity_bytes());
   volume.mutable_meta()->set_generation(volume.meta().generation() + 1);
   change.step("grow " + what + " from " + bytes_text(now_bytes) + " to " + bytes_text(request.capacity_bytes()));
@@ -234,6 +235,7 @@ Result<void> delete_volume(Change& change, const v1::ById& request) {
                 "VM \"" + (vm != nullptr ? vm->meta().name() : vm_id) + "\" has it as a disk", "delete the VM first",
                 "volume_in_use");
   }
+  replace_lost_keeper(change.draft, volume);
   change.mark_deleted(*volume.mutable_meta());
   change.step("delete volume " + volume.meta().name() + " (" + bytes_text(model::promised_bytes(volume)) + ")");
   return {};

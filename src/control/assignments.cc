@@ -65,6 +65,18 @@ void keep_those_with_pool(const View& view, const Record& record, const v1::Pool
   std::erase_if(hosts, [&](const std::string& host_id) { return !has_pool(view, host_id, pool); });
 }
 
+// An image that goes while something is left that was made from it: its keeper does not know of what others keep.
+bool is_held_up(const View& view, const v1::Image& image) {
+  const auto* pool = pool_of(view, image);
+  if (pool == nullptr || !pool->spec().shared() || !image.meta().has_deletion()) return false;
+  const std::string& id = image.meta().id();
+  return !view.users_of_kind<v1::Volume>(id).empty() || !view.users_of_kind<v1::Vm>(id).empty();
+}
+template <class Record>
+bool is_held_up(const View&, const Record&) {
+  return false;
+}
+
 Hosts told_of(const View&, const v1::Vm& vm) { return {vm.placement().host_id()}; }
 Hosts told_of(const View& view, const v1::Network& network) { return {host_of(view, network)}; }
 
@@ -157,7 +169,7 @@ void add_with_pool(const View& view, const std::string& host_id, const std::set<
   for (const std::string& id : ids) {
     const Record* record = view.find<Record>(id);
     const auto* pool = record == nullptr ? nullptr : pool_of(view, *record);
-    if (pool != nullptr && has_pool(view, host_id, *pool)) {
+    if (pool != nullptr && has_pool(view, host_id, *pool) && !is_held_up(view, *record)) {
       assignments.push_back(assignment_of(view, host_id, *record));
     }
   }
@@ -167,6 +179,7 @@ template <class Record>
 bool route_kind(const View& view, const std::string& id, std::vector<Routed>& routed) {
   const Record* record = view.find<Record>(id);
   if (record == nullptr) return false;
+  if (is_held_up(view, *record)) return true;
   Needs needs;
   if (!model::is_converged(*record)) add_needs(view, *record, needs);
   for (const std::string& host_id : told_of(view, *record)) {
@@ -240,7 +253,7 @@ class HostRecords {
                     std::vector<v1::Assignment>& assignments) {
     const Record* record = view_.find<Record>(id);
     const auto* pool = record == nullptr ? nullptr : pool_of(view_, *record);
-    if (pool == nullptr || !has_pool(view_, host_id_, *pool)) return;
+    if (pool == nullptr || !has_pool(view_, host_id_, *pool) || is_held_up(view_, *record)) return;
     if (needed.contains(id)) {
       assignments.push_back(assignment_of(view_, host_id_, *record));
     } else {

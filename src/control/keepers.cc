@@ -83,6 +83,16 @@ std::optional<std::string> next_keeper(MachineContext& context, const Record& re
 }
 
 template <class Record>
+void replace_lost(Draft& draft, Record& record) {
+  const auto* pool = draft.view().find<v1::Pool>(record.spec().pool());
+  if (pool == nullptr || !pool->spec().shared() || !model::is_converged(record)) return;
+  if (is_growing(record) || !demanded_host(draft, record).empty()) return;
+  const auto* host = draft.find<v1::Host>(record.keeper().host_id());
+  if (host != nullptr && host->status().state() == v1::HostStatus::CONNECTED) return;
+  give(record, choose_keeper(draft.view(), *pool, wish_of(record)));
+}
+
+template <class Record>
 void run_keeper(MachineContext& context, const std::string& id) {
   const Record* record = context.draft.find<Record>(id);
   if (record == nullptr) return;
@@ -102,6 +112,9 @@ void look_soon(MachineContext& context, const std::string& used_id) {
 
 void give_to_keeper(v1::Volume& volume, const std::string& host_id) { give(volume, host_id); }
 void give_to_keeper(v1::Image& image, const std::string& host_id) { give(image, host_id); }
+
+void replace_lost_keeper(Draft& draft, v1::Volume& volume) { replace_lost(draft, volume); }
+void replace_lost_keeper(Draft& draft, v1::Image& image) { replace_lost(draft, image); }
 
 std::string choose_keeper(const View& view, const v1::Pool& pool, const KeeperWish& wish) {
   std::string best;

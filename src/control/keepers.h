@@ -28,6 +28,10 @@ std::string choose_keeper(const View& view, const v1::Pool& pool, const KeeperWi
 void give_to_keeper(v1::Volume& volume, const std::string& host_id);
 void give_to_keeper(v1::Image& image, const std::string& host_id);
 
+// Before something is asked of it: what its keeper is done with goes to another when the keeper is not there.
+void replace_lost_keeper(Draft& draft, v1::Volume& volume);
+void replace_lost_keeper(Draft& draft, v1::Image& image);
+
 // A host that is not connected is taken for lost after that time: a daemon that is restarted loses nothing.
 inline constexpr Milliseconds kKeeperPatienceMs = 10'000;
 

@@ -300,6 +300,64 @@ TEST(Keeper, OfAVolumeThatGrowsStays) {
   EXPECT_EQ(world.ended(world.accept("DeleteVolume", World::by_id("data"))).state(), v1::Task::SUCCEEDED);
 }
 
+// Nobody is at work on it: another grows it.
+TEST(Keeper, OfAVolumeThatIsToGrowIsReplacedFirst) {
+  SharedWorld world;
+  world.make_pool();
+  world.ended(world.accept("CreateVolume", SharedWorld::volume_there()));
+  const std::string keeper = world.volume().keeper().host_id();
+  world.fake(keeper).disconnect();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.volume().keeper().host_id(), keeper);
+  v1::ResizeVolumeRequest resize;
+  resize.set_id("data");
+  resize.set_capacity_bytes(2ULL << 30U);
+  EXPECT_EQ(world.ended(world.accept("ResizeVolume", resize)).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.volume().keeper().host_id(), world.other(keeper));
+}
+
+// Its keeper does not know of what others keep.
+TEST(Keeper, OfAnImageIsToldToDeleteItOnceNothingUsesIt) {
+  SharedWorld world;
+  world.make_pool();
+  world.ended(world.accept("CreateImage", SharedWorld::image_there()));
+  auto request = SharedWorld::volume_there();
+  request.mutable_spec()->set_image("img");
+  request.mutable_spec()->set_capacity_bytes(4ULL << 30U);
+  world.ended(world.accept("CreateVolume", request));
+  v1::Image image = world.image();
+  image.mutable_meta()->mutable_deletion()->set_task_id("task-0123456789ab");
+  const std::string key = model::record_key(model::kImage, image.meta().id());
+  port::Txn txn;
+  txn.writes.push_back({.kind = port::Write::Kind::put, .key = key, .value = record_bytes(image)});
+  world.store.write(txn);
+  world.executor.run_for(120'000);
+  EXPECT_NE(world.find<v1::Image>("img"), nullptr);
+  world.accept("DeleteVolume", World::by_id("data"));
+  world.executor.run_for(120'000);
+  EXPECT_EQ(world.find<v1::Image>("img"), nullptr);
+}
+
+// A machine that will not come back: what went with its guests is taken away by another.
+TEST(Keeper, DisksOfAVmThatIsGivenUpAreDeletedElsewhere) {
+  SharedWorld world;
+  world.make_pool();
+  world.ended(world.accept("CreateImage", SharedWorld::image_there()));
+  ASSERT_EQ(world.ended(world.accept("CreateVm", SharedWorld::vm_on("beta"))).state(), v1::Task::SUCCEEDED);
+  world.joined[world.beta]->disconnect();
+  world.executor.run_for(60'000);
+  v1::DeleteVmRequest gone;
+  gone.set_id("web");
+  world.accept("DeleteVm", gone);
+  world.executor.run_for(60'000);
+  ASSERT_NE(world.find<v1::Volume>("web-disk0"), nullptr) << "its guest may still run";
+  EXPECT_EQ(world.volume("web-disk0").keeper().host_id(), world.beta);
+  ASSERT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.find<v1::Volume>("web-disk0"), nullptr);
+  ASSERT_NE(world.find<v1::Image>("img"), nullptr);
+}
+
 TEST(Keeper, AHostThatLeavesKeepsNothing) {
   SharedWorld world;
   world.make_pool();
