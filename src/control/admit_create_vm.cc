@@ -136,12 +136,14 @@ std::string volume_name(const Change& change, const std::string& vm_name, std::s
   return name;
 }
 
-Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, v1::Vm& vm) {
+// On the host that was chosen. From now on the VM is bound to the pools its disks are in.
+Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, policy::PlaceDemand& demand, v1::Vm& vm) {
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const DiskPlan& plan = plans[i];
     if (!plan.makes) continue;
     auto pool = choose_pool(change, plan.create.pool(), vm.placement().host_id());
     if (!pool) return fail(std::move(pool.error()));
+    add_reach(change.view(), "", *pool, demand);
     auto volume =
         make_volume(change, {.name = volume_name(change, vm.meta().name(), i),
                              .pool = *pool,
@@ -171,7 +173,6 @@ Result<void> place_vm(Change& change, policy::PlaceDemand& demand, v1::Vm& vm) {
   vm.mutable_placement()->set_host_id(decision.host_id());
   vm.mutable_placement()->set_epoch(1);
   vm.mutable_placement()->set_reason(decision.reason());
-  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand));
   *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(decision));
   return {};
 }
@@ -202,7 +203,12 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   GANTRY_CHECK(place_vm(change, demand, vm));
   GANTRY_CHECK(use_default_network(change, spec, vm.placement().host_id()));
   GANTRY_CHECK(model::check_devices(spec));
-  GANTRY_CHECK(make_disks(change, *disks, vm));
+  for (const v1::VmNic& nic : spec.nics()) {
+    const auto* network = change.view().find<v1::Network>(nic.network());
+    if (network != nullptr) demand.reach.push_back(reach_of(change.view(), "its network", *network));
+  }
+  GANTRY_CHECK(make_disks(change, *disks, demand, vm));
+  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 
   const std::string host = host_name(change.view(), vm.placement().host_id());

@@ -44,6 +44,15 @@ std::string reason_of(const v1::PlacementDecision& decision, const std::string& 
 TEST(Placement, AVmThatIsBoundToNothingGoesWhereThereIsMostRoom) {
   World world;
   const std::string beta = world.join("beta");
+  for (FakeHost* host : {&world.host, world.joined.at(beta).get()}) {
+    v1::FromHost message = host->begin();
+    message.mutable_host()->set_accelerator("tcg");
+    message.mutable_host()->set_cpus(8);
+    message.mutable_host()->set_memory_bytes(8ULL << 30U);
+    message.mutable_host()->add_cpu_models("Nehalem");
+    world.link.say(message);
+  }
+  world.executor.run_for(1'000);
   std::map<std::string, int> count;
   for (const char* name : {"a", "b", "c", "d"}) {
     ASSERT_EQ(world.ended(world.accept("CreateVm", free_vm(name))).state(), v1::Task::SUCCEEDED);
@@ -52,6 +61,7 @@ TEST(Placement, AVmThatIsBoundToNothingGoesWhereThereIsMostRoom) {
     // What it names not is its host's own.
     const auto* volume = world.core->view().find<v1::Volume>(vm.spec().disks(0).volume());
     EXPECT_EQ(world.core->view().find<v1::Pool>(volume->spec().pool())->spec().host_id(), vm.placement().host_id());
+    EXPECT_EQ(vm.placement().cpu_model(), "") << "its disk binds it: it has all that its host has";
     ASSERT_EQ(vm.spec().nics_size(), 1);
     const auto* network = world.core->view().find<v1::Network>(vm.spec().nics(0).network());
     EXPECT_EQ(network->status().host_id(), vm.placement().host_id());

@@ -28,7 +28,8 @@ std::string mib(std::uint64_t amount) { return std::to_string(amount) + " MiB"; 
 
 // All reasons are told: who cures one is not to find the next behind it.
 void add_reason(std::string& reasons, const std::string& reason) {
-  if (reason.empty()) return;
+  // A disk and the image it is made from are in one pool.
+  if (reason.empty() || reasons.find(reason) != std::string::npos) return;
   reasons += (reasons.empty() ? "" : "; ") + reason;
 }
 

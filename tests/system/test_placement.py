@@ -1,5 +1,6 @@
 """Placement over two machines: rules, labels, processors, maintenance, and what is told of it."""
 import json
+import pathlib
 import unittest
 
 from api import Api
@@ -42,7 +43,7 @@ class PlacementTest(unittest.TestCase):
     def qemu_of(self, name):
         vm = self.manager.vm(name)
         lab = self.manager if self.where(name) == "lab" else self.beta
-        lines = [open(f"/proc/{pid}/cmdline").read().split("\0") for pid in lab.processes(vm["meta"]["id"])]
+        lines = [pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in lab.processes(vm["meta"]["id"])]
         return next(line for line in lines if "-cpu" in line)
 
     def test_a_rule_keeps_two_apart_and_the_explanation_says_so(self):

@@ -73,9 +73,10 @@ void add_set(const Commands& commands, CLI::App& group) {
   command->add_option("name", *name, "Name or id")->required()->type_name("HOST");
   auto* given = command->add_option("-l,--label", *labels, "key=value, in place of all it has; may be given again")
                     ->check(label());
-  auto* none = command->add_flag("--no-labels", "Take all labels from it")->excludes(given);
-  commands.run(command, [&session = commands.session, given, none, name, labels] {
-    if (given->empty() && none->empty()) {
+  auto no_labels = std::make_shared<bool>(false);
+  command->add_flag("--no-labels", *no_labels, "Take all labels from it")->excludes(given);
+  commands.run(command, [&session = commands.session, name, labels, no_labels] {
+    if (labels->empty() && !*no_labels) {
       return report(Error{ErrorCode::invalid_argument, "nothing to change of host " + *name, "",
                           "give --label or --no-labels: gantry host set --help"});
     }

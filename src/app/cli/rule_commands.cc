@@ -38,6 +38,7 @@ struct Options {
   std::string name;
   std::string kind;
   bool preferred = false;
+  bool required = false;
   std::vector<std::string> vms;
   std::vector<std::string> vm_labels;
   std::vector<std::string> hosts;
@@ -107,7 +108,7 @@ void add_set(const Commands& commands, CLI::App& group) {
   command->add_option("name", options->name, "Name or id")->required()->type_name("RULE");
   add_options(*command, *options);
   auto* preferred = command->add_flag("--preferred", options->preferred, "Kept where it can be");
-  command->add_flag("--required", "It must be kept")->excludes(preferred);
+  command->add_flag("--required", options->required, "It must be kept")->excludes(preferred);
   commands.run(command, [&session = commands.session, command, options] {
     v1::UpdateRuleRequest request;
     request.set_id(options->name);

@@ -13,6 +13,8 @@ void add_set_command(const Commands& commands) {
     std::vector<std::string> labels;
     bool no_labels = false;
     std::string cpu_model;
+    bool no_cpu_model = false;
+    bool no_host_labels = false;
     std::vector<std::string> host_labels;
   };
   auto* command =
@@ -33,12 +35,13 @@ void add_set_command(const Commands& commands) {
           ->check(label());
   command->add_flag("--no-labels", options->no_labels, "Take all labels from it")->excludes(labels);
   auto* model = command->add_option("--cpu-model", options->cpu_model, "Its processors, from its next start on");
-  command->add_flag("--no-cpu-model", "Processors as its hosts have them")->excludes(model);
+  command->add_flag("--no-cpu-model", options->no_cpu_model, "Processors as its hosts have them")->excludes(model);
   auto* host_labels = command
                           ->add_option("--host-label", options->host_labels,
                                        "key=value that hosts it runs on must have, in place of all; may be given again")
                           ->check(label());
-  command->add_flag("--no-host-labels", "Hosts with any labels will do")->excludes(host_labels);
+  command->add_flag("--no-host-labels", options->no_host_labels, "Hosts with any labels will do")
+      ->excludes(host_labels);
   commands.run(command, [&session = commands.session, command, options] {
     v1::UpdateVmRequest request;
     request.set_cpu_model(options->cpu_model);
