@@ -143,7 +143,7 @@ Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, poli
     if (!plan.makes) continue;
     auto pool = choose_pool(change, plan.create.pool(), vm.placement().host_id());
     if (!pool) return fail(std::move(pool.error()));
-    add_reach(change.view(), "", *pool, demand);
+    add_reach(change.view(), "", **pool, demand);
     auto volume =
         make_volume(change, {.name = volume_name(change, vm.meta().name(), i),
                              .pool = *pool,
@@ -205,7 +205,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   GANTRY_CHECK(model::check_devices(spec));
   for (const v1::VmNic& nic : spec.nics()) {
     const auto* network = change.view().find<v1::Network>(nic.network());
-    if (network != nullptr) demand.reach.push_back(reach_of(change.view(), "its network", *network));
+    if (network != nullptr) add_reach(change.view(), *network, demand);
   }
   GANTRY_CHECK(make_disks(change, *disks, demand, vm));
   vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand));
