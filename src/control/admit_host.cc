@@ -27,15 +27,10 @@ Result<const v1::HostToken*> find_token(const Change& change, const std::string&
   return &found->second.record;
 }
 
-// What is being deleted does not count: of a machine that is lost it would never be gone.
 template <class Record>
 Result<void> refuse_on_host(const Change& change, const v1::Host& host, const std::string& id) {
-  auto users = change.view().users_of_kind<Record>(id);
-  std::erase_if(users, [&](const std::string& user) {
-    const auto* record = change.view().find<Record>(user);
-    return record == nullptr || is_going(change.draft, *record);
-  });
-  return refuse_users<Record>(change, users, Change::quoted<v1::Host>("cannot take leave of the", host.meta().name()),
+  return refuse_users<Record>(change, lasting_users<Record>(change, id),
+                              Change::quoted<v1::Host>("cannot take leave of the", host.meta().name()),
                               "host_not_empty");
 }
 

@@ -103,8 +103,11 @@ Result<void> delete_image(Change& change, const v1::ById& request) {
   auto target = change.target<v1::Image>("image.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Image& image = **target;
-  if (auto unused = refuse_used<v1::Image, v1::Volume>(change, image, "image_in_use"); !unused) return unused;
-  if (auto unused = refuse_used<v1::Image, v1::Vm>(change, image, "image_in_use"); !unused) return unused;
+  // Its host deletes it once those that are being deleted are gone.
+  const std::string refusal = Change::quoted<v1::Image>("cannot delete the", image.meta().name());
+  const std::string& id = image.meta().id();
+  GANTRY_CHECK(refuse_users<v1::Volume>(change, lasting_users<v1::Volume>(change, id), refusal, "image_in_use"));
+  GANTRY_CHECK(refuse_users<v1::Vm>(change, lasting_users<v1::Vm>(change, id), refusal, "image_in_use"));
   replace_lost_keeper(change.draft, image);
   change.mark_deleted(*image.mutable_meta());
   change.step("delete image " + image.meta().name());

@@ -5,6 +5,7 @@
 #include "control/admission.h"
 #include "control/keepers.h"
 #include "control/pool_hosts.h"
+#include "control/refuse_used.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -229,7 +230,8 @@ Result<void> delete_volume(Change& change, const v1::ById& request) {
   auto target = change.target<v1::Volume>("volume.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
-  for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(volume.meta().id())) {
+  // Whose host deletes it once the guest is gone.
+  for (const std::string& vm_id : lasting_users<v1::Vm>(change, volume.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(vm_id);
     return fail(ErrorCode::conflict, "volume \"" + volume.meta().name() + "\" is in use",
                 "VM \"" + (vm != nullptr ? vm->meta().name() : vm_id) + "\" has it as a disk", "delete the VM first",

@@ -100,6 +100,10 @@ bool is_going(const Draft& draft, const v1::Volume& volume) {
   return vm == nullptr || vm->meta().has_deletion();
 }
 
+bool is_empty_pool(Draft& draft, const std::string& pool_id) {
+  return !any_left<v1::Volume>(draft, pool_id, false) && !any_left<v1::Image>(draft, pool_id, false);
+}
+
 bool has_ended(const v1::HostToken& token, Now now) { return time_of(token.expires_at()) <= now.unix_ms; }
 
 void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {

@@ -49,6 +49,9 @@ bool is_going(const Draft&, const Record& record) {
 }
 bool is_going(const Draft& draft, const v1::Volume& volume);
 
+// No record of a volume or an image in it is left.
+bool is_empty_pool(Draft& draft, const std::string& pool_id);
+
 // Of a host that leaves: takes its record away once nothing of it is left; with `lost` also all that is going there.
 // Shared pools go on without it.
 void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now);

@@ -474,6 +474,65 @@ TEST(Leaving, TakesAlongWhatIsBeingDeletedThere) {
   EXPECT_EQ(world.find<v1::Host>("beta"), nullptr);
 }
 
+// Nor is what these use in the way: an image, and a volume that was attached.
+TEST(Leaving, TakesAlongWhatThatWasMadeFrom) {
+  World world;
+  const std::string beta = world.join("beta");
+  auto image = World::image_request("there");
+  image.mutable_spec()->set_pool("default-beta");
+  ASSERT_EQ(world.ended(world.accept("CreateImage", image)).state(), v1::Task::SUCCEEDED);
+  auto volume = World::volume_request();
+  volume.mutable_spec()->set_pool("default-beta");
+  ASSERT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
+  auto request = World::vm_request();
+  request.mutable_spec()->set_image("there");
+  request.mutable_spec()->add_disks()->set_volume("data");
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.refused("DeleteImage", World::by_id("there")), "image_in_use");
+  EXPECT_EQ(world.refused("DeleteVolume", World::by_id("data")), "volume_in_use");
+  world.joined[beta]->asleep = true;
+  world.joined[beta]->disconnect();
+  world.executor.run_for(20'000);
+  v1::DeleteVmRequest gone;
+  gone.set_id("web");
+  world.accept("DeleteVm", gone);
+  world.accept("DeleteImage", World::by_id("there"));
+  world.accept("DeleteVolume", World::by_id("data"));
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.find<v1::Host>("beta"), nullptr);
+  EXPECT_EQ(world.find<v1::Image>("there"), nullptr);
+  EXPECT_TRUE(world.core->view().all<v1::Volume>().by_id.empty());
+}
+
+// That a volume is gone may be lost on the way when that its pool is gone is not.
+TEST(Leaving, APoolGoesAfterWhatIsInIt) {
+  World world;
+  const std::string beta = world.join("beta");
+  auto volume = World::volume_request();
+  volume.mutable_spec()->set_pool("default-beta");
+  ASSERT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
+  world.joined[beta]->asleep = true;
+  const auto removed = world.accept("DeleteVolume", World::by_id("data"));
+  const auto left = world.accept("DeleteHost", World::by_id("beta"));
+  const auto say_gone = [&](const std::string& id) {
+    v1::Observation gone;
+    gone.set_id(id);
+    gone.set_absent(true);
+    world.joined[beta]->say(gone);
+    world.executor.run_for(1'000);
+  };
+  const std::string pool_id = world.find<v1::Pool>("default-beta")->meta().id();
+  const std::string volume_id = world.find<v1::Volume>("data")->meta().id();
+  say_gone(pool_id);
+  ASSERT_NE(world.find<v1::Pool>("default-beta"), nullptr) << "the host hears of the volume by it";
+  say_gone(volume_id);
+  EXPECT_EQ(world.find<v1::Volume>("data"), nullptr);
+  say_gone(pool_id);
+  EXPECT_EQ(world.find<v1::Pool>("default-beta"), nullptr);
+  EXPECT_EQ(world.ended(removed).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.ended(left).state(), v1::Task::SUCCEEDED);
+}
+
 TEST(Leaving, IsRefusedWhileAnythingIsOnTheHost) {
   World world;
   world.join("beta");

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "control/assignments.h"
+#include "control/host_records.h"
 #include "control/printable.h"
 #include "control/shared_pools.h"
 #include "model/check.h"
@@ -101,6 +102,12 @@ bool is_shared(const Record&) {
 template <class Record>
 void finish_deletion(Draft& draft, const std::string& id) {
   draft.erase<Record>(id);
+}
+// By its pool alone a host is told of what is in it. That the pool is gone may come when that what was in it is gone
+// was lost; it is asked and told again.
+template <>
+void finish_deletion<v1::Pool>(Draft& draft, const std::string& id) {
+  if (is_empty_pool(draft, id)) draft.erase<v1::Pool>(id);
 }
 template <>
 void finish_deletion<v1::Vm>(Draft& draft, const std::string& id) {

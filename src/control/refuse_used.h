@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/change.h"
+#include "control/host_records.h"
 
 namespace gantry::control {
 
@@ -21,9 +22,20 @@ Result<void> refuse_users(const Change& change, const std::vector<std::string>& 
               "delete what uses it first", reason);
 }
 
+// Users that are being deleted do not count: those of a host that never comes back would be in the way for ever.
+template <class User>
+std::vector<std::string> lasting_users(const Change& change, const std::string& id) {
+  auto users = change.view().template users_of_kind<User>(id);
+  std::erase_if(users, [&](const std::string& user) {
+    const auto* record = change.view().template find<User>(user);
+    return record == nullptr || is_going(change.draft, *record);
+  });
+  return users;
+}
+
 template <class Record, class User>
 Result<void> refuse_used(const Change& change, const Record& record, const char* reason) {
-  return refuse_users<User>(change, change.view().users_of_kind<User>(record.meta().id()),
+  return refuse_users<User>(change, change.view().template users_of_kind<User>(record.meta().id()),
                             Change::quoted<Record>("cannot delete the", record.meta().name()), reason);
 }
 
