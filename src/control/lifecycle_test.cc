@@ -492,5 +492,27 @@ TEST(Hosts, AreLostAndFoundAgain) {
   EXPECT_EQ(world.find<v1::Image>("other")->status().state(), v1::ImageStatus::READY);
 }
 
+// Hosts say since when by their own clocks.
+TEST(Lifecycle, APauseThatFailsEndsWhateverDateItsHostHas) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.asleep = true;
+  const v1::Accepted pause = world.accept("PauseVm", World::by_id("web"));
+  v1::Observation trouble;
+  trouble.set_id(world.vm().meta().id());
+  *trouble.mutable_vm() = world.vm().status();
+  trouble.mutable_vm()->set_observed_generation(world.vm().meta().generation());
+  v1::Problem& problem = *trouble.mutable_vm()->mutable_problem();
+  problem.set_summary("QEMU does not answer");
+  set_time(*problem.mutable_since(), world.executor.now().unix_ms + 3'600'000);
+  for (int n = 0; n < 5; ++n) {
+    trouble.mutable_vm()->set_waiting_for("try " + std::to_string(n));
+    world.host.say(trouble);
+    world.executor.run_for(30'000);
+  }
+  EXPECT_EQ(world.ended(pause).state(), v1::Task::FAILED);
+}
+
 }  // namespace
 }  // namespace gantry::control

@@ -162,7 +162,9 @@ TaskVerdict judge_pause(const v1::Task& task, const v1::Vm& vm, v1::VmSpec::Powe
   if (is_held(vm)) return failed(vm.status().problem());
   // The host has no name for these operations, so it cannot say when it gives one up.
   const v1::Problem& problem = vm.status().problem();
-  const Milliseconds since_ms = std::max(time_of(problem.since()), time_of(task.meta().created_at()));
+  // By the host's own clock, whose date may be ahead of this one.
+  const Milliseconds told_ms = time_of(problem.since()) > now.unix_ms ? 0 : time_of(problem.since());
+  const Milliseconds since_ms = std::max(told_ms, time_of(task.meta().created_at()));
   if (vm.status().has_problem() && now.unix_ms - since_ms > kPauseTriesMs) return failed(problem_of(task, problem));
   return working_on(vm);
 }
