@@ -155,6 +155,33 @@ TEST(Admission, MemoryIsNeverPromisedTwice) {
   EXPECT_EQ(world.refused("StartVm", World::by_id("b")), "no_host_fits");
 }
 
+// It counts as if it had its memory until its host has seen the change; others may have it by then.
+TEST(Admission, AStoppedVmThatWasJustChangedStartsOnlyWhereThereIsRoom) {
+  World world;
+  world.make_image();
+  v1::CreateVmRequest request = World::vm_request("small");
+  request.mutable_spec()->set_power(v1::VmSpec::STOPPED);
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  request.set_name("large");
+  request.mutable_spec()->set_power(v1::VmSpec::RUNNING);
+  request.mutable_spec()->set_memory_mib(7'500);
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  world.host.asleep = true;
+  v1::UpdateVmRequest smaller;
+  smaller.set_id("small");
+  smaller.set_memory_mib(512);
+  smaller.mutable_update_mask()->add_paths("memory_mib");
+  world.accept("UpdateVm", smaller);
+  EXPECT_EQ(world.refused("StartVm", World::by_id("small")), "no_host_fits");
+  EXPECT_EQ(world.refused("RestartVm",
+                          [] {
+                            v1::StopVmRequest restart;
+                            restart.set_id("small");
+                            return restart;
+                          }()),
+            "no_host_fits");
+}
+
 TEST(Admission, ACordonedHostTakesNoNewGuests) {
   World world;
   world.make_image();

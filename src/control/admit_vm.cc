@@ -52,9 +52,10 @@ Result<void> check_room(const Change& change, const v1::Vm& vm, std::uint32_t cp
               "stop another VM, or make this one smaller", "no_host_fits");
 }
 
-// A guest starts where its disks are, if that is still allowed.
+// A guest starts where its disks are, if that is still allowed. That a stopped one is counted for, until its host has
+// seen the last change of it, may be promised to others already.
 Result<void> check_start(const Change& change, const v1::Vm& vm) {
-  if (model::holds_memory(vm)) return {};
+  if (vm.spec().power() != v1::VmSpec::STOPPED) return {};
   const std::string obstacle = start_obstacle(change.view(), vm);
   if (obstacle.empty()) return {};
   const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
