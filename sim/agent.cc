@@ -1,22 +1,29 @@
 #include "sim/agent.h"
 
 namespace gantry::sim {
+namespace {
 
-Agent::Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SharedFiles& shared,
-             SimLink& link, const host::Options& options)
-    : trace_(trace), rng_(rng), swarm_(swarm), world_(world), shared_(shared), executor_(scheduler) {
+constexpr Milliseconds kSlowDiskMs = 15'000;
+
+}  // namespace
+
+Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::Options& options)
+    : scheduler_(stage.scheduler),
+      trace_(stage.trace),
+      rng_(stage.rng),
+      swarm_(stage.swarm),
+      world_(world),
+      shared_(*stage.shared_files),
+      executor_(stage.scheduler, world.setup.clock) {
   world_.guest_changed = [this](const std::string& vm_id) {
     executor_.post([this, observation = world_.observation_of(vm_id)] {
       if (observer_) observer_(observation);
     });
   };
-  core_ = std::make_unique<host::HostCore>(host::Ports{.executor = executor_,
-                                                       .link = link.host_end(),
-                                                       .hypervisor = *this,
-                                                       .facts = *this,
-                                                       .storage = *this,
-                                                       .network = *this},
-                                           options);
+  core_ = std::make_unique<host::HostCore>(
+      host::Ports{
+          .executor = executor_, .link = link, .hypervisor = *this, .facts = *this, .storage = *this, .network = *this},
+      options);
   core_->start();
 }
 
@@ -57,10 +64,21 @@ void Agent::run(const std::string& what, Milliseconds usual_ms, std::function<Re
                          if (fault == Fault::none) {
                            done(effect());
                          } else {
-                           trace_.note("host", what + " fails");
+                           trace_.note("host", world_.setup.name + ": " + what + " fails");
                            done(fail(error_of(fault)));
                          }
                        });
+}
+
+template <class Value>
+void Agent::run_on_disk(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
+                        std::function<void(Result<Value>)> done) {
+  const Milliseconds now_ms = scheduler_.now().monotonic_ms;
+  if (now_ms < world_.disk_slow_until_ms) usual_ms += kSlowDiskMs;
+  if (now_ms >= world_.disk_fails_until_ms) return run(what, usual_ms, std::move(effect), std::move(done));
+  executor_.post_after(draw_delay(usual_ms), [what, done = std::move(done)] {
+    done(fail(ErrorCode::unavailable, what + " failed", "the disk gave an input/output error"));
+  });
 }
 
 template <class Value>
@@ -75,7 +93,7 @@ void Agent::run_unless_deleted(const std::string& object, const std::string& wha
     *cut = true;
     executor_.post([once] { once(fail(ErrorCode::cancelled, "it is being deleted")); });
   };
-  run<Value>(
+  run_on_disk<Value>(
       what, usual_ms,
       [cut, effect = std::move(effect)]() -> Result<Value> {
         if (*cut) return fail(ErrorCode::cancelled, "it is being deleted");
@@ -168,8 +186,8 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
     v1::HostStatus status;
     status.set_version("sim");
     status.set_cpus(64);
-    status.set_memory_bytes(swarm_.memory_mib << 20U);
-    status.set_memory_available_bytes(swarm_.memory_mib << 20U);
+    status.set_memory_bytes(world_.setup.memory_mib << 20U);
+    status.set_memory_available_bytes(world_.setup.memory_mib << 20U);
     status.set_accelerator("tcg");
     done(status);
   });
@@ -178,7 +196,7 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
 // ---- storage
 
 void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
-  run<v1::PoolStatus>(
+  run_on_disk<v1::PoolStatus>(
       "pool inspection", 50,
       [this, request]() -> Result<v1::PoolStatus> {
         if (!request.shared_id.empty()) return shared_.inspect_pool(request);
@@ -186,9 +204,9 @@ void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Re
         constexpr std::uint64_t kGib = 1U << 30U;
         v1::PoolStatus status;
         const std::uint64_t used_gib = world_.allocated_gib();
-        status.set_capacity_bytes(swarm_.pool_capacity_gib * kGib);
-        status.set_available_bytes(used_gib > swarm_.pool_capacity_gib ? 0
-                                                                       : (swarm_.pool_capacity_gib - used_gib) * kGib);
+        status.set_capacity_bytes(world_.setup.pool_capacity_gib * kGib);
+        status.set_available_bytes(
+            used_gib > world_.setup.pool_capacity_gib ? 0 : (world_.setup.pool_capacity_gib - used_gib) * kGib);
         status.set_allocation_bytes(used_gib * kGib);
         return status;
       },
@@ -196,7 +214,7 @@ void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Re
 }
 
 void Agent::release_pool(const port::PoolRequest& request, port::Done done) {
-  run<void>(
+  run_on_disk<void>(
       "pool release", 20, [this, request] { return shared_.release_pool(request); }, std::move(done));
 }
 
@@ -214,14 +232,14 @@ void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCall
 }
 
 void Agent::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
-  run<port::VolumeFacts>(
+  run_on_disk<port::VolumeFacts>(
       "volume inspection", 30,
       [this, request] { return in_pool(request, [&](auto& files) { return files.inspect_volume(request); }); },
       std::move(done));
 }
 
 void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
-  run<port::VolumeFacts>(
+  run_on_disk<port::VolumeFacts>(
       "resize", 100,
       [this, request] { return in_pool(request, [&](auto& files) { return files.resize_volume(request); }); },
       std::move(done));
@@ -229,7 +247,7 @@ void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone d
 
 void Agent::delete_volume(const port::VolumeRequest& request, port::Done done) {
   cut_short(request.volume_id);
-  run<void>(
+  run_on_disk<void>(
       "deletion of a volume", 50,
       [this, request] { return in_pool(request, [&](auto& files) { return files.delete_volume(request); }); },
       std::move(done));
@@ -249,7 +267,7 @@ void Agent::import_image(const port::ImageRequest& request, port::ProgressCallba
 }
 
 void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
-  run<port::ImageFacts>(
+  run_on_disk<port::ImageFacts>(
       "image inspection", 30,
       [this, request] { return in_pool(request, [&](auto& files) { return files.inspect_image(request); }); },
       std::move(done));
@@ -257,7 +275,7 @@ void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone don
 
 void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
   cut_short(request.image_id);
-  run<void>(
+  run_on_disk<void>(
       "deletion of an image", 50,
       [this, request] { return in_pool(request, [&](auto& files) { return files.delete_image(request); }); },
       std::move(done));
@@ -265,7 +283,7 @@ void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
 
 void Agent::make_seed(const std::string& vm_id, std::uint32_t, const std::map<std::string, std::string>&,
                       std::function<void(Result<std::string>)> done) {
-  run<std::string>(
+  run_on_disk<std::string>(
       "cloud-init seed", 30,
       [this, vm_id]() -> Result<std::string> {
         world_.seeds.insert(vm_id);
@@ -275,7 +293,7 @@ void Agent::make_seed(const std::string& vm_id, std::uint32_t, const std::map<st
 }
 
 void Agent::delete_seed(const std::string& vm_id, port::Done done) {
-  run<void>(
+  run_on_disk<void>(
       "deletion of a seed", 30,
       [this, vm_id]() -> Result<void> {
         world_.seeds.erase(vm_id);

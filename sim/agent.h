@@ -7,16 +7,16 @@
 #include <memory>
 
 #include "host/host_core.h"
+#include "port/link.h"
 #include "sim/host_world.h"
 #include "sim/shared_files.h"
-#include "sim/sim_link.h"
+#include "sim/stage.h"
 
 namespace gantry::sim {
 
 class Agent final : public port::Hypervisor, public port::HostFacts, public port::Storage, public port::Network {
  public:
-  Agent(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world, SharedFiles& shared,
-        SimLink& link, const host::Options& options);
+  Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::Options& options);
   ~Agent() override;
 
   // port::Hypervisor
@@ -60,8 +60,12 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   template <class Value>
   void run(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
            std::function<void(Result<Value>)> done, std::function<void()> when_crashed = {}, bool may_fail = true);
+  // The same, when the disk has its part in it.
+  template <class Value>
+  void run_on_disk(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
+                   std::function<void(Result<Value>)> done);
 
-  // As run(), but answered at once when `object` is being deleted meanwhile, and then without any effect.
+  // As run_on_disk(), but answered at once when `object` is being deleted meanwhile, and then without any effect.
   template <class Value>
   void run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
                           std::function<Result<Value>()> effect, std::function<void(Result<Value>)> done);
@@ -72,6 +76,7 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
     return request.pool.shared_id.empty() ? work(world_) : work(shared_);
   }
 
+  Scheduler& scheduler_;
   Trace& trace_;
   Rng& rng_;
   const Swarm& swarm_;

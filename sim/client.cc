@@ -6,9 +6,7 @@
 namespace gantry::sim {
 namespace {
 
-constexpr std::uint64_t kGib = 1U << 30U;
 constexpr Milliseconds kPatienceMs = 12'000;
-constexpr char kSharedPool[] = "shared";
 
 // What a call deletes by its id alone; empty: nothing.
 std::string_view deleted_kind(std::string_view rpc) {
@@ -21,14 +19,7 @@ std::string_view deleted_kind(std::string_view rpc) {
 
 bool may_work_later(ErrorCode code) { return code == ErrorCode::unavailable || code == ErrorCode::timed_out; }
 
-template <class Message>
-std::shared_ptr<Message> make() {
-  return std::make_shared<Message>();
-}
-
 }  // namespace
-
-// ---- calling
 
 void Client::next_call() {
   scheduler_.at(1 + static_cast<Milliseconds>(rng_.below(static_cast<std::uint64_t>(swarm_.pause_ms_max))), [this] {
@@ -40,10 +31,6 @@ void Client::next_call() {
 
 void Client::begin(std::string rpc, Request request) {
   begin({.rpc = std::move(rpc), .request = std::move(request), .key = {}, .dry_run = rng_.chance(1, 20)});
-}
-
-void Client::take_leave(const std::string& host_name) {
-  begin({.rpc = "DeleteHost", .request = by_id(host_name), .key = {}});
 }
 
 void Client::begin(Call call) {
@@ -149,163 +136,6 @@ void Client::answered(std::uint64_t number, const Result<std::unique_ptr<google:
     }
   }
   end(number);
-}
-
-// ---- what they ask for
-
-std::string Client::pick(const char* kind, std::uint64_t count) { return kind + std::to_string(rng_.below(count)); }
-
-std::string Client::pick_vm() {
-  if (records_.vms.empty() || rng_.chance(1, 10)) return pick("web", 6);
-  auto vm = records_.vms.begin();
-  std::advance(vm, static_cast<std::ptrdiff_t>(rng_.below(records_.vms.size())));
-  return vm->second.meta().name();
-}
-
-Client::Request Client::by_id(std::string id) {
-  auto request = make<v1::ById>();
-  request->set_id(std::move(id));
-  return request;
-}
-
-Client::Request Client::stop_vm(std::string id) {
-  auto request = make<v1::StopVmRequest>();
-  request->set_id(std::move(id));
-  request->set_force(rng_.chance(1, 4));
-  if (rng_.chance(1, 2)) request->set_timeout_seconds(static_cast<std::uint32_t>(1 + rng_.below(20)));
-  return request;
-}
-
-Client::Request Client::create_vm() {
-  auto request = make<v1::CreateVmRequest>();
-  request->set_name(pick("web", 6));
-  // Once it is on record: else the rule might come second.
-  if (!records_.rules.empty() && rng_.chance(1, 2)) (*request->mutable_labels())["set"] = "apart";
-  v1::VmSpec& spec = *request->mutable_spec();
-  // The machine that lies would keep guests that are bound to nothing waiting.
-  if (swarm_.hostile_seed != 0) spec.set_host("host-000000000001");
-  spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
-  spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
-  if (rng_.chance(2, 3)) spec.set_image(pick("image", 2));
-  if (spec.image().empty() || rng_.chance(1, 3)) spec.add_disks()->mutable_create()->set_capacity_bytes(kGib);
-  if (rng_.chance(1, 3)) spec.add_disks()->set_volume(pick("disk", 4));
-  if (rng_.chance(2, 3)) {
-    v1::VmNic& nic = *spec.add_nics();
-    if (rng_.chance(1, 3)) nic.set_network(pick("net", 2));
-    if (rng_.chance(1, 4)) nic.add_port_forwards()->set_guest_port(22);
-  }
-  if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
-  if (rng_.chance(1, 6)) spec.set_power(v1::VmSpec::STOPPED);
-  return request;
-}
-
-Client::Request Client::create_pool() {
-  auto request = make<v1::CreatePoolRequest>();
-  request->set_name(kSharedPool);
-  request->mutable_spec()->set_shared(true);
-  request->mutable_spec()->set_path("/shared");
-  // A machine that lies has no part in it.
-  request->mutable_spec()->add_hosts("alpha");
-  return request;
-}
-
-std::string Client::pick_pool() { return swarm_.shared_pool && rng_.chance(1, 2) ? kSharedPool : ""; }
-
-Client::Request Client::create_volume() {
-  auto request = make<v1::CreateVolumeRequest>();
-  request->set_name(pick("disk", 4));
-  request->mutable_spec()->set_capacity_bytes(kGib);
-  if (rng_.chance(1, 4)) request->mutable_spec()->set_image(pick("image", 2));
-  request->mutable_spec()->set_pool(pick_pool());
-  return request;
-}
-
-Client::Request Client::create_image() {
-  auto request = make<v1::CreateImageRequest>();
-  request->set_name(pick("image", 2));
-  request->mutable_spec()->set_pool(pick_pool());
-  if (rng_.chance(1, 2)) {
-    request->mutable_spec()->set_recipe("debian-12");
-  } else {
-    request->mutable_spec()->set_url("https://images.example/disk.qcow2");
-    request->mutable_spec()->set_sha256(std::string(64, 'a'));
-  }
-  return request;
-}
-
-Client::Request Client::create_rule() {
-  auto request = make<v1::CreateRuleRequest>();
-  request->set_name("apart");
-  request->mutable_spec()->set_kind(v1::RuleSpec::APART);
-  (*request->mutable_spec()->mutable_vm_labels())["set"] = "apart";
-  return request;
-}
-
-void Client::ask_something() {
-  const std::string vm = pick_vm();
-  if (numbers_ == 0 && swarm_.has_rule) return begin("CreateRule", create_rule());
-  if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
-  if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_pool());
-  if (numbers_ < 3) return begin("CreateImage", create_image());
-  switch (rng_.below(40)) {
-    case 0:
-    case 1: return begin("CreateImage", create_image());
-    case 2: return begin("DeleteImage", by_id(pick("image", 2)));
-    case 3:
-    case 4: return begin("CreateVolume", create_volume());
-    case 5: {
-      auto request = make<v1::ResizeVolumeRequest>();
-      request->set_id(pick("disk", 4));
-      request->set_capacity_bytes((2 + rng_.below(4)) * kGib);
-      return begin("ResizeVolume", request);
-    }
-    case 6: return begin("DeleteVolume", by_id(pick("disk", 4)));
-    case 7: {
-      auto request = make<v1::CreateNetworkRequest>();
-      request->set_name(pick("net", 2));
-      return begin("CreateNetwork", request);
-    }
-    case 8: return begin("DeleteNetwork", by_id(pick("net", 2)));
-    case 9:
-    case 10: {
-      auto request = make<v1::DeleteVmRequest>();
-      request->set_id(vm);
-      request->set_keep_volumes(rng_.chance(1, 5));
-      return begin("DeleteVm", request);
-    }
-    case 11:
-    case 12: {
-      if (records_.tasks.empty()) return;
-      auto task = records_.tasks.begin();
-      std::advance(task, static_cast<std::ptrdiff_t>(rng_.below(records_.tasks.size())));
-      return begin("CancelTask", by_id(task->first));
-    }
-    case 13: {
-      auto request = make<v1::UpdateVmRequest>();
-      request->set_id(vm);
-      request->set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
-      return begin("UpdateVm", request);
-    }
-    case 14:
-    case 15:
-    case 16: return begin("RestartVm", stop_vm(vm));
-    case 17:
-    case 18:
-    case 19:
-    case 20: return begin("StopVm", stop_vm(vm));
-    case 21:
-    case 22:
-    case 23: return begin("ResetVm", by_id(vm));
-    case 24:
-    case 25: return begin("PauseVm", by_id(vm));
-    case 26:
-    case 27: return begin("ResumeVm", by_id(vm));
-    case 28:
-    case 29:
-    case 30:
-    case 31: return begin("StartVm", by_id(vm));
-    default: return begin("CreateVm", create_vm());
-  }
 }
 
 }  // namespace gantry::sim

@@ -12,19 +12,22 @@
 
 #include "base/rng.h"
 #include "port/manager.h"
-#include "sim/records.h"
-#include "sim/scheduler.h"
-#include "sim/swarm.h"
-#include "sim/trace.h"
-#include "sim/wishes.h"
+#include "sim/stage.h"
 
 namespace gantry::sim {
 
 class Client {
  public:
-  Client(Scheduler& scheduler, Trace& trace, std::uint64_t seed, const Swarm& swarm, const Records& records,
-         Wishes& wishes)
-      : scheduler_(scheduler), trace_(trace), rng_(seed), swarm_(swarm), records_(records), wishes_(wishes) {}
+  // Whose hosts with `shunned` names nobody uses.
+  Client(Stage& stage, std::uint64_t seed, Wishes& wishes, std::string own_host_id, std::string shunned)
+      : scheduler_(stage.scheduler),
+        trace_(stage.trace),
+        rng_(seed),
+        swarm_(stage.swarm),
+        records_(stage.records),
+        wishes_(wishes),
+        own_host_id_(std::move(own_host_id)),
+        shunned_(std::move(shunned)) {}
 
   // Null while it is down.
   void set_manager(port::Manager* manager) { manager_ = manager; }
@@ -32,15 +35,21 @@ class Client {
   void start() { next_call(); }
   void stop() { stopped_ = true; }
 
+  using Request = std::shared_ptr<const google::protobuf::Message>;
+  // One call, repeated until it is answered.
+  void ask(std::string rpc, Request request) {
+    begin({.rpc = std::move(rpc), .request = std::move(request), .key = {}});
+  }
   // One of them takes leave of a host.
-  void take_leave(const std::string& host_name);
+  void take_leave(const std::string& host_name) { ask("DeleteHost", by_id(host_name)); }
+  // Deletes everything that is on a host; then its leave is asked for, whether all is gone by then or not.
+  void clear_out(const std::string& host_id, Milliseconds leave_after_ms);
 
   [[nodiscard]] bool idle() const { return calls_.empty(); }
   // Tasks that were promised.
   [[nodiscard]] const std::set<std::string>& accepted() const { return accepted_; }
 
  private:
-  using Request = std::shared_ptr<const google::protobuf::Message>;
   struct Call {
     std::string rpc;
     Request request;
@@ -60,19 +69,32 @@ class Client {
   void answered(std::uint64_t number, const Result<std::unique_ptr<google::protobuf::Message>>& answer);
   void accept(Call& call, const std::string& task_id);
 
-  // Requests.
+  // Where things are made: on a host that has joined, or where nothing is said of it.
+  struct Place {
+    std::string host;
+    // "" or "-" and the host's name: what is made there bears it.
+    std::string suffix;
+    // What is in each of its names; empty: the default.
+    std::string pool;
+  };
+  Place pick_place();
+  // Mostly the same; now and then somebody mixes hosts up.
+  Place near(const Place& place) { return rng_.chance(1, 20) ? pick_place() : place; }
   void ask_something();
+  void ask_of_hosts(const Place& place);
   // Mostly one that is there.
   std::string pick_vm();
   Request create_vm();
-  Request create_volume();
-  Request create_image();
+  Request create_volume(const Place& place);
+  Request create_image(const Place& place);
+  Request create_network(const Place& place);
+  Request create_pool(const Place& place);
+  static Request create_shared_pool();
   static Request create_rule();
-  Request create_pool();
-  // Where something is put; empty: where nothing else is said.
-  std::string pick_pool();
-  [[nodiscard]] std::string pick(const char* kind, std::uint64_t count);
-  Request by_id(std::string id);
+  // Where nothing is said of the host something is put; empty: nor of the pool.
+  std::string pick_pool(const Place& place);
+  [[nodiscard]] std::string pick(const char* kind, std::uint64_t count, const Place& place = {});
+  static Request by_id(std::string id);
   Request stop_vm(std::string id);
 
   Scheduler& scheduler_;
@@ -81,6 +103,8 @@ class Client {
   const Swarm& swarm_;
   const Records& records_;
   Wishes& wishes_;
+  const std::string own_host_id_;
+  const std::string shunned_;
   port::Manager* manager_ = nullptr;
   bool stopped_ = false;
   std::uint64_t numbers_ = 0;

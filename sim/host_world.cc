@@ -5,11 +5,25 @@
 namespace gantry::sim {
 namespace {
 
-constexpr Milliseconds kUnheardMs = 10;
-
 std::string boot_key(const std::string& vm_id, const std::string& boot_id) { return vm_id + " " + boot_id; }
 
 }  // namespace
+
+HostWorld::HostWorld(Stage& stage, MachineSetup machine)
+    : setup(std::move(machine)),
+      calm(stage.calm),
+      scheduler_(stage.scheduler),
+      trace_(stage.trace),
+      rng_(stage.rng),
+      swarm_(stage.swarm),
+      records_(stage.records),
+      wishes_(stage.wishes),
+      worlds_(stage.worlds),
+      shared_files_(*stage.shared_files) {
+  stage.worlds.push_back(this);
+}
+
+void HostWorld::note(std::string_view who, const std::string& what) { trace_.note(who, setup.name + ": " + what); }
 
 port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const {
   port::GuestObservation observation;
@@ -46,10 +60,10 @@ std::string HostWorld::user_of(const std::string& volume_id) const {
 // ---- guests
 
 Result<std::uint32_t> HostWorld::owner_of(const port::GuestDisk& disk) const {
-  const auto shared = shared_files->volumes.find(disk.volume_id);
-  if (shared != shared_files->volumes.end()) return shared->second.uid;
+  const auto shared = shared_files_.volumes.find(disk.volume_id);
+  if (shared != shared_files_.volumes.end()) return shared->second.uid;
   const auto volume = volumes.find(disk.volume_id);
-  if (!pool_mounted || volume == volumes.end()) {
+  if (volume == volumes.end() || !is_mounted(volume->second.pool_path)) {
     return fail(ErrorCode::not_found, "no file of disk " + disk.volume_id);
   }
   if (volume->second.corrupt) return fail(ErrorCode::corrupt, "disk " + disk.volume_id + " cannot be read");
@@ -67,46 +81,6 @@ Result<void> HostWorld::check_definition(const port::GuestDefinition& definition
   return {};
 }
 
-// The rule is older than every VM it is about, and neither changes.
-void HostWorld::check_rule(const std::string& vm_id) {
-  const auto is_apart = [this](const std::string& id) {
-    const auto vm = records_.vms.find(id);
-    return vm != records_.vms.end() && vm->second.meta().labels().contains("set");
-  };
-  if (!is_apart(vm_id)) return;
-  for (const auto& [other_id, other] : guests) {
-    if (other_id != vm_id && lives(other) && is_apart(other_id)) {
-      trace_.violation("VM " + vm_id + " starts beside " + other_id + ", which a rule keeps it apart from");
-    }
-  }
-}
-
-// What must hold whenever a guest's process begins.
-void HostWorld::check_boot(const port::GuestDefinition& definition) {
-  const std::string& vm_id = definition.vm_id;
-  std::uint64_t memory_mib = definition.memory_mib;
-  for (const auto& [other_id, other] : guests) {
-    if (other_id == vm_id || !lives(other)) continue;
-    memory_mib += other.definition.memory_mib;
-    for (const port::GuestDisk& theirs : other.definition.disks) {
-      for (const port::GuestDisk& ours : definition.disks) {
-        if (theirs.volume_id == ours.volume_id && !(theirs.read_only && ours.read_only)) {
-          trace_.violation("disk " + ours.volume_id + " has two writers: " + other_id + " and " + vm_id);
-        }
-      }
-    }
-  }
-  check_rule(vm_id);
-  // Some is kept for the host itself (docs/reference/limits.md).
-  const std::uint64_t usable_mib = swarm_.memory_mib - std::max<std::uint64_t>(256, swarm_.memory_mib / 16);
-  if (memory_mib > usable_mib) {
-    trace_.violation("guests hold " + std::to_string(memory_mib) + " MiB and may " + std::to_string(usable_mib));
-  }
-  const bool committed = records_.was_committed(definition.boot_id) && records_.was_committed(vm_id);
-  if (!committed)
-    trace_.violation("guest " + vm_id + " boots for " + definition.boot_id + ", which was never committed");
-}
-
 Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
   const std::string& vm_id = definition.vm_id;
   const auto found = guests.find(vm_id);
@@ -121,7 +95,7 @@ Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
   if (found != guests.end()) guest.reset_id = found->second.reset_id;
   guest.process = ++processes_;
   guests[vm_id] = guest;
-  trace_.note("guest", vm_id + " starting for " + definition.boot_id);
+  note("guest", vm_id + " starting for " + definition.boot_id);
   changed(vm_id);
   return {};
 }
@@ -130,8 +104,8 @@ void HostWorld::run(const std::string& vm_id) {
   ModelGuest& guest = guests[vm_id];
   const std::string& boot_id = guest.definition.boot_id;
   guest.state = GuestState::running;
-  guest.ran_at_ms = scheduler_.now().monotonic_ms;
-  trace_.note("guest", vm_id + " runs");
+  guest.ran_at_ms = own_time_ms();
+  note("guest", vm_id + " runs");
   if (++boots_[boot_key(vm_id, boot_id)] > 1)
     trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
@@ -150,7 +124,7 @@ void HostWorld::fill_disk_later(const std::string& vm_id, Milliseconds delay_ms)
     if (found->second.state != GuestState::running) return;
     found->second.disk_full = true;
     found->second.state = GuestState::paused;
-    trace_.note("guest", vm_id + " is held: its disk is full");
+    note("guest", vm_id + " is held: its disk is full");
     changed(vm_id);
   });
 }
@@ -176,7 +150,7 @@ void HostWorld::orphan_start(const std::string& vm_id, std::uint64_t process) {
     return;
   }
   // What was known of earlier boots went with it: the next agent may begin this one again.
-  trace_.note("guest", vm_id + " never came to run");
+  note("guest", vm_id + " never came to run");
   guests.erase(found);
 }
 
@@ -188,7 +162,7 @@ void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
   guest.exit.set_boot_id(guest.definition.boot_id);
   guest.exit.mutable_at()->set_seconds(scheduler_.now().unix_ms / 1000);
   guest.exit_settled = guest_changed != nullptr;
-  trace_.note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
+  note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
   changed(vm_id);
 }
 
@@ -211,30 +185,6 @@ Result<void> HostWorld::press_power_button(const std::string& vm_id) {
   return {};
 }
 
-void HostWorld::decide_to_power_down(const std::string& vm_id) {
-  const auto found = guests.find(vm_id);
-  if (found == guests.end() || !lives(found->second) || found->second.asked_at_ms) return;
-  found->second.asked_at_ms = scheduler_.now().monotonic_ms;
-}
-
-// A guest that runs may be ended only by the wish of a user who does not care, or once it had its time.
-void HostWorld::decide_to_kill(const std::string& vm_id) {
-  const auto found = guests.find(vm_id);
-  const auto vm = records_.vms.find(vm_id);
-  if (found == guests.end() || vm == records_.vms.end()) return;
-  const ModelGuest& guest = found->second;
-  if (guest.state != GuestState::running && guest.state != GuestState::paused) return;
-  const Milliseconds now_ms = scheduler_.now().monotonic_ms;
-  // The agent has not heard of it yet: it ends a start.
-  if (now_ms - guest.ran_at_ms <= kUnheardMs) return;
-  const Milliseconds due_ms =
-      wishes_.shortest_stop_ms(vm->second.meta().name(), records_.committed_at_ms(guest.definition.boot_id));
-  const Milliseconds had_ms = guest.asked_at_ms ? now_ms - *guest.asked_at_ms : 0;
-  if (due_ms == 0 || (guest.asked_at_ms && had_ms >= due_ms)) return;
-  trace_.violation("guest " + vm_id + " is killed " + std::to_string(had_ms) + " ms after it was asked to power off; " +
-                   "nobody asked for less than " + std::to_string(due_ms));
-}
-
 void HostWorld::kill(const std::string& vm_id) {
   const auto found = guests.find(vm_id);
   if (found != guests.end() && lives(found->second)) end(vm_id, v1::VmExit::FORCED);
@@ -249,7 +199,7 @@ Result<void> HostWorld::set_paused(const std::string& vm_id, bool paused) {
   if (!paused && found->second.disk_full && !calm && rng_.chance(1, 2)) return {};
   found->second.disk_full = false;
   found->second.state = paused ? GuestState::paused : GuestState::running;
-  trace_.note("guest", vm_id + (paused ? " paused" : " resumed"));
+  note("guest", vm_id + (paused ? " paused" : " resumed"));
   changed(vm_id);
   return {};
 }
@@ -259,7 +209,7 @@ Result<void> HostWorld::reset(const std::string& vm_id, const std::string& reset
   if (found == guests.end() || !lives(found->second)) return fail(ErrorCode::conflict, "the guest does not run");
   if (found->second.reset_id == reset_id) return {};
   found->second.reset_id = reset_id;
-  trace_.note("guest", vm_id + " reset for " + reset_id);
+  note("guest", vm_id + " reset for " + reset_id);
   if (++resets_[reset_id] > 1) trace_.violation("guest " + vm_id + " was reset twice for operation " + reset_id);
   if (!records_.was_committed(reset_id)) trace_.violation("reset " + reset_id + " was never committed");
   changed(vm_id);
@@ -295,10 +245,10 @@ std::map<std::string, GuestState> HostWorld::live_guests() const {
 }
 
 void HostWorld::lose_power() {
-  trace_.note("HOST", "loses power");
+  note("HOST", "loses power");
   for (auto& [vm_id, guest] : guests) {
     if (!ended_with_machine(guest)) continue;
-    trace_.note("guest", vm_id + " ended with the machine");
+    note("guest", vm_id + " ended with the machine");
     boots_.erase(boot_key(vm_id, guest.definition.boot_id));
     guest.state = GuestState::ended;
     guest.definition.boot_id.clear();
@@ -306,8 +256,9 @@ void HostWorld::lose_power() {
   }
   networks.clear();
   // Before the manager knows of the pool it may rightly be made where it is not mounted.
-  if (calm || !records_.knows_pool_ready() || !rng_.chance(swarm_.pool_comes_late, 1'000)) return;
-  trace_.note("HOST", "comes back without its pool");
+  if (calm || !records_.knows_pool_ready(host_id, setup.pool_path) || !rng_.chance(swarm_.pool_comes_late, 1'000))
+    return;
+  note("HOST", "comes back without its pool");
   pool_mounted = false;
   scheduler_.at(static_cast<Milliseconds>(rng_.below(90'000)), [this] { mount_pool(); });
 }
@@ -315,12 +266,12 @@ void HostWorld::lose_power() {
 // ---- files
 
 void HostWorld::mount_pool() {
-  if (!pool_mounted) trace_.note("HOST", "its pool is mounted");
+  if (!pool_mounted) note("HOST", "its pool is mounted");
   pool_mounted = true;
 }
 
 Result<void> HostWorld::use_pool(const port::PoolRequest& request) {
-  if (pool_mounted) return {};
+  if (is_mounted(request.path)) return {};
   if (request.is_new) trace_.violation("a pool is made anew below the mount point of the one that is not there");
   return fail(ErrorCode::unavailable, "the pool is not mounted", "", "", "pool_unusable");
 }
@@ -343,15 +294,22 @@ Result<port::VolumeFacts> HostWorld::create_volume(const port::VolumeRequest& re
   if (!request.image_path.empty() && !images.contains(request.image_path)) {
     return fail(ErrorCode::not_found, "no image at " + request.image_path);
   }
-  if (!calm && allocated_gib() + 1 > swarm_.pool_capacity_gib) {
+  if (!calm && allocated_gib() + 1 > setup.pool_capacity_gib) {
     return fail(ErrorCode::out_of_space, "the pool is full", "", "", "pool_full");
   }
   if (damaged.contains(request.volume_id)) {
     trace_.violation("volume " + request.volume_id + " was lost and is made anew, blank");
   }
-  volumes[request.volume_id] = {
-      .capacity_bytes = request.capacity_bytes, .image_path = request.image_path, .corrupt = false, .uid = request.uid};
-  trace_.note("disk", "volume " + request.volume_id + " made");
+  for (const HostWorld* other : worlds_) {
+    if (!other->volumes.contains(request.volume_id)) continue;
+    trace_.violation("volume " + request.volume_id + " is on two hosts: " + other->setup.name + " and " + setup.name);
+  }
+  volumes[request.volume_id] = {.capacity_bytes = request.capacity_bytes,
+                                .image_path = request.image_path,
+                                .corrupt = false,
+                                .uid = request.uid,
+                                .pool_path = request.pool.path};
+  note("disk", "volume " + request.volume_id + " made");
   return inspect_volume(request);
 }
 
@@ -366,7 +324,7 @@ Result<port::VolumeFacts> HostWorld::resize_volume(const port::VolumeRequest& re
     trace_.violation("volume " + request.volume_id + " is made smaller");
   }
   volume->second.capacity_bytes = request.capacity_bytes;
-  trace_.note("disk", "volume " + request.volume_id + " resized");
+  note("disk", "volume " + request.volume_id + " resized");
   return inspect_volume(request);
 }
 
@@ -381,7 +339,7 @@ Result<void> HostWorld::delete_volume(const port::VolumeRequest& request) {
     trace_.violation("volume " + volume_id + " is deleted, and nobody asked for it");
   }
   volumes.erase(volume_id);
-  trace_.note("disk", "volume " + volume_id + " deleted");
+  note("disk", "volume " + volume_id + " deleted");
   return {};
 }
 
@@ -398,7 +356,7 @@ Result<port::ImageFacts> HostWorld::inspect_image(const port::ImageRequest& requ
 Result<port::ImageFacts> HostWorld::import_image(const port::ImageRequest& request) {
   if (auto usable = use_pool(request.pool); !usable) return fail(usable.error());
   const std::string path = request.pool.path + "/" + request.image_id;
-  if (images.insert(path).second) trace_.note("disk", "image " + request.image_id + " made");
+  if (images.insert(path).second) note("disk", "image " + request.image_id + " made");
   return inspect_image(request);
 }
 
@@ -413,7 +371,7 @@ Result<void> HostWorld::delete_image(const port::ImageRequest& request) {
   if (!records_.is_to_be_deleted(image_id)) {
     trace_.violation("image " + image_id + " is deleted, and nobody asked for it");
   }
-  trace_.note("disk", "image " + image_id + " deleted");
+  note("disk", "image " + image_id + " deleted");
   return {};
 }
 
@@ -434,7 +392,26 @@ void HostWorld::damage_a_file() {
   } else {
     volumes.erase(volume_id);
   }
-  trace_.note("HOST", "the file of volume " + volume_id + " is damaged from outside");
+  note("HOST", "the file of volume " + volume_id + " is damaged from outside");
+}
+
+void HostWorld::wipe() {
+  note("HOST", "is set up anew");
+  guests.clear();
+  volumes.clear();
+  images.clear();
+  networks.clear();
+  seeds.clear();
+  damaged.clear();
+  pool_mounted = true;
+}
+
+void HostWorld::keep_from_before() {
+  from_before = seeds;
+  from_before.insert(images.begin(), images.end());
+  for (const auto& [id, guest] : guests) from_before.insert(id);
+  for (const auto& [id, volume] : volumes) from_before.insert(id);
+  for (const auto& [id, network] : networks) from_before.insert(id);
 }
 
 // ---- networks

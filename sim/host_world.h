@@ -1,5 +1,5 @@
-// The truth about one modelled host: guests, files, networks. It outlives every crash of the agent; the checks of what
-// must never happen sit where it would happen.
+// The truth about one machine: guests, files, networks. It outlives every crash of the agent; the checks of what must
+// never happen, there and across machines, sit where it would happen.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,8 @@
 #include "port/hypervisor.h"
 #include "port/network.h"
 #include "port/storage.h"
-#include "sim/records.h"
-#include "sim/scheduler.h"
 #include "sim/shared_files.h"
-#include "sim/swarm.h"
-#include "sim/trace.h"
-#include "sim/wishes.h"
+#include "sim/stage.h"
 
 namespace gantry::sim {
 
@@ -47,14 +43,27 @@ struct ModelVolume {
   std::string image_path;
   bool corrupt = false;
   std::uint32_t uid = 0;
+  std::string pool_path;
+};
+
+struct MachineSetup {
+  std::string name;
+  // Of its first pool, whose file system may come later than the machine.
+  std::string pool_path;
+  std::uint64_t memory_mib = 16'384;
+  std::uint64_t pool_capacity_gib = 1'000;
+  MachineClock clock;
 };
 
 class HostWorld {
  public:
-  HostWorld(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, const Records& records,
-            const Wishes& wishes)
-      : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), records_(records), wishes_(wishes) {}
+  HostWorld(Stage& stage, MachineSetup setup);
 
+  const MachineSetup setup;
+  // As a host of the cluster; the last one, when it has left. Empty: it never was one.
+  std::string host_id;
+  // Files and guests that it had before it joined, or joined anew: nobody clears them away.
+  std::set<std::string> from_before;
   std::map<std::string, ModelGuest> guests;
   std::map<std::string, ModelVolume> volumes;
   std::set<std::string> images;
@@ -66,8 +75,9 @@ class HostWorld {
   // Told of every change while an agent observes.
   std::function<void(const std::string& vm_id)> guest_changed;
   bool pool_mounted = true;
-  // What lies in pools that other hosts have too; set by who made both.
-  const SharedFiles* shared_files = nullptr;
+  // Until then, by true time, each call to its disk takes long, or fails.
+  Milliseconds disk_slow_until_ms = 0;
+  Milliseconds disk_fails_until_ms = 0;
   // After that nothing goes wrong by itself any more.
   bool calm = false;
 
@@ -98,6 +108,7 @@ class HostWorld {
   // Fails while the pool's file system is not mounted; to take such a pool for a new one is a violation.
   Result<void> use_pool(const port::PoolRequest& request);
   void mount_pool();
+  [[nodiscard]] bool is_mounted(const std::string& path) const { return pool_mounted || path != setup.pool_path; }
   [[nodiscard]] std::uint64_t allocated_gib() const { return volumes.size() + 2 * images.size(); }
 
   // What the network does.
@@ -111,6 +122,12 @@ class HostWorld {
   void lose_power();
   // Somebody deletes or spoils a file of a volume no guest has open.
   void damage_a_file();
+  // It is set up anew: nothing is left. No agent is there.
+  void wipe();
+  // Nothing that is there now was made for the host it becomes.
+  void keep_from_before();
+  // The time that its own clock shows.
+  [[nodiscard]] Milliseconds own_time_ms() const { return setup.clock.shown_at(scheduler_.now().monotonic_ms); }
 
   // The guest that has a volume open; "": none.
   [[nodiscard]] std::string user_of(const std::string& volume_id) const;
@@ -123,8 +140,13 @@ class HostWorld {
   // Whose file a guest's disk is.
   [[nodiscard]] Result<std::uint32_t> owner_of(const port::GuestDisk& disk) const;
   [[nodiscard]] Result<void> check_definition(const port::GuestDefinition& definition) const;
+  // What must hold whenever a guest's process begins.
   void check_boot(const port::GuestDefinition& definition);
   void check_rule(const std::string& vm_id);
+  void check_place(const std::string& vm_id);
+  void check_writers(const port::GuestDefinition& definition);
+  void check_memory(const port::GuestDefinition& definition);
+  void note(std::string_view who, const std::string& what);
   void end(const std::string& vm_id, v1::VmExit::Reason reason);
   [[nodiscard]] static bool ended_with_machine(const ModelGuest& guest);
   void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself = false);
@@ -138,6 +160,8 @@ class HostWorld {
   const Swarm& swarm_;
   const Records& records_;
   const Wishes& wishes_;
+  const std::vector<HostWorld*>& worlds_;
+  const SharedFiles& shared_files_;
   std::uint64_t processes_ = 0;
   // Operations done, ever; but a boot that ended with the machine may be done once more.
   std::map<std::string, int> boots_;

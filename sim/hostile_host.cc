@@ -2,83 +2,31 @@
 
 #include <limits>
 
-#include "gantry/v1/join.pb.h"
-#include "gantry/v1/routes.pb.h"
-#include "model/sha256.h"
-
 namespace gantry::sim {
 namespace {
 
-constexpr const char* kName = "beta";
-constexpr Milliseconds kPatienceMs = 12'000;
 constexpr std::uint64_t kHuge = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
 
-// ---- joining
+HostileHost::HostileHost(Stage& stage, std::uint64_t seed, Switchboard& board)
+    : stage_(stage),
+      rng_(seed),
+      board_(board),
+      joiner_(stage, {.name = kName, .pool_path = "/beta", .taken_subnet = "10.66.0.0/16"},
+              [this](const std::string& host_id) { joined(host_id); }) {}
 
-void HostileHost::ask(const std::string& rpc, const google::protobuf::Message& request,
-                      bool (HostileHost::*take)(const Answer&), void (HostileHost::*next)()) {
-  const std::uint64_t attempt = ++attempt_;
-  const auto again = [this, attempt, next] {
-    if (attempt == attempt_) (this->*next)();
-  };
-  scheduler_.at(kPatienceMs, again);
-  if (manager_ == nullptr) return;
-  // The same key: to come twice with one token is to come once.
-  const port::CallOptions options{
-      .actor = "admin", .dry_run = false, .if_match = 0, .idempotency_key = rpc + "-" + secret_};
-  manager_->call(rpc, request, options, [this, attempt, take, again](const Answer& answer) {
-    if (attempt != attempt_) return;
-    if ((this->*take)(answer)) {
-      ++attempt_;
-    } else {
-      scheduler_.at(1'000, again);
-    }
-  });
-}
-
-void HostileHost::ask_for_token() {
-  if (client_ != nullptr) return;
-  secret_ = "secret-" + std::to_string(++secrets_);
-  v1::KeepHostTokenRequest request;
-  request.set_secret_hash(model::sha256_hex(secret_));
-  ask("KeepHostToken", request, &HostileHost::take_token, &HostileHost::ask_for_token);
-}
-
-bool HostileHost::take_token(const Answer& answer) {
-  if (!answer) return false;
-  admission_under_way_ = true;
-  scheduler_.at(1, [this] { ask_for_admission(); });
-  return true;
-}
-
-void HostileHost::ask_for_admission() {
-  v1::AdmitHostRequest request;
-  request.set_secret_hash(model::sha256_hex(secret_));
-  request.set_host_name(kName);
-  request.set_pool_path("/beta");
-  request.add_taken_subnets("10.66.0.0/16");
-  ask("AdmitHost", request, &HostileHost::take_admission, &HostileHost::ask_for_admission);
-}
-
-bool HostileHost::take_admission(const Answer& answer) {
-  if (!answer) {
-    const bool later = answer.error().code == ErrorCode::unavailable || answer.error().code == ErrorCode::timed_out;
-    if (!later) trace_.violation("a good token was refused: " + answer.error().to_text());
-    return !later;
-  }
-  host_id_ = dynamic_cast<const v1::Accepted&>(**answer).task().target_id();
-  trace_.note("hostile", "has joined as " + host_id_);
-  link_.join(host_id_);
+void HostileHost::joined(const std::string& host_id) {
+  host_id_ = host_id;
+  board_.add_talker(host_id_);
   lie();
-  if (client_ != nullptr) client_->take_leave(kName);
-  return true;
+  if (client_ != nullptr) leave(*client_);
 }
 
 void HostileHost::leave(Client& client) {
   client_ = &client;
-  if (!host_id_.empty()) client.take_leave(kName);
+  const auto host = stage_.records.hosts.find(host_id_);
+  if (host != stage_.records.hosts.end()) client.take_leave(host->second.meta().name());
 }
 
 // ---- lying
@@ -93,13 +41,13 @@ std::string HostileHost::id_in(const std::map<std::string, Record>& records) {
 
 std::string HostileHost::some_id() {
   switch (rng_.below(8)) {
-    case 0: return id_in(records_.volumes);
-    case 1: return id_in(records_.images);
-    case 2: return id_in(records_.pools);
-    case 3: return id_in(records_.networks);
-    case 4: return id_in(records_.tasks);
+    case 0: return id_in(stage_.records.volumes);
+    case 1: return id_in(stage_.records.images);
+    case 2: return id_in(stage_.records.pools);
+    case 3: return id_in(stage_.records.networks);
+    case 4: return id_in(stage_.records.tasks);
     case 5: return rng_.chance(1, 2) ? host_id_ : "vm-" + std::to_string(rng_.below(1'000));
-    default: return id_in(records_.vms);
+    default: return id_in(stage_.records.vms);
   }
 }
 
@@ -122,8 +70,8 @@ v1::Observation HostileHost::observation() {
       v1::VmStatus& vm = *said.mutable_vm();
       vm.set_state(static_cast<v1::VmStatus::State>(rng_.below(v1::VmStatus::State_ARRAYSIZE)));
       vm.set_observed_generation(kHuge);
-      vm.set_boot_id(id_in(records_.tasks));
-      vm.set_failed_operation_id(id_in(records_.tasks));
+      vm.set_boot_id(id_in(stage_.records.tasks));
+      vm.set_failed_operation_id(id_in(stage_.records.tasks));
       fill_problem(*vm.mutable_problem());
       break;
     }
@@ -131,7 +79,7 @@ v1::Observation HostileHost::observation() {
       v1::VolumeStatus& volume = *said.mutable_volume();
       volume.set_state(static_cast<v1::VolumeStatus::State>(rng_.below(v1::VolumeStatus::State_ARRAYSIZE)));
       volume.set_capacity_bytes(rng_.next());
-      volume.set_failed_operation_id(id_in(records_.tasks));
+      volume.set_failed_operation_id(id_in(stage_.records.tasks));
       break;
     }
     case 3: {
@@ -173,9 +121,9 @@ void HostileHost::lie() {
   fill_mark(*message.mutable_mark());
   if (rng_.chance(1, 3)) lie_about_itself(*message.mutable_host());
   for (std::uint64_t i = rng_.below(20); i > 0; --i) *message.add_observations() = observation();
-  trace_.note("hostile", "lies about " + std::to_string(message.observations_size()) + " records");
-  link_.say(message);
-  scheduler_.at(50 + static_cast<Milliseconds>(rng_.below(1'000)), [this] { lie(); });
+  stage_.trace.note("hostile", "lies about " + std::to_string(message.observations_size()) + " records");
+  board_.say(message);
+  stage_.scheduler.at(50 + static_cast<Milliseconds>(rng_.below(1'000)), [this] { lie(); });
 }
 
 }  // namespace gantry::sim

@@ -11,10 +11,18 @@ namespace {
 // Users of the rehearsal ask for no other: it is the default.
 constexpr std::uint64_t kOvercommitPercent = 200;
 
+std::string host_in(const v1::Vm& vm, const Records&) { return vm.placement().host_id(); }
+std::string host_in(const v1::Volume& volume, const Records& records) { return records.home_of(volume.spec().pool()); }
+std::string host_in(const v1::Image& image, const Records& records) { return records.home_of(image.spec().pool()); }
+std::string host_in(const v1::Network& network, const Records&) { return network.status().host_id(); }
+std::string host_in(const v1::Pool& pool, const Records&) { return pool.spec().host_id(); }
+std::string host_in(const v1::Host& host, const Records&) { return host.meta().id(); }
+std::string host_in(const v1::Rule&, const Records&) { return {}; }
+std::string host_in(const v1::Task&, const Records&) { return {}; }
+
 }  // namespace
 
-Records::Records(port::Store& store, Trace& trace, const Swarm& swarm, const Wishes& wishes)
-    : trace_(trace), swarm_(swarm), wishes_(wishes) {
+Records::Records(port::Store& store, Trace& trace, const Wishes& wishes) : trace_(trace), wishes_(wishes) {
   watch_ = store.watch("/", 1, [this](const Result<port::ChangeBatch, port::StoreError>& batch) {
     if (batch) {
       apply(*batch);
@@ -24,10 +32,26 @@ Records::Records(port::Store& store, Trace& trace, const Swarm& swarm, const Wis
   });
 }
 
-bool Records::knows_pool_ready() const {
-  return std::ranges::any_of(pools, [](const auto& pool) {
-    return !pool.second.spec().shared() && pool.second.status().state() == v1::PoolStatus::READY;
+bool Records::knows_pool_ready(const std::string& host_id, const std::string& path) const {
+  return std::ranges::any_of(pools, [&](const auto& entry) {
+    const v1::Pool& pool = entry.second;
+    return pool.spec().host_id() == host_id && pool.spec().path() == path &&
+           pool.status().state() == v1::PoolStatus::READY;
   });
+}
+
+std::string Records::home_of(const std::string& id) const {
+  const auto home = homes_.find(id);
+  return home == homes_.end() ? std::string() : home->second;
+}
+
+// Nothing goes from one host to another: whatever becomes of a host, its guests wait for it.
+void Records::note_home(const std::string& id, const std::string& host_id) {
+  if (host_id.empty()) return;
+  const auto [home, is_new] = homes_.try_emplace(id, host_id);
+  if (is_new || home->second == host_id) return;
+  trace_.violation(id + " is on host " + home->second + " and was put on " + host_id + "; nobody asked for that");
+  home->second = host_id;
 }
 
 void Records::check_task(const v1::Task* before, const v1::Task& after) {
@@ -57,12 +81,14 @@ std::map<std::string, std::uint64_t> Records::promised_bytes(bool with_status) c
 
 // What grows by the host's word alone (a volume as large as an image that was not there yet) was promised unseen.
 void Records::check_promises(const std::map<std::string, std::uint64_t>& asked_before) {
-  const std::uint64_t limit_bytes = (swarm_.pool_capacity_gib << 30U) * kOvercommitPercent / 100;
   const auto promised = promised_bytes(true);
   for (const auto& [pool_id, asked_bytes] : promised_bytes(false)) {
     const auto before = asked_before.find(pool_id);
     const bool grew = asked_bytes > (before == asked_before.end() ? 0 : before->second);
-    if (!grew || !inspected_.contains(pool_id) || promised.at(pool_id) <= limit_bytes) continue;
+    const auto capacity = capacity_gib_.find(home_of(pool_id));
+    if (!grew || !inspected_.contains(pool_id) || capacity == capacity_gib_.end()) continue;
+    const std::uint64_t limit_bytes = (capacity->second << 30U) * kOvercommitPercent / 100;
+    if (promised.at(pool_id) <= limit_bytes) continue;
     trace_.violation("pool " + pool_id + " promises " + std::to_string(promised.at(pool_id)) + " bytes and may " +
                      std::to_string(limit_bytes));
   }
@@ -71,14 +97,20 @@ void Records::check_promises(const std::map<std::string, std::uint64_t>& asked_b
   }
 }
 
+// A VM's own volumes go with it, also when the host leaves that was to delete them.
+bool Records::may_go(const std::string& id) const {
+  const auto volume = volumes.find(id);
+  return deleting_.contains(id) || (volume != volumes.end() && deleting_.contains(volume->second.spec().owner_vm_id()));
+}
+
 template <class Record>
 void Records::change(std::map<std::string, Record>& records, const port::Change& change, const std::string& kind,
                      const std::string& id) {
   if (change.kind == port::Write::Kind::erase) {
-    records.erase(id);
     births_[id].gone_ms = trace_.now_ms();
-    const bool may_go = std::is_same_v<Record, v1::Task> || deleting_.contains(id);
-    if (!may_go) trace_.violation("the record of " + id + " is removed, and was not to be deleted");
+    if (!std::is_same_v<Record, v1::Task> && !may_go(id))
+      trace_.violation("the record of " + id + " is removed, and was not to be deleted");
+    records.erase(id);
     return;
   }
   Record record;
@@ -86,8 +118,11 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
     trace_.violation("the record at " + change.entry.key + " cannot be read");
     return;
   }
-  births_.try_emplace(
-      id, Birth{.kind = kind, .name = record.meta().name(), .revision = revision_, .at_ms = trace_.now_ms()});
+  births_.try_emplace(id, Birth{.kind = kind,
+                                .name = record.meta().name(),
+                                .host_id = host_in(record, *this),
+                                .revision = revision_,
+                                .at_ms = trace_.now_ms()});
   if (record.meta().has_deletion() && deleting_.insert(id).second) check_deletion(id);
   if constexpr (std::is_same_v<Record, v1::Task>) {
     const auto before = records.find(id);
@@ -96,6 +131,10 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
   if constexpr (std::is_same_v<Record, v1::Volume> || std::is_same_v<Record, v1::Image>) {
     keepers_.emplace(id, record.keeper().host_id());
   }
+  if constexpr (std::is_same_v<Record, v1::Pool>) {
+    if (record.spec().shared()) shared_pools[id] = record;
+  }
+  note_home(id, host_in(record, *this));
   records[id] = std::move(record);
 }
 
@@ -124,6 +163,7 @@ void Records::apply(const port::ChangeBatch& batch) {
     if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, std::string(model::kPool), id);
     if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, std::string(model::kNetwork), id);
     if (const auto id = id_in(model::kRule); !id.empty()) change(rules, one, std::string(model::kRule), id);
+    if (const auto id = id_in(model::kHost); !id.empty()) change(hosts, one, std::string(model::kHost), id);
     if (const auto id = id_in(model::kTask); !id.empty()) {
       change(tasks, one, std::string(model::kTask), id);
       if (!erased) line += "(" + tasks[id].action() + " " + v1::Task::State_Name(tasks[id].state()) + ")";

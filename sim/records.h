@@ -7,13 +7,13 @@
 #include <string>
 #include <utility>
 
+#include "gantry/v1/host.pb.h"
 #include "gantry/v1/network.pb.h"
 #include "gantry/v1/rule.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
 #include "port/store.h"
-#include "sim/swarm.h"
 #include "sim/trace.h"
 #include "sim/wishes.h"
 
@@ -21,12 +21,15 @@ namespace gantry::sim {
 
 class Records {
  public:
-  Records(port::Store& store, Trace& trace, const Swarm& swarm, const Wishes& wishes);
+  Records(port::Store& store, Trace& trace, const Wishes& wishes);
 
+  std::map<std::string, v1::Host> hosts;
   std::map<std::string, v1::Vm> vms;
   std::map<std::string, v1::Volume> volumes;
   std::map<std::string, v1::Image> images;
   std::map<std::string, v1::Pool> pools;
+  // Also those that are gone.
+  std::map<std::string, v1::Pool> shared_pools;
   std::map<std::string, v1::Network> networks;
   std::map<std::string, v1::Rule> rules;
   std::map<std::string, v1::Task> tasks;
@@ -40,12 +43,16 @@ class Records {
     const auto found = births_.find(id);
     return found == births_.end() ? 0 : found->second.at_ms;
   }
-  // Of a pool that is one host's alone.
-  [[nodiscard]] bool knows_pool_ready() const;
+  [[nodiscard]] bool knows_pool_ready(const std::string& host_id, const std::string& path) const;
+  // The one host that the record of that id has to do with, as it was committed, also when it is gone since; empty:
+  // none.
+  [[nodiscard]] std::string home_of(const std::string& id) const;
   // Whether that host was ever committed as the keeper of that thing.
   [[nodiscard]] bool was_keeper(const std::string& id, const std::string& host_id) const {
     return keepers_.contains({id, host_id});
   }
+  // What the pools of a host hold in truth; shared ones are no host's.
+  void set_capacity(const std::string& host_id, std::uint64_t pool_gib) { capacity_gib_[host_id] = pool_gib; }
   // The mark is in the store. That users asked for it was checked when it came there.
   [[nodiscard]] bool is_to_be_deleted(const std::string& id) const { return deleting_.contains(id); }
   // Once every request is answered: what was refused counts no more.
@@ -56,6 +63,8 @@ class Records {
   template <class Record>
   void change(std::map<std::string, Record>& records, const port::Change& change, const std::string& kind,
               const std::string& id);
+  [[nodiscard]] bool may_go(const std::string& id) const;
+  void note_home(const std::string& id, const std::string& host_id);
   void check_task(const v1::Task* before, const v1::Task& after);
   void check_deletion(const std::string& id) const;
   // What its volumes may grow to, by pool.
@@ -63,12 +72,13 @@ class Records {
   void check_promises(const std::map<std::string, std::uint64_t>& asked_before);
 
   Trace& trace_;
-  const Swarm& swarm_;
   const Wishes& wishes_;
   Births births_;
   std::set<std::string> deleting_;
   // Ids with hosts.
   std::set<std::pair<std::string, std::string>> keepers_;
+  std::map<std::string, std::string> homes_;
+  std::map<std::string, std::uint64_t> capacity_gib_;
   // Pools whose capacity the manager knew before the commit that is looked at.
   std::set<std::string> inspected_;
   port::Revision revision_ = 0;

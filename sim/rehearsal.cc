@@ -1,189 +1,117 @@
 #include "sim/rehearsal.h"
 
-#include "sim/settled.h"
+#include <array>
 
 namespace gantry::sim {
 namespace {
 
 constexpr Milliseconds kBeforeChaosMs = 3'000;
-constexpr Milliseconds kSettleMs = 600'000;
-constexpr Milliseconds kLookEveryMs = 2'000;
-// Longer than the host takes to look at its pools again.
-constexpr Milliseconds kLastRepliesMs = 70'000;
-constexpr Milliseconds kQuietMs = 90'000;
+constexpr std::array<const char*, kMachinesMax> kNames = {"alpha", "bravo", "carol", "delta", "echo"};
 
 }  // namespace
 
-Rehearsal::Rehearsal(std::uint64_t seed)
-    : seed_(seed),
-      rng_(seed),
-      swarm_(draw_swarm(rng_)),
-      client_(scheduler_, trace_, rng_.next(), swarm_, records_, wishes_) {
-  world_.shared_files = &shared_files_;
-  shared_files_.user_of = [this](const std::string& volume_id) { return world_.user_of(volume_id); };
-  if (swarm_.hostile_seed != 0) {
-    hostile_ = std::make_unique<HostileHost>(scheduler_, trace_, swarm_.hostile_seed, records_, link_);
+Rehearsal::Rehearsal(std::uint64_t seed) : Rehearsal(seed, Rng(seed)) {}
+
+Rehearsal::Rehearsal(std::uint64_t seed, Rng rng)
+    : seed_(seed), cluster_(seed, draw_swarm(rng), false), rng_(cluster_.rng), swarm_(cluster_.swarm) {
+  add_machines();
+}
+
+void Rehearsal::add_machines() {
+  for (std::size_t i = 0; i < swarm_.machines; ++i) {
+    const auto either_way = [this](std::int64_t most) {
+      return static_cast<std::int64_t>(rng_.below(2 * static_cast<std::uint64_t>(most) + 1)) - most;
+    };
+    const std::int64_t drift_ppm = either_way(swarm_.drift_ppm_max);
+    const Milliseconds ahead_ms = either_way(swarm_.date_off_ms_max);
+    cluster_.add_machine({.name = kNames[i],
+                          .pool_path = "/pool",
+                          .memory_mib = rng_.chance(i == 0 ? 1 : 2, 3) ? 3'072U : 16'384U,
+                          .pool_capacity_gib = rng_.chance(1, 3) ? 4 + rng_.below(10) : 1'000,
+                          .clock = MachineClock(drift_ppm, ahead_ms)});
   }
 }
 
-Rehearsal::~Rehearsal() {
-  agent_.reset();
-  manager_.reset();
-  faulty_store_.reset();
+Machine& Rehearsal::some_machine() { return *cluster_.machines()[rng_.below(cluster_.machines().size())]; }
+
+// ---- hosts come and go
+
+void Rehearsal::plan_memberships() {
+  for (const auto& machine : cluster_.machines()) {
+    if (machine == cluster_.machines().front()) continue;
+    const auto range = static_cast<std::uint64_t>(rng_.chance(1, 2) ? 2'000 : swarm_.chaos_ms / 2);
+    cluster_.scheduler.at(static_cast<Milliseconds>(rng_.below(range)), [this, &machine = *machine] {
+      if (!cluster_.stage.calm) machine.join();
+      come_and_go(machine);
+    });
+  }
 }
 
-void Rehearsal::set_manager(port::Manager* manager) {
-  client_.set_manager(manager);
-  if (hostile_) hostile_->set_manager(manager);
+// Users who want to be rid of a host clear it out first; its machine may come again.
+void Rehearsal::come_and_go(Machine& machine) {
+  if (!rng_.chance(swarm_.leaves, 1'000)) return;
+  const auto range = static_cast<std::uint64_t>(swarm_.chaos_ms);
+  cluster_.scheduler.at(static_cast<Milliseconds>(rng_.below(range)), [this, &machine] {
+    if (cluster_.stage.calm || !machine.is_member()) return;
+    cluster_.trace.note("WORLD", machine.name() + " is to leave");
+    cluster_.client.clear_out(machine.world.host_id, static_cast<Milliseconds>(rng_.below(40'000)));
+    if (rng_.chance(1, 3)) machine.cut_off(Cut::both, static_cast<Milliseconds>(rng_.below(90'000)));
+  });
+  cluster_.scheduler.at(static_cast<Milliseconds>(rng_.below(2 * range)), [this, &machine] {
+    if (cluster_.stage.calm || machine.is_member()) return;
+    machine.join();
+    come_and_go(machine);
+  });
 }
 
-void Rehearsal::start_manager() {
-  if (manager_) return;
-  trace_.note("manager", "starts");
-  const std::uint64_t seed = rng_.next();
-  manager_executor_ = std::make_unique<SimExecutor>(scheduler_);
-  faulty_store_ = std::make_unique<store::FaultyStore>(store_, store_executor_, rng_.next());
-  if (!healed_) faulty_store_->set_rates(swarm_.store);
-  control::ManagerOptions options;
-  options.seed = seed;
-  options.default_pool_path = "/pool";
-  options.own_hosts = {kHostId};
-  manager_ = std::make_unique<control::ManagerCore>(*faulty_store_, link_.manager_end(), *manager_executor_, options);
-  manager_->start();
-  set_manager(manager_.get());
-  link_.manager_up(true);
+// ---- faults
+
+void Rehearsal::fail_a_machine() {
+  Machine& machine = some_machine();
+  const auto for_ms = static_cast<Milliseconds>(rng_.below(static_cast<std::uint64_t>(swarm_.trouble_ms_max)));
+  switch (rng_.below(6)) {
+    case 0: return machine.cut_off(Cut::both, for_ms);
+    case 1: return machine.cut_off(Cut::to_host, for_ms);
+    case 2: return machine.cut_off(Cut::to_manager, for_ms);
+    case 3: return machine.slow_disk(for_ms);
+    case 4: return machine.fail_disk(for_ms);
+    default: return machine.link.break_connection();
+  }
 }
 
-void Rehearsal::crash_manager() {
-  if (!manager_) return;
-  trace_.note("manager", "CRASHES");
-  set_manager(nullptr);
-  link_.manager_up(false);
-  manager_.reset();
-  faulty_store_.reset();
-  manager_executor_.reset();
-  scheduler_.at(100 + static_cast<Milliseconds>(rng_.below(5'000)), [this] { start_manager(); });
-}
-
-void Rehearsal::start_agent() {
-  if (agent_) return;
-  trace_.note("agent", "starts");
-  host::Options options;
-  options.host_id = kHostId;
-  options.host_name = "alpha";
-  options.recipes = {"debian-12"};
-  options.incarnation = ++agent_runs_;
-  options.log = [this](std::string_view line) { trace_.note("agent", line); };
-  agent_ = std::make_unique<Agent>(scheduler_, trace_, rng_, swarm_, world_, shared_files_, link_, options);
-  link_.host_up(true);
-}
-
-void Rehearsal::crash_agent() {
-  if (!agent_) return;
-  trace_.note("agent", "CRASHES");
-  link_.host_up(false);
-  agent_.reset();
-  scheduler_.at(100 + static_cast<Milliseconds>(rng_.below(5'000)), [this] { start_agent(); });
-}
-
-void Rehearsal::lose_power() {
-  // The manager is on the same machine, or on another.
-  if (rng_.chance(1, 2)) crash_manager();
-  crash_agent();
-  world_.lose_power();
-}
-
-// After any event, so between any two steps of anybody.
 void Rehearsal::perhaps_fail() {
   const auto happens = [this](std::uint64_t every) { return every != 0 && rng_.chance(1, every); };
-  if (happens(swarm_.agent_crash_every)) crash_agent();
-  if (happens(swarm_.manager_crash_every)) crash_manager();
-  if (happens(swarm_.link_break_every)) link_.break_connection();
-  if (happens(swarm_.file_damage_every)) world_.damage_a_file();
-  if (happens(swarm_.power_loss_every)) lose_power();
-}
-
-void Rehearsal::run_until(Milliseconds time_ms, bool with_faults) {
-  bool reached = false;
-  scheduler_.at(time_ms - scheduler_.now().monotonic_ms, [&reached] { reached = true; });
-  while (!reached && scheduler_.step()) {
-    if (with_faults) perhaps_fail();
-  }
-}
-
-void Rehearsal::heal() {
-  trace_.note("WORLD", "heals");
-  healed_ = true;
-  world_.calm = true;
-  shared_files_.calm = true;
-  world_.mount_pool();
-  client_.stop();
-  if (hostile_) hostile_->leave(client_);
-  link_.set_duplicates(0);
-  if (faulty_store_) faulty_store_->set_rates({});
-}
-
-void Rehearsal::run_until_settled() {
-  const Milliseconds limit_ms = scheduler_.now().monotonic_ms + kSettleMs;
-  std::string missing = "?";
-  while (!missing.empty() && scheduler_.now().monotonic_ms < limit_ms) {
-    run_until(scheduler_.now().monotonic_ms + kLookEveryMs, false);
-    const bool answered = client_.idle() && (!hostile_ || hostile_->settled());
-    missing = answered ? what_is_missing(records_, world_) : "calls that are not answered";
-  }
-  if (!missing.empty()) trace_.violation("long after everything was healed: " + missing);
-}
-
-void Rehearsal::check_power_loss() {
-  const auto before = world_.live_guests();
-  lose_power();
-  run_until_settled();
-  const auto after = world_.live_guests();
-  for (const auto& [vm_id, state] : before) {
-    const auto found = after.find(vm_id);
-    if (found != after.end() && found->second == state) continue;
-    trace_.violation("guest " + vm_id + " ran before the machine lost its power, and does not run so again");
-  }
-  for (const auto& [vm_id, state] : after) {
-    if (!before.contains(vm_id)) trace_.violation("guest " + vm_id + " was off, and a loss of power made it run");
-  }
-}
-
-void Rehearsal::check_quiet() {
-  run_until(scheduler_.now().monotonic_ms + kLastRepliesMs, false);
-  const port::Revision before = records_.last_news();
-  run_until(scheduler_.now().monotonic_ms + kQuietMs, false);
-  if (records_.last_news() != before) {
-    trace_.violation("nothing happens, and still the store is written: at revision " +
-                     std::to_string(records_.last_news()));
-  }
-  const std::string missing = what_is_missing(records_, world_);
-  if (!missing.empty()) trace_.violation("it did not last: " + missing);
-  records_.check_deletions();
-  for (const std::string& task_id : client_.accepted()) {
-    if (!records_.tasks.contains(task_id)) trace_.violation("task " + task_id + " was promised and is gone");
-  }
+  if (happens(swarm_.agent_crash_every)) some_machine().crash_agent();
+  if (happens(swarm_.manager_crash_every)) cluster_.crash_manager();
+  if (happens(swarm_.link_break_every)) some_machine().link.break_connection();
+  if (happens(swarm_.file_damage_every)) some_machine().world.damage_a_file();
+  if (happens(swarm_.trouble_every)) fail_a_machine();
+  if (!happens(swarm_.power_loss_every)) return;
+  Machine& machine = some_machine();
+  if (&machine != cluster_.machines().front().get()) return machine.lose_power();
+  // The manager is on the same machine, or on another.
+  cluster_.lose_power_of_first(rng_.chance(1, 2));
 }
 
 Report Rehearsal::run() {
-  start_manager();
-  start_agent();
-  run_until(kBeforeChaosMs, false);
-  link_.set_duplicates(swarm_.duplicates);
-  client_.start();
-  if (hostile_) hostile_->join();
-  run_until(kBeforeChaosMs + swarm_.chaos_ms, true);
-  heal();
-  run_until_settled();
-  if (trace_.violations().empty()) check_power_loss();
-  if (trace_.violations().empty()) check_quiet();
+  cluster_.start();
+  cluster_.run_for(kBeforeChaosMs);
+  cluster_.client.start();
+  if (swarm_.hostile_seed != 0) cluster_.add_hostile_host(swarm_.hostile_seed);
+  plan_memberships();
+  cluster_.run_until(kBeforeChaosMs + swarm_.chaos_ms, [this] { perhaps_fail(); });
+  cluster_.heal();
+  cluster_.run_until_settled();
+  const Trace& trace = cluster_.trace;
+  if (trace.violations().empty()) cluster_.check_power_loss();
+  if (trace.violations().empty()) cluster_.check_quiet();
   Report report;
   report.seed = seed_;
-  report.digest = trace_.digest();
-  report.events = scheduler_.events();
-  report.tasks = records_.tasks.size();
-  report.violations = trace_.violations();
-  report.timeline = trace_.lines();
+  report.digest = trace.digest();
+  report.events = cluster_.scheduler.events();
+  report.tasks = cluster_.records.tasks.size();
+  report.violations = trace.violations();
+  report.timeline = trace.lines();
   return report;
 }
 

@@ -21,7 +21,8 @@ bool Scheduler::step() {
 }
 
 void SimExecutor::post_after(Milliseconds delay_ms, std::function<void()> work) {
-  scheduler_.at(delay_ms, [alive = std::weak_ptr<bool>(alive_), work = std::move(work)] {
+  const Milliseconds due_ms = clock_.true_time_of(now().monotonic_ms + std::max<Milliseconds>(0, delay_ms));
+  scheduler_.at(due_ms - scheduler_.now().monotonic_ms, [alive = std::weak_ptr<bool>(alive_), work = std::move(work)] {
     if (!alive.expired()) work();
   });
 }

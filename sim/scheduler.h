@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "port/executor.h"
+#include "sim/machine_clock.h"
 
 namespace gantry::sim {
 
@@ -16,7 +17,12 @@ class Scheduler {
   void at(Milliseconds delay_ms, std::function<void()> work);
   // The next event; false when there is none.
   bool step();
-  [[nodiscard]] Now now() const { return {.monotonic_ms = now_ms_, .unix_ms = kEpochMs + now_ms_}; }
+  // True time.
+  [[nodiscard]] Now now() const { return now_by({}); }
+  [[nodiscard]] Now now_by(const MachineClock& clock) const {
+    const Milliseconds shown_ms = clock.shown_at(now_ms_);
+    return {.monotonic_ms = shown_ms, .unix_ms = kEpochMs + clock.ahead_ms() + shown_ms};
+  }
   [[nodiscard]] std::uint64_t events() const { return events_; }
 
  private:
@@ -38,16 +44,18 @@ class Scheduler {
   std::uint64_t events_ = 0;
 };
 
-// The loop of one process of the rehearsal: when it is destroyed, what it still had to do never happens.
+// The loop of one process of the rehearsal, by its machine's clock: when it is destroyed, what it still had to do never
+// happens.
 class SimExecutor final : public port::Executor {
  public:
-  explicit SimExecutor(Scheduler& scheduler) : scheduler_(scheduler) {}
+  explicit SimExecutor(Scheduler& scheduler, MachineClock clock = {}) : scheduler_(scheduler), clock_(clock) {}
   void post(std::function<void()> work) override { post_after(0, std::move(work)); }
   void post_after(Milliseconds delay_ms, std::function<void()> work) override;
-  [[nodiscard]] Now now() const override { return scheduler_.now(); }
+  [[nodiscard]] Now now() const override { return scheduler_.now_by(clock_); }
 
  private:
   Scheduler& scheduler_;
+  MachineClock clock_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,6 +1,7 @@
 #include "sim/settled.h"
 
 #include "model/state.h"
+#include "sim/host_world.h"
 
 namespace gantry::sim {
 namespace {
@@ -40,6 +41,14 @@ std::string wrong_live(const v1::Vm& vm, const ModelGuest& guest) {
   return "";
 }
 
+// The machine that is that host now; none: nullptr.
+const HostWorld* world_of(const Stage& stage, const std::string& host_id) {
+  for (const HostWorld* world : stage.worlds) {
+    if (world->host_id == host_id && stage.records.hosts.contains(host_id)) return world;
+  }
+  return nullptr;
+}
+
 std::string wrong_vm(const v1::Vm& vm, const HostWorld& world) {
   const auto found = world.guests.find(vm.meta().id());
   const bool known = found != world.guests.end();
@@ -57,12 +66,23 @@ std::string wrong_vm(const v1::Vm& vm, const HostWorld& world) {
   return over || vm.placement().host_id().empty() ? "" : "ended, and told to be otherwise: " + text(vm);
 }
 
-std::string wrong_things(const Records& records, const HostWorld& world) {
+std::string wrong_vms(const Stage& stage) {
+  for (const auto& [id, vm] : stage.records.vms) {
+    const HostWorld* world = world_of(stage, stage.records.home_of(id));
+    std::string wrong = world == nullptr ? "is on no machine: " + text(vm) : wrong_vm(vm, *world);
+    if (!wrong.empty()) return wrong;
+  }
+  return "";
+}
+
+std::string wrong_things(const Stage& stage) {
+  const Records& records = stage.records;
   for (const auto& [id, volume] : records.volumes) {
     const auto state = volume.status().state();
-    const bool there = world.volumes.contains(id) || world.shared_files->volumes.contains(id);
-    if (state == v1::VolumeStatus::READY && !there && !world.damaged.contains(id))
-      return "has no file: " + text(volume);
+    const HostWorld* world = world_of(stage, records.home_of(id));
+    const bool shared = stage.shared_files->volumes.contains(id);
+    const bool there = shared || (world != nullptr && (world->volumes.contains(id) || world->damaged.contains(id)));
+    if (state == v1::VolumeStatus::READY && !there) return "has no file: " + text(volume);
     if (state != v1::VolumeStatus::READY && state != v1::VolumeStatus::FAILED) return "is not ready: " + text(volume);
   }
   for (const auto& [id, image] : records.images) {
@@ -71,35 +91,52 @@ std::string wrong_things(const Records& records, const HostWorld& world) {
   }
   for (const auto& [id, network] : records.networks) {
     const auto state = network.status().state();
+    const HostWorld* world = world_of(stage, records.home_of(id));
     if (state != v1::NetworkStatus::READY && state != v1::NetworkStatus::FAILED)
       return "is not ready: " + text(network);
-    if (state == v1::NetworkStatus::READY && !world.networks.contains(id))
+    if (state == v1::NetworkStatus::READY && (world == nullptr || !world->networks.contains(id)))
       return "is not on the host: " + text(network);
+  }
+  for (const auto& [id, pool] : records.pools) {
+    if (!pool.spec().shared() && pool.status().state() != v1::PoolStatus::READY) return "is not ready: " + text(pool);
+  }
+  for (const auto& [id, host] : records.hosts) {
+    if (host.status().state() != v1::HostStatus::CONNECTED) return "is not connected: " + text(host);
+  }
+  return "";
+}
+
+std::string left_behind(const Records& records, const SharedFiles& files) {
+  for (const auto& [id, volume] : files.volumes) {
+    if (!records.volumes.contains(id)) return "the file of shared volume " + id + " is left behind";
+  }
+  for (const std::string& path : files.images) {
+    if (!records.images.contains(path.substr(path.rfind('/') + 1))) return "the image at " + path + " is left behind";
   }
   return "";
 }
 
 // What the host holds and no record asks for.
 std::string left_behind(const Records& records, const HostWorld& world) {
+  const auto known = [&world](const auto& kind, const std::string& id) {
+    return kind.contains(id) || world.from_before.contains(id);
+  };
   for (const auto& [id, guest] : world.guests) {
-    if (!records.vms.contains(id)) return "guest " + id + " is left without a record";
+    if (!known(records.vms, id)) return "guest " + id + " is left without a record";
   }
   for (const auto& [id, volume] : world.volumes) {
-    if (!records.volumes.contains(id)) return "the file of volume " + id + " is left behind";
+    if (!known(records.volumes, id)) return "the file of volume " + id + " is left behind";
   }
-  for (const auto& [id, volume] : world.shared_files->volumes) {
-    if (!records.volumes.contains(id)) return "the file of shared volume " + id + " is left behind";
-  }
-  auto images = world.images;
-  images.insert(world.shared_files->images.begin(), world.shared_files->images.end());
-  for (const std::string& path : images) {
-    if (!records.images.contains(path.substr(path.rfind('/') + 1))) return "the image at " + path + " is left behind";
+  for (const std::string& path : world.images) {
+    const bool old = world.from_before.contains(path);
+    if (!old && !records.images.contains(path.substr(path.rfind('/') + 1)))
+      return "the image at " + path + " is left behind";
   }
   for (const std::string& id : world.seeds) {
-    if (!records.vms.contains(id)) return "the seed of VM " + id + " is left behind";
+    if (!known(records.vms, id)) return "the seed of VM " + id + " is left behind";
   }
   for (const auto& [id, attached] : world.networks) {
-    if (!records.networks.contains(id)) return "network " + id + " is left behind";
+    if (!known(records.networks, id)) return "network " + id + " is left behind";
     for (const std::string& vm_id : attached) {
       const auto guest = world.guests.find(vm_id);
       if (guest == world.guests.end() || !HostWorld::lives(guest->second)) {
@@ -112,18 +149,22 @@ std::string left_behind(const Records& records, const HostWorld& world) {
 
 }  // namespace
 
-std::string what_is_missing(const Records& records, const HostWorld& world) {
+std::string what_is_missing(const Stage& stage) {
+  const Records& records = stage.records;
   std::string missing = open_task(records);
   if (missing.empty()) missing = still_deleting(records.vms);
   if (missing.empty()) missing = still_deleting(records.volumes);
   if (missing.empty()) missing = still_deleting(records.images);
   if (missing.empty()) missing = still_deleting(records.networks);
   if (missing.empty()) missing = still_deleting(records.pools);
-  for (const auto& [id, vm] : records.vms) {
-    if (missing.empty()) missing = wrong_vm(vm, world);
+  if (missing.empty()) missing = still_deleting(records.hosts);
+  if (missing.empty()) missing = wrong_vms(stage);
+  if (missing.empty()) missing = wrong_things(stage);
+  if (missing.empty()) missing = left_behind(records, *stage.shared_files);
+  for (const HostWorld* world : stage.worlds) {
+    // What is on a machine that has left nobody clears away.
+    if (missing.empty() && records.hosts.contains(world->host_id)) missing = left_behind(records, *world);
   }
-  if (missing.empty()) missing = wrong_things(records, world);
-  if (missing.empty()) missing = left_behind(records, world);
   return missing;
 }
 

@@ -3,12 +3,11 @@
 
 #include <string>
 
-#include "sim/host_world.h"
-#include "sim/records.h"
+#include "sim/stage.h"
 
 namespace gantry::sim {
 
 // The first thing that is not as it should be once all is healed; empty: all is well.
-std::string what_is_missing(const Records& records, const HostWorld& world);
+std::string what_is_missing(const Stage& stage);
 
 }  // namespace gantry::sim

@@ -24,7 +24,7 @@ Result<v1::PoolStatus> SharedFiles::inspect_pool(const port::PoolRequest& reques
   }
   if (auto usable = require(request); !usable) return fail(usable.error());
   const std::uint64_t used_gib = volumes.size() + 2 * images.size();
-  const std::uint64_t all_gib = swarm_.pool_capacity_gib;
+  const std::uint64_t all_gib = swarm_.shared_pool_gib;
   v1::PoolStatus status;
   status.set_capacity_bytes(all_gib * kGib);
   status.set_available_bytes(used_gib > all_gib ? 0 : (all_gib - used_gib) * kGib);
@@ -62,7 +62,7 @@ Result<port::VolumeFacts> SharedFiles::create_volume(const port::VolumeRequest& 
   if (!request.image_path.empty() && !images.contains(request.image_path)) {
     return fail(ErrorCode::not_found, "no image at " + request.image_path);
   }
-  if (!calm && volumes.size() + 2 * images.size() + 1 > swarm_.pool_capacity_gib) {
+  if (!calm && volumes.size() + 2 * images.size() + 1 > swarm_.shared_pool_gib) {
     return fail(ErrorCode::out_of_space, "the pool is full", "", "", "pool_full");
   }
   check_keeper(request.volume_id, request.pool, "made");

@@ -3,114 +3,184 @@
 #include <algorithm>
 
 namespace gantry::sim {
+namespace {
 
-SimLink::SimLink(Scheduler& scheduler, Trace& trace, Rng& rng, std::string host_id)
-    : scheduler_(scheduler), trace_(trace), rng_(rng), host_id_(std::move(host_id)) {}
+// Pings and their deadline (src/link), each end by itself.
+constexpr Milliseconds kNoticeMs = 10'000;
+constexpr Milliseconds kRefusedMs = 60'000;
 
-void SimLink::schedule(Milliseconds delay_ms, const std::function<void()>& work) {
-  scheduler_.at(delay_ms, [this, connection = connection_, work] {
-    if (connected_ && connection == connection_) work();
-  });
-}
+}  // namespace
+
+SimLink::SimLink(Stage& stage, Switchboard& board, std::string machine)
+    : stage_(stage), board_(board), machine_(std::move(machine)) {}
+
+void SimLink::note(const std::string& what) { stage_.trace.note("link", machine_ + ": " + what); }
+
+// ---- messages
 
 void SimLink::deliver(Milliseconds& last_at_ms, const std::function<void()>& work) {
-  const Milliseconds now_ms = scheduler_.now().monotonic_ms;
-  last_at_ms = std::max(last_at_ms, now_ms + static_cast<Milliseconds>(rng_.below(20)));
-  schedule(last_at_ms - now_ms, work);
-  if (rng_.chance(duplicates_, 1'000)) {
-    schedule(last_at_ms - now_ms + static_cast<Milliseconds>(rng_.below(5'000)), work);
+  Rng& rng = stage_.rng;
+  const bool calm = stage_.calm;
+  if (!calm && rng.chance(stage_.swarm.losses, 1'000)) return note("a message is LOST");
+  const Milliseconds now_ms = stage_.scheduler.now().monotonic_ms;
+  last_at_ms = std::max(last_at_ms, now_ms + static_cast<Milliseconds>(rng.below(20)));
+  stage_.scheduler.at(last_at_ms - now_ms, work);
+  if (!calm && rng.chance(stage_.swarm.duplicates, 1'000)) {
+    stage_.scheduler.at(last_at_ms - now_ms + static_cast<Milliseconds>(rng.below(5'000)), work);
   }
 }
 
-void SimLink::ManagerEnd::send(const std::string& host_id, const v1::ToHost& message) {
-  if (!link.connected_ || host_id != link.host_id_) return;
-  link.trace_.note("manager", "assigns " + std::to_string(message.assignments_size()) + " records" +
-                                  (message.complete() ? ", all there are" : ""));
-  link.deliver(link.last_to_host_ms_, [this, message] {
-    if (link.host_end_.message_handler) link.host_end_.message_handler(message);
+void SimLink::send_to_host(const v1::ToHost& message) {
+  if (manager_connection_ == 0) return;
+  stage_.trace.note("manager", "assigns " + machine_ + " " + std::to_string(message.assignments_size()) + " records" +
+                                   (message.complete() ? ", all there are" : ""));
+  deliver(last_to_host_ms_, [this, message, connection = manager_connection_] {
+    if (!cut_to_host_ && host_connection_ == connection && message_handler_) message_handler_(message);
   });
 }
 
-void SimLink::HostEnd::send(const v1::FromHost& message) {
-  if (!link.connected_) return;
-  std::string line = message.hello() ? "says hello" : "observes";
+void SimLink::send(const v1::FromHost& message) {
+  if (host_connection_ == 0) return;
+  std::string line = machine_ + (message.hello() ? " says hello" : " observes");
   for (const v1::Observation& observation : message.observations()) {
     line += " " + observation.id();
     if (observation.absent()) line += "(absent)";
     if (observation.has_vm()) line += "(" + v1::VmStatus::State_Name(observation.vm().state()) + ")";
     if (observation.has_volume()) line += "(" + v1::VolumeStatus::State_Name(observation.volume().state()) + ")";
   }
-  link.trace_.note("agent", line);
-  link.deliver(link.last_to_manager_ms_, [this, message] {
-    if (link.manager_end_.message_handler) link.manager_end_.message_handler(message);
+  stage_.trace.note("agent", line);
+  deliver(last_to_manager_ms_, [this, message, connection = host_connection_] {
+    if (cut_to_manager_ || manager_connection_ != connection) return;
+    v1::FromHost stamped = message;
+    stamped.set_host_id(host_id_);
+    board_.say(stamped);
   });
+}
+
+// ---- connections
+
+void SimLink::retry_after(Milliseconds least_ms, Milliseconds more_ms) {
+  connecting_ = true;
+  stage_.scheduler.at(least_ms + static_cast<Milliseconds>(stage_.rng.below(static_cast<std::uint64_t>(more_ms))),
+                      [this] {
+                        connecting_ = false;
+                        connect();
+                      });
 }
 
 void SimLink::connect_later() {
-  if (connected_ || connecting_ || !manager_up_ || !host_up_) return;
-  connecting_ = true;
-  scheduler_.at(10 + static_cast<Milliseconds>(rng_.below(500)), [this] {
-    connecting_ = false;
-    connect();
-  });
+  if (host_connection_ == 0 && !connecting_ && host_up_ && board_.is_up() && !is_cut()) retry_after(10, 500);
 }
 
 void SimLink::connect() {
-  if (connected_ || !manager_up_ || !host_up_) return;
-  connected_ = true;
-  ++connection_;
-  trace_.note("link", "connected");
-  if (manager_end_.connection_handler) manager_end_.connection_handler(host_id_, true);
-  if (host_end_.connection_handler) host_end_.connection_handler(true);
+  if (host_connection_ != 0 || !host_up_ || !board_.is_up() || is_cut()) return;
+  if (!own_) {
+    const port::Standing standing = board_.standing_of(host_id_);
+    if (standing == port::Standing::not_yet_known) return retry_after(200, 5'000);
+    if (standing == port::Standing::stranger) {
+      note("refused: it is no host of the cluster");
+      return retry_after(kRefusedMs, 5'000);
+    }
+  }
+  // A newer connection takes the place of one whose end the manager has not noticed.
+  host_connection_ = manager_connection_ = ++connections_;
+  note("connected");
+  board_.connected(host_id_, true);
+  if (connection_handler_) connection_handler_(true);
 }
 
-void SimLink::lose() {
-  if (!connected_) return;
-  connected_ = false;
-  trace_.note("link", "lost");
-  if (manager_up_ && manager_end_.connection_handler) manager_end_.connection_handler(host_id_, false);
-  if (host_up_ && host_end_.connection_handler) host_end_.connection_handler(false);
-}
-
-void SimLink::break_connection() {
-  lose();
+void SimLink::host_loses() {
+  if (host_connection_ == 0) return;
+  host_connection_ = 0;
+  note("lost, as the host sees it");
+  if (connection_handler_) connection_handler_(false);
   connect_later();
 }
 
-void SimLink::join(const std::string& host_id) {
-  others_.insert(host_id);
-  connect_others();
+void SimLink::manager_loses() {
+  if (manager_connection_ == 0) return;
+  manager_connection_ = 0;
+  note("lost, as the manager sees it");
+  board_.connected(host_id_, false);
 }
 
-void SimLink::connect_others() {
-  for (const std::string& host_id : others_) {
-    if (manager_end_.connection_handler) manager_end_.connection_handler(host_id, true);
-  }
+void SimLink::lose() {
+  manager_loses();
+  host_loses();
 }
 
-void SimLink::say(const v1::FromHost& message) {
-  if (manager_end_.message_handler) manager_end_.message_handler(message);
+void SimLink::break_connection() { lose(); }
+
+// While the way is cut neither end hears of the other's end.
+void SimLink::notice_later(std::uint64_t connection) {
+  const auto delay = [this] { return 1'000 + static_cast<Milliseconds>(stage_.rng.below(kNoticeMs)); };
+  stage_.scheduler.at(delay(), [this, connection] {
+    if (manager_connection_ == connection && (is_cut() || host_connection_ != connection)) manager_loses();
+  });
+  stage_.scheduler.at(delay(), [this, connection] {
+    if (host_connection_ == connection && (is_cut() || manager_connection_ != connection)) host_loses();
+  });
+}
+
+void SimLink::cut(Cut way) {
+  note(way == Cut::both      ? "CUT OFF"
+       : way == Cut::to_host ? "CUT on the way to the host"
+                             : "CUT on the way to the manager");
+  cut_to_host_ = cut_to_host_ || way != Cut::to_manager;
+  cut_to_manager_ = cut_to_manager_ || way != Cut::to_host;
+  notice_later(std::max(host_connection_, manager_connection_));
+}
+
+void SimLink::mend() {
+  if (!is_cut()) return;
+  note("the way is open again");
+  cut_to_host_ = cut_to_manager_ = false;
+  if (host_connection_ != manager_connection_) lose();
+  connect_later();
+}
+
+void SimLink::drop() {
+  note("ended by the manager");
+  const std::uint64_t connection = std::exchange(manager_connection_, 0);
+  if (is_cut()) return notice_later(connection);
+  stage_.scheduler.at(1, [this, connection] {
+    if (connection != 0 && host_connection_ == connection) host_loses();
+  });
 }
 
 void SimLink::manager_up(bool up) {
-  manager_up_ = up;
   if (!up) {
-    manager_end_.message_handler = {};
-    manager_end_.connection_handler = {};
-    lose();
+    const std::uint64_t connection = std::exchange(manager_connection_, 0);
+    if (is_cut()) {
+      notice_later(connection);
+    } else {
+      host_loses();
+    }
   }
-  connect_others();
   connect_later();
 }
 
 void SimLink::host_up(bool up) {
   host_up_ = up;
   if (!up) {
-    host_end_.message_handler = {};
-    host_end_.connection_handler = {};
-    lose();
+    message_handler_ = {};
+    connection_handler_ = {};
+    const std::uint64_t connection = std::exchange(host_connection_, 0);
+    if (is_cut()) {
+      notice_later(connection);
+    } else {
+      manager_loses();
+    }
   }
   connect_later();
+}
+
+void SimLink::become(const std::string& host_id, bool own) {
+  if (!host_id_.empty()) board_.unplug(host_id_);
+  manager_connection_ = host_connection_ = 0;
+  host_id_ = host_id;
+  own_ = own;
+  board_.plug_in(host_id_, *this);
 }
 
 }  // namespace gantry::sim

@@ -1,83 +1,75 @@
-// The host link: messages take time, come in order but for repeated ones, and those under way are lost with the
-// connection. A lost connection comes back by itself while both ends live.
+// One machine's end of the host link, and the way to the manager's. Messages take time, come in order but for repeated
+// ones, may be lost, and are lost with the connection. Each end notices by itself that the way is cut, and the machine
+// connects again by itself.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <set>
 #include <string>
 
-#include "base/rng.h"
 #include "port/link.h"
-#include "sim/scheduler.h"
-#include "sim/trace.h"
+#include "sim/stage.h"
+#include "sim/switchboard.h"
 
 namespace gantry::sim {
 
-class SimLink {
+enum class Cut { to_manager, to_host, both };
+
+class SimLink final : public port::HostLink {
  public:
-  SimLink(Scheduler& scheduler, Trace& trace, Rng& rng, std::string host_id);
+  SimLink(Stage& stage, Switchboard& board, std::string machine);
 
-  port::ManagerLink& manager_end() { return manager_end_; }
-  port::HostLink& host_end() { return host_end_; }
+  // port::HostLink
+  void send(const v1::FromHost& message) override;
+  void on_message(std::function<void(const v1::ToHost&)> handler) override { message_handler_ = std::move(handler); }
+  void on_connection(std::function<void(bool)> handler) override { connection_handler_ = std::move(handler); }
 
-  // A process came up (its handlers are set) or is gone.
-  void manager_up(bool up);
+  // The machine is that host now; an earlier one's connection is over. `own`: within the manager's own process, where
+  // nobody is asked who may connect.
+  void become(const std::string& host_id, bool own);
+  // The agent came up (its handlers are set) or is gone.
   void host_up(bool up);
   void break_connection();
-  // Another machine, which is connected whenever the manager is there, and what it says. The manager's answers are lost
-  // on it.
-  void join(const std::string& host_id);
-  void say(const v1::FromHost& message);
-  // Chance in a thousand that a message comes again later.
-  void set_duplicates(std::uint64_t per_mille) { duplicates_ = per_mille; }
+  // Until mend(): what is sent that way is lost, and none connects.
+  void cut(Cut way);
+  void mend();
+  [[nodiscard]] bool is_cut() const { return cut_to_manager_ || cut_to_host_; }
+  [[nodiscard]] bool is_connected() const { return host_connection_ != 0 && host_connection_ == manager_connection_; }
+
+  // Of the manager's end.
+  void manager_up(bool up);
+  void send_to_host(const v1::ToHost& message);
+  // The manager ends it.
+  void drop();
 
  private:
-  struct ManagerEnd final : port::ManagerLink {
-    explicit ManagerEnd(SimLink& owner) : link(owner) {}
-    void send(const std::string& host_id, const v1::ToHost& message) override;
-    void on_message(std::function<void(const v1::FromHost&)> handler) override { message_handler = std::move(handler); }
-    void on_connection(std::function<void(const std::string&, bool)> handler) override {
-      connection_handler = std::move(handler);
-    }
-    // Whoever was cut off talks on: the manager must not rely on the link alone.
-    void on_admission(std::function<port::Standing(const std::string&)> /*handler*/) override {}
-    void drop(const std::string& /*host_id*/) override {}
-    SimLink& link;
-    std::function<void(const v1::FromHost&)> message_handler;
-    std::function<void(const std::string&, bool)> connection_handler;
-  };
-  struct HostEnd final : port::HostLink {
-    explicit HostEnd(SimLink& owner) : link(owner) {}
-    void send(const v1::FromHost& message) override;
-    void on_message(std::function<void(const v1::ToHost&)> handler) override { message_handler = std::move(handler); }
-    void on_connection(std::function<void(bool)> handler) override { connection_handler = std::move(handler); }
-    SimLink& link;
-    std::function<void(const v1::ToHost&)> message_handler;
-    std::function<void(bool)> connection_handler;
-  };
-
-  void connect_others();
   void connect_later();
   void connect();
+  void retry_after(Milliseconds least_ms, Milliseconds more_ms);
+  // Each end alone.
+  void host_loses();
+  void manager_loses();
   void lose();
-  // In order after what was sent before in that direction, and perhaps once more.
+  void notice_later(std::uint64_t connection);
+  // In order after what was sent before in that direction, and perhaps once more, or not at all.
   void deliver(Milliseconds& last_at_ms, const std::function<void()>& work);
-  void schedule(Milliseconds delay_ms, const std::function<void()>& work);
+  void note(const std::string& what);
 
-  Scheduler& scheduler_;
-  Trace& trace_;
-  Rng& rng_;
+  Stage& stage_;
+  Switchboard& board_;
+  const std::string machine_;
   std::string host_id_;
-  std::set<std::string> others_;
-  ManagerEnd manager_end_{*this};
-  HostEnd host_end_{*this};
-  bool manager_up_ = false;
+  bool own_ = false;
+  std::function<void(const v1::ToHost&)> message_handler_;
+  std::function<void(bool)> connection_handler_;
   bool host_up_ = false;
-  bool connected_ = false;
   bool connecting_ = false;
-  std::uint64_t connection_ = 0;
-  std::uint64_t duplicates_ = 0;
+  bool cut_to_manager_ = false;
+  bool cut_to_host_ = false;
+  // The connection as each end knows it; 0: none.
+  std::uint64_t connections_ = 0;
+  std::uint64_t host_connection_ = 0;
+  std::uint64_t manager_connection_ = 0;
   Milliseconds last_to_host_ms_ = 0;
   Milliseconds last_to_manager_ms_ = 0;
 };

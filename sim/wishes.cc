@@ -8,10 +8,12 @@ namespace gantry::sim {
 
 namespace {
 
-// Who takes leave of a host takes leave of its pool and its network.
-bool is_named(const Wish& wish, const Birth& thing) {
-  if (wish.deletes_kind != model::kHost) return wish.deletes_kind == thing.kind && wish.deletes_name == thing.name;
-  return (thing.kind == model::kPool || thing.kind == model::kNetwork) && thing.name == "default-" + wish.deletes_name;
+// Who takes leave of a host takes leave of its pools and its networks.
+bool is_named(const Births& births, const Wish& wish, const Birth& thing) {
+  if (wish.deletes_kind == thing.kind) return wish.deletes_name == thing.name;
+  if (wish.deletes_kind != model::kHost || (thing.kind != model::kPool && thing.kind != model::kNetwork)) return false;
+  const auto host = births.find(thing.host_id);
+  return host != births.end() && host->second.name == wish.deletes_name;
 }
 
 }  // namespace
@@ -37,8 +39,8 @@ Milliseconds Wishes::shortest_stop_ms(const std::string& vm_name, Milliseconds b
   return shortest_ms;
 }
 
-bool Wishes::names(const Asked& asked, const Birth& thing) {
-  if (!is_named(asked.wish, thing)) return false;
+bool Wishes::names(const Births& births, const Asked& asked, const Birth& thing) {
+  if (!is_named(births, asked.wish, thing)) return false;
   const bool in_time = !thing.gone_ms || asked.asked_ms <= *thing.gone_ms;
   return in_time && (!asked.answered_ms || *asked.answered_ms >= thing.at_ms);
 }
@@ -57,7 +59,8 @@ bool Wishes::asked_to_delete(const Births& births, const std::string& id) const 
     if (asked.refused) return false;
     const auto task = births.find(asked.wish.cancels_task_id);
     if (task != births.end() && task->second.revision == thing.revision) return true;
-    return names(asked, thing) || (owner != nullptr && !asked.wish.keeps_volumes && names(asked, *owner));
+    return names(births, asked, thing) ||
+           (owner != nullptr && !asked.wish.keeps_volumes && names(births, asked, *owner));
   });
 }
 

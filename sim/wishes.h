@@ -20,6 +20,8 @@ inline constexpr Milliseconds kStopTimeoutMs = 60'000;
 struct Birth {
   std::string kind;
   std::string name;
+  // That it was made for; empty: none.
+  std::string host_id;
   port::Revision revision = 0;
   Milliseconds at_ms = 0;
   std::optional<Milliseconds> gone_ms = {};
@@ -58,7 +60,7 @@ class Wishes {
     bool refused = false;
   };
   // While the thing was there.
-  [[nodiscard]] static bool names(const Asked& asked, const Birth& thing);
+  [[nodiscard]] static bool names(const Births& births, const Asked& asked, const Birth& thing);
 
   std::map<std::uint64_t, Asked> asked_;
 };

@@ -34,6 +34,13 @@ void run_host(MachineContext& context, const std::string& id) {
   v1::HostStatus& status = *context.draft.edit<v1::Host>(id).mutable_status();
   status.set_state(state);
   set_time(*status.mutable_last_seen_at(), context.now.unix_ms);
+#ifdef GANTRY_BREAK_START_ELSEWHERE
+  // A defect for the simulator to catch: the guests of a lost host are started on another, though they may run on.
+  if (connected || context.connected.empty()) return;
+  for (const std::string& vm_id : context.draft.view().users_of_kind<v1::Vm>(id)) {
+    context.draft.edit<v1::Vm>(vm_id).mutable_placement()->set_host_id(*context.connected.begin());
+  }
+#endif
 }
 
 // A deleted VM that is gone from its host: first its own volumes go, then the record.

@@ -86,6 +86,13 @@ void ManagerCore::Impl::send_all(const std::string& host_id) {
 void ManagerCore::Impl::send_changed(const View::Ids& touched) {
   std::map<std::string, std::vector<v1::Assignment>> by_host;
   for (const std::string& id : touched) {
+#ifdef GANTRY_BREAK_TELL_EVERYONE
+    // A defect for the simulator to catch: all hosts are told what concerns one.
+    for (const std::string& host_id : connected_) {
+      for (const Routed& routed : route(view_, id)) by_host[host_id].push_back(routed.assignment);
+    }
+    continue;
+#endif
     for (Routed& routed : route(view_, id)) by_host[routed.host_id].push_back(std::move(routed.assignment));
   }
   for (auto& [host_id, assignments] : by_host) send(host_id, std::move(assignments), false);

@@ -1,0 +1,24 @@
+#include "sim/manager_process.h"
+
+namespace gantry::sim {
+
+ManagerProcess::ManagerProcess(Stage& stage, MachineClock clock, port::Store& store, port::Executor& store_executor,
+                               Switchboard& board, const std::string& own_host_id)
+    : board_(board), executor_(stage.scheduler, clock), store_(store, store_executor, stage.rng.next()) {
+  stage.trace.note("manager", "starts");
+  control::ManagerOptions options;
+  options.seed = stage.rng.next();
+  options.default_pool_path = "/pool";
+  options.own_hosts = {own_host_id};
+  core_ = std::make_unique<control::ManagerCore>(store_, board_, executor_, options);
+  if (!stage.calm) store_.set_rates(stage.swarm.store);
+  core_->start();
+  board_.manager_up(true);
+}
+
+ManagerProcess::~ManagerProcess() {
+  board_.manager_up(false);
+  core_.reset();
+}
+
+}  // namespace gantry::sim
