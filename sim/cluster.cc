@@ -112,10 +112,11 @@ bool Cluster::is_joining() const {
 }
 
 void Cluster::take_leave_of_strays() {
-  for (const auto& [id, host] : records.hosts) {
+  for (const auto& entry : records.hosts) {
+    const std::string& id = entry.first;
     const bool is_machine =
         std::ranges::any_of(machines_, [&id](const auto& machine) { return machine->world.host_id == id; });
-    if (is_machine || host.meta().has_deletion() || !strays_.insert(id).second) continue;
+    if (is_machine || entry.second.meta().has_deletion() || !strays_.insert(id).second) continue;
     client.clear_out(id, kClearedMs);
   }
 }
