@@ -123,8 +123,8 @@ void Cluster::take_leave_of_strays() {
 
 std::string Cluster::what_is_left_to_do() {
   if (is_joining()) return "machines that have not joined";
-  take_leave_of_strays();
   if (!client.idle()) return "calls that are not answered";
+  take_leave_of_strays();
   return what_is_missing(stage);
 }
 
