@@ -37,6 +37,19 @@ TEST(Scenario, TheManagerMayBeKilledAtAnyMomentOfAJoin) {
   }
 }
 
+TEST(Scenario, TheManagerMayBeKilledAtAnyMomentOfALeave) {
+  for (Milliseconds moment_ms = 1; moment_ms <= 200; moment_ms += 5) {
+    Scenario scenario({"a", "b"});
+    scenario.user().take_leave_of("b");
+    scenario.pass(moment_ms);
+    scenario.kill_manager();
+    scenario.pass(2 * kMinuteMs);
+    EXPECT_EQ(scenario.host_record("b"), nullptr) << "killed after " << moment_ms << " ms";
+    EXPECT_TRUE(scenario.host("b").world.networks.empty()) << "killed after " << moment_ms << " ms";
+    EXPECT_EQ(scenario.violations(), "");
+  }
+}
+
 TEST(Scenario, NothingIsDraggedBackOnAHostThatWasCutOffForMinutes) {
   Scenario scenario({"a", "b", "c"});
   scenario.user().launch("stays").on("b");
