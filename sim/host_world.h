@@ -14,6 +14,7 @@
 #include "port/hypervisor.h"
 #include "port/network.h"
 #include "port/storage.h"
+#include "sim/model_sentinel.h"
 #include "sim/records.h"
 #include "sim/scheduler.h"
 #include "sim/shared_files.h"
@@ -38,6 +39,9 @@ struct ModelGuest {
   bool exit_settled = false;
   // A write met a full disk: the emulator holds the processors.
   bool disk_full = false;
+  // Its process is stopped by the sentinel or the kernel; its processors ran before.
+  bool frozen = false;
+  bool ran_before = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
   std::uint64_t process = 0;
 };
@@ -53,7 +57,13 @@ class HostWorld {
  public:
   HostWorld(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, const Records& records,
             const Wishes& wishes)
-      : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), records_(records), wishes_(wishes) {}
+      : sentinel(scheduler, trace, rng, swarm, *this),
+        scheduler_(scheduler),
+        trace_(trace),
+        rng_(rng),
+        swarm_(swarm),
+        records_(records),
+        wishes_(wishes) {}
 
   std::map<std::string, ModelGuest> guests;
   std::map<std::string, ModelVolume> volumes;
@@ -70,6 +80,7 @@ class HostWorld {
   const SharedFiles* shared_files = nullptr;
   // After that nothing goes wrong by itself any more.
   bool calm = false;
+  ModelSentinel sentinel;
 
   // What the hypervisor does.
   Result<void> begin_start(const port::GuestDefinition& definition);
@@ -82,6 +93,8 @@ class HostWorld {
   void decide_to_kill(const std::string& vm_id);
   void kill(const std::string& vm_id);
   Result<void> set_paused(const std::string& vm_id, bool paused);
+  // What the sentinel, or the kernel in its place, does.
+  void set_frozen(const std::string& vm_id, bool frozen);
   Result<void> reset(const std::string& vm_id, const std::string& reset_id);
   void forget(const std::string& vm_id);
   // What ended while no agent was there is looked at by the next one, and written down.

@@ -100,6 +100,7 @@ void Rehearsal::perhaps_fail() {
   if (happens(swarm_.manager_crash_every)) crash_manager();
   if (happens(swarm_.link_break_every)) link_.break_connection();
   if (happens(swarm_.file_damage_every)) world_.damage_a_file();
+  if (happens(swarm_.sentinel_crash_every)) world_.sentinel.crash();
   if (happens(swarm_.power_loss_every)) lose_power();
 }
 
@@ -116,6 +117,7 @@ void Rehearsal::heal() {
   healed_ = true;
   world_.calm = true;
   shared_files_.calm = true;
+  world_.sentinel.calm = true;
   world_.mount_pool();
   client_.stop();
   if (hostile_) hostile_->leave(client_);

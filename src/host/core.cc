@@ -19,6 +19,7 @@ void Core::start() {
                               core.guests_known_ = true;
                               core.touch();
                             }));
+  ports_.sentinel.observe(alive([](Core& core, const port::LeaseObservation& lease) { core.on_lease(lease); }));
   probe_facts();
   every_few_seconds();
 }

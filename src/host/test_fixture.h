@@ -32,7 +32,8 @@ class CoreTest : public testing::Test {
               .hypervisor = world,
               .facts = world,
               .storage = world,
-              .network = world},
+              .network = world,
+              .sentinel = world},
         Options{.host_id = "host-1", .host_name = "alpha", .incarnation = ++incarnation, .recipes = {"debian-12"}});
     core->start();
     link.connection(true);

@@ -65,6 +65,20 @@ void set_problem(const VmInput& input, v1::VmStatus& status) {
   }
 }
 
+// What QEMU was told to hold, or cannot answer for, is told by the lease.
+void set_lease_problem(const VmInput& input, v1::VmStatus& status) {
+  const v1::LeaseStatus& lease = input.needs.lease;
+  const bool lapsed = lease.state() == v1::LeaseStatus::LAPSED || lease.state() == v1::LeaseStatus::LOST;
+  if (!lapsed || !is_live(input.guest)) return;
+  const std::string name = "VM \"" + input.wanted.meta().name() + "\"";
+  v1::Problem& problem = *status.mutable_problem();
+  problem.Clear();
+  problem.set_code("lease_lapsed");
+  problem.set_summary(name + " stands still: this host may not run it now");
+  problem.set_cause(lease.reason());
+  problem.set_next_step("make its pool work again: the guest then goes on by itself");
+}
+
 }  // namespace
 
 std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, const std::string& host_id) {
@@ -80,6 +94,8 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   if (guest.exit.reason() != v1::VmExit::NONE) *status.mutable_exit() = guest.exit;
   set_problem(input, status);
   if (is_held(guest) || unknown) *status.mutable_problem() = guest.problem;
+  if (input.needs.lease.state() != v1::LeaseStatus::NONE) *status.mutable_lease() = input.needs.lease;
+  set_lease_problem(input, status);
   if (is_live(guest)) {
     if (guest.state != State::starting && !unknown) *status.mutable_guest() = guest.guest;
     status.set_accelerator(guest.accelerator);
