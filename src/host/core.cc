@@ -92,7 +92,11 @@ void Core::pass() {
   tend_images();
   tend_volumes();
   // Before everything running was seen once, that a guest is not seen means nothing.
-  if (guests_known_) tend_vms();
+  if (guests_known_) {
+    tend_vms();
+  } else {
+    for (auto& [id, vm] : table_.vms) tend_lease(id, vm, guest_of(id));
+  }
   report();
 }
 

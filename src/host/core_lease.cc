@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "host/core.h"
+#include "model/state.h"
 
 namespace gantry::host {
 
@@ -34,7 +35,9 @@ void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObse
   if (vm.memory.lease_removed || vm.under_way == VmStep::remove_lease) return;
   auto wish = lease_wish(vm);
   if (!wish) return;
-  wish->hold = is_live(guest) || vm.under_way == VmStep::start || waits_to_run(id, vm);
+  // A guest that was frozen because nobody held its lease cannot be seen before somebody does.
+  const bool may_live = guests_known_ ? is_live(guest) : model::holds_memory(vm.wanted);
+  wish->hold = may_live || vm.under_way == VmStep::start || waits_to_run(id, vm);
   ports_.sentinel.want(*wish);
 }
 

@@ -162,6 +162,8 @@ class FakeWorld final : public port::Hypervisor,
   }
   void observe(std::function<void(const port::LeaseObservation&)> observer) override {
     lease_observer_ = std::move(observer);
+    // Another agent asks anew.
+    lease_wishes.clear();
   }
   void want(const port::LeaseWish& wish) override {
     auto& last = lease_wishes[wish.vm_id];

@@ -96,6 +96,7 @@ class CoreWithVmTest : public CoreTest {
     vm.mutable_meta()->set_generation(1);
     vm.mutable_placement()->set_host_id("host-1");
     vm.mutable_placement()->set_epoch(1);
+    vm.mutable_spec()->set_lease_pool("pool-1");
     vm.mutable_spec()->set_boot_id("task-1");
     vm.mutable_spec()->set_image("img-1");
     vm.mutable_spec()->set_stop_timeout_seconds(5);

@@ -17,17 +17,21 @@ constexpr Milliseconds kAnswerTimeoutMs = 3'600'000;
 
 }  // namespace
 
-Result<std::optional<FoundProcess>> find_process(const std::string& state_directory, const std::string& vm_id) {
+Result<std::optional<KnownProcess>> known_process(const std::string& state_directory, const std::string& vm_id) {
   const auto record = qemu::GuestDirectory(state_directory, vm_id).load();
   if (!record && record.error().code == ErrorCode::not_found) return std::nullopt;
   if (!record) return fail(record.error());
   const bool may_live = record->phase != qemu::GuestRecord::Phase::ended && record->pid > 0 &&
                         record->machine_boot_id == qemu::machine_boot_id();
   if (!may_live) return std::nullopt;
-  auto pidfd = qemu::open_pidfd(record->pid);
+  return KnownProcess{record->pid, record->pid_start_ticks};
+}
+
+Result<std::optional<FoundProcess>> find_process(const KnownProcess& known) {
+  auto pidfd = qemu::open_pidfd(known.pid);
   // Asked after the pidfd was opened, so that both speak of the same process.
-  const auto facts = qemu::process_facts(record->pid);
-  if (!facts || facts->start_ticks != record->pid_start_ticks || facts->state == 'Z' || facts->state == 'X') {
+  const auto facts = qemu::process_facts(known.pid);
+  if (!facts || facts->start_ticks != known.start_ticks || facts->state == 'Z' || facts->state == 'X') {
     return std::nullopt;
   }
   if (!pidfd) return fail(pidfd.error());

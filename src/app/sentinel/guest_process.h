@@ -1,9 +1,12 @@
 // The QEMU process of a guest as the sentinel sees it: found by what the agent wrote down before QEMU began, paused,
 // frozen, let go on and killed without the agent.
 //
-// Threads: find_process() blocks for the state directory's file system; the rest is used on the loop.
+// Threads: known_process() blocks for the state directory's file system; the rest is used on the loop.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,14 +19,23 @@
 
 namespace gantry::sentinel {
 
+struct KnownProcess {
+  pid_t pid = 0;
+  std::uint64_t start_ticks = 0;
+};
+
+// What is written down of it, of this boot of the machine. Nothing: there is none. An error says nothing of whether
+// there is one.
+Result<std::optional<KnownProcess>> known_process(const std::string& state_directory, const std::string& vm_id);
+
 struct FoundProcess {
   UniqueFd pidfd;
   // The kernel froze it when nobody guarded it.
   bool is_frozen = false;
 };
 
-// Nothing: there is none. An error says nothing of whether there is one.
-Result<std::optional<FoundProcess>> find_process(const std::string& state_directory, const std::string& vm_id);
+// Nothing: it has ended.
+Result<std::optional<FoundProcess>> find_process(const KnownProcess& known);
 
 class GuestProcess : public std::enable_shared_from_this<GuestProcess> {
  public:

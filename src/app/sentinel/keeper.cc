@@ -195,8 +195,11 @@ void Keeper::look(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) 
   ward.looking = true;
   ward.look_at_ms = now_ms + kLookEveryMs;
   files_.submit(state_directory_, [this, vm_id, directory = state_directory_] {
-    auto process = std::make_shared<Result<std::optional<FoundProcess>>>(find_process(directory, vm_id));
-    loop_.post([this, vm_id, process] { found(vm_id, std::move(*process)); });
+    // Opened on the loop: that thread's files are not the loop's.
+    loop_.post([this, vm_id, known = known_process(directory, vm_id)] {
+      if (known && *known) return found(vm_id, find_process(**known));
+      found(vm_id, known ? Result<std::optional<FoundProcess>>(std::nullopt) : fail(known.error()));
+    });
   });
 }
 

@@ -6,7 +6,12 @@ namespace gantry::sentinel {
 namespace {
 
 port::LeaseWish sample() {
-  return {.vm_id = "vm-000000000001", .directory = "/pool", .host_id = "host-a", .epoch = 3, .is_private = false, .hold = true};
+  return {.vm_id = "vm-000000000001",
+          .directory = "/pool",
+          .host_id = "host-a",
+          .epoch = 3,
+          .is_private = false,
+          .hold = true};
 }
 
 std::string without_end(std::string line) {
@@ -32,7 +37,8 @@ TEST(WireTest, WordsThatBecomePathsAreChecked) {
 
 TEST(WireTest, AHandoverIsReadAsWritten) {
   Handover handover;
-  Ward ward{.wish = sample()};
+  Ward ward;
+  ward.wish = sample();
   ward.memory = {.held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
   ward.guard.stop_sent_ms = 77;
   ward.guard.resume = true;
