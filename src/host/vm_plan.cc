@@ -117,6 +117,9 @@ VmPlan prepare_and_start(const VmInput& input) {
     return just(spec.nics_size() == 0 ? VmStep::make_seed : VmStep::attach);
   }
   if (!memory.seed) return just(VmStep::make_seed);
+#ifdef GANTRY_BREAK_START_WITHOUT_LEASE
+  return just(VmStep::start);
+#endif
   if (input.needs.lease.state() == v1::LeaseStatus::HELD) return just(VmStep::start);
   const std::string& reason = input.needs.lease.reason();
   return wait_for(reason.empty() ? "its lease" : "its lease: " + reason);

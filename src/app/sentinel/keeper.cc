@@ -16,6 +16,7 @@ namespace gantry::sentinel {
 namespace {
 
 constexpr Milliseconds kLookEveryMs = 1'000;
+constexpr Milliseconds kRemoveAgainMs = 100;
 constexpr Milliseconds kNever = std::numeric_limits<Milliseconds>::max();
 
 }  // namespace
@@ -78,8 +79,14 @@ void Keeper::take_over(const Handover& handover) {
   step();
 }
 
-void Keeper::remove(const port::LeaseWish& wish, std::function<void(Result<void>)> done) {
-  if (Guarded* ward = find(wish.vm_id); ward != nullptr && ward->process) {
+void Keeper::remove(const port::LeaseWish& wish, std::function<void(Result<void>)> done, int tries) {
+  Guarded* ward = find(wish.vm_id);
+  const bool lives = ward != nullptr && ward->process;
+  if (lives && tries > 0) {
+    loop_.post_after(kRemoveAgainMs, [this, wish, done = std::move(done), tries] { remove(wish, done, tries - 1); });
+    return;
+  }
+  if (lives) {
     done(fail(ErrorCode::conflict, "cannot remove the lease of virtual machine " + wish.vm_id,
               "a process of it still lives", "it is tried again"));
     return;

@@ -36,7 +36,8 @@ class Keeper {
 
   void take_over(const Handover& handover);
   void want(const port::LeaseWish& wish);
-  void remove(const port::LeaseWish& wish, std::function<void(Result<void>)> done);
+  // Waits a moment for a process that is about to go.
+  void remove(const port::LeaseWish& wish, std::function<void(Result<void>)> done, int tries = 30);
 
   [[nodiscard]] Handover handover() const;
   [[nodiscard]] std::map<std::string, port::LeaseObservation> observations() const;

@@ -10,7 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -46,11 +45,12 @@ void ignore_requests_to_end() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD}) ::signal(signal, SIG_IGN);
 }
 
-// Its pages must be there when the disk that memory was swapped to hangs.
-void stay_in_memory() {
-  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 && errno != EPERM && errno != ENOMEM) {
-    std::fprintf(stderr, "the sentinel may be swapped out: %s\n", std::strerror(errno));
-  }
+// Its pages must be there when the disk that memory was swapped to hangs; and when memory runs out a guest is the
+// better victim. Without the rights for it, it goes on as any other process.
+void be_spared() {
+  static_cast<void>(::mlockall(MCL_CURRENT | MCL_ONFAULT) == 0);
+  const UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  static_cast<void>(score.valid() && ::write(score.get(), "-900", 4) == 4);
 }
 
 Result<void> write_to_log(const std::string& state_directory) {
@@ -157,7 +157,7 @@ int main(int argc, char** argv) {
   const auto arguments = parse(std::vector<std::string>(argv, argv + argc), exit_code);
   if (!arguments) return exit_code;
   ignore_requests_to_end();
-  stay_in_memory();
+  be_spared();
   const std::string& state_directory = arguments->state_directory;
   exit_code = arguments->stands_by ? stand_by_and_serve(state_directory) : start(state_directory);
   // Threads that hang in the kernel with a pool are not waited for.
