@@ -70,5 +70,7 @@ function(gantry_fuzzers library)
       add_test(NAME ${program} COMMAND ${program} ${corpus})
     endif()
     target_link_libraries(${program} PRIVATE ${library} gantry_base gantry_options)
+    # Where ./check looks for it.
+    set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   endforeach()
 endfunction()

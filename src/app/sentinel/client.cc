@@ -12,6 +12,8 @@ namespace {
 
 constexpr Milliseconds kAgainMs = 1'000;
 constexpr Milliseconds kStartTimeoutMs = 30'000;
+// It beats every kHeartbeatMs, and one that hangs is replaced before.
+constexpr Milliseconds kSilenceMs = 4'000;
 
 }  // namespace
 
@@ -29,6 +31,19 @@ Client::~Client() {
 void Client::observe(std::function<void(const port::LeaseObservation&)> observer) {
   observer_ = std::move(observer);
   loop_.post(alive([](Client& client) { client.connect(); }));
+  listen_for_silence();
+}
+
+// What was told before both its processes were stopped may not be true any more: no guest is started on it.
+void Client::listen_for_silence() {
+  const bool silent = stream_ && loop_.now().monotonic_ms - heard_at_ms_ > kSilenceMs;
+  if (silent) {
+    stream_->close();
+    stream_.reset();
+    tell_unreachable("it does not answer");
+    connect_after(0);
+  }
+  loop_.post_after(kAgainMs, alive([](Client& client) { client.listen_for_silence(); }));
 }
 
 void Client::want(const port::LeaseWish& wish) {
@@ -48,8 +63,10 @@ void Client::connect() {
   auto connected = qemu::connect_unix(socket_path(state_directory_));
   if (!connected) return start_program();
   lines_ = {};
+  heard_at_ms_ = loop_.now().monotonic_ms;
   stream_ = qemu::open_stream(loop_, std::move(*connected),
                               {.on_bytes = alive([](Client& client, std::string_view bytes) {
+                                 client.heard_at_ms_ = client.loop_.now().monotonic_ms;
                                  const bool sane =
                                      client.lines_.add(bytes, [&client](std::string_view line) { client.take(line); });
                                  if (sane) return;

@@ -40,6 +40,7 @@ class Client final : public port::Sentinel {
   void connect();
   void start_program();
   void connect_after(Milliseconds delay_ms);
+  void listen_for_silence();
   void take(std::string_view line);
   void tell_unreachable(const std::string& why);
   template <class Work>
@@ -59,6 +60,7 @@ class Client final : public port::Sentinel {
   std::map<std::string, Removal> removals_;
   std::shared_ptr<qemu::SocketStream> stream_;
   Lines lines_;
+  Milliseconds heard_at_ms_ = 0;
 };
 
 }  // namespace gantry::sentinel

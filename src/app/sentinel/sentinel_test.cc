@@ -226,6 +226,18 @@ TEST_F(SentinelTest, APoolThatIsNotMountedGivesNoLease) {
   EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
 }
 
+TEST_F(SentinelTest, WhatAHungPairSaidIsNotBelievedForLong) {
+  Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  const auto pair = sentinels_of(directory_ / "a");
+  for (const pid_t pid : pair) ::kill(pid, SIGSTOP);
+  EXPECT_TRUE(eventually([&] { return !a.holds(); }));
+  EXPECT_NE(a.seen().status.reason().find("does not answer"), std::string::npos);
+  for (const pid_t pid : pair) ::kill(pid, SIGCONT);
+  EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+}
+
 TEST_F(SentinelTest, ItEndsWhenThereIsNothingToGuard) {
   Host a(directory_, "a");
   a.want(pool(), 1);

@@ -89,6 +89,10 @@ void Service::take(const std::shared_ptr<Client>& client, std::string_view line)
 
 void Service::beat() {
   partner_.beat();
+  // Who does not hear from it knows that it hangs.
+  for (const auto& client : clients_) {
+    if (client->stream && client->stream->unsent() < kUnsentMax) client->stream->send("\n");
+  }
   const bool idle = clients_.empty() && !keeper_.guards_any();
   idle_beats_ = idle ? idle_beats_ + 1 : 0;
   if (idle_beats_ >= kIdleBeats && (keeper_.rest() || idle_beats_ >= kIdleBeatsMax)) {
