@@ -17,6 +17,8 @@ namespace {
 
 constexpr Milliseconds kLookEveryMs = 1'000;
 constexpr Milliseconds kRemoveAgainMs = 100;
+// Many renewals are told at once.
+constexpr Milliseconds kTellChangedMs = 100;
 constexpr Milliseconds kNever = std::numeric_limits<Milliseconds>::max();
 
 }  // namespace
@@ -61,8 +63,8 @@ void Keeper::want(const port::LeaseWish& wish) {
   ward->look_at_ms = now_ms;
   if (wish.hold) ward->lease.want(wish.epoch, wish.is_private);
   // Whoever asks anew hears it anew.
-  ward->told.clear();
-  step();
+  ward->told.reset();
+  step_now(wish.vm_id);
 }
 
 void Keeper::take_over(const Handover& handover) {
@@ -97,13 +99,14 @@ void Keeper::remove(const port::LeaseWish& wish, std::function<void(Result<void>
     auto removed = LeaseFile(wish.directory, wish.vm_id, wish.is_private).remove();
     loop_.post([done, removed = std::move(removed)] { done(removed); });
   });
-  if (changed) changed();
+  tell_changed();
 }
 
 bool Keeper::rest() {
   bool rests = true;
   for (auto& [vm_id, ward] : wards_) {
     ward->wish.hold = false;
+    ward->due_ms = 0;
     const auto phase = ward->lease.phase();
     if (phase == host::LeasePhase::held || phase == host::LeasePhase::giving) rests = false;
   }
@@ -132,9 +135,25 @@ Handover Keeper::handover() const {
 void Keeper::step() {
   const Milliseconds now_ms = runtime::boot_now_ms();
   Milliseconds next_ms = kNever;
-  for (auto& [vm_id, ward] : wards_) next_ms = std::min(next_ms, step(vm_id, *ward, now_ms));
-  if (changed) changed();
+  for (auto& [vm_id, ward] : wards_) {
+    if (ward->due_ms <= now_ms) ward->due_ms = step(vm_id, *ward, now_ms);
+    next_ms = std::min(next_ms, ward->due_ms);
+  }
+  tell_changed();
   if (next_ms != kNever) wait_until(std::max(next_ms, now_ms + 1));
+}
+
+void Keeper::step_now(const std::string& vm_id) {
+  if (Guarded* ward = find(vm_id)) ward->due_ms = 0;
+  step();
+}
+
+void Keeper::tell_changed() {
+  if (std::exchange(changes_, true)) return;
+  loop_.post_after(kTellChangedMs, [this] {
+    changes_ = false;
+    if (changed) changed();
+  });
 }
 
 void Keeper::wait_until(Milliseconds at_ms) {
@@ -151,6 +170,9 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   hold_or_drop_guard(vm_id, ward, right);
   tell(vm_id, ward, now_ms);
   if (ward.lease.right(now_ms) == host::LeaseRight::run) next_ms = std::min(next_ms, ward.lease.pause_at_ms());
+  // Until then it is given time: see right_of().
+  const Milliseconds young_ms = ward.wanted_at_ms + host::LeaseTimes().pause_ms;
+  if (now_ms < young_ms && !ward.lease.was_held()) next_ms = std::min(next_ms, young_ms);
   if (const Milliseconds guard_ms = host::next_guard_ms(ward.guard); guard_ms != 0 && ward.process) {
     next_ms = std::min(next_ms, guard_ms);
   }
@@ -178,7 +200,7 @@ Milliseconds Keeper::drive_lease(const std::string& vm_id, Guarded& ward, Millis
       if (found == nullptr) return;
       found->io = false;
       if (found->wish.directory == directory) take(found->lease, runtime::boot_now_ms());
-      step();
+      step_now(vm_id);
     });
   };
   if (next.read) {
@@ -216,7 +238,7 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
   ward->looking = false;
   if (!process) {
     runtime::report_problem("cannot see whether virtual machine " + vm_id + " runs: " + process.error().to_text());
-    return;
+    return step_now(vm_id);
   }
   const bool first = !std::exchange(ward->looked, true);
   if (*process) {
@@ -231,13 +253,12 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
       over->looked = false;
       over->look_at_ms = 0;
       // What calls this is the process's own watch.
-      loop_.post([this] { step(); });
+      loop_.post([this, vm_id] { step_now(vm_id); });
     });
-    step();
   } else if (first) {
     ward->guard = {};
-    step();
   }
+  step_now(vm_id);
 }
 
 // What no other host can have is lost by nobody while its record was not even read. Only a guest whose lease is
@@ -281,7 +302,7 @@ void Keeper::stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) 
     if (found == nullptr || !found->process || found->process != weak.lock()) return;
     found->guard.stop_answered = true;
     if (ran && *ran) found->guard.resume = true;
-    loop_.post([this] { step(); });
+    loop_.post([this, vm_id] { step_now(vm_id); });
   });
 }
 
@@ -325,16 +346,12 @@ port::LeaseObservation Keeper::observation_of(const std::string& vm_id, const Gu
 
 void Keeper::tell(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) const {
   const port::LeaseObservation seen = observation_of(vm_id, ward, now_ms);
-  std::string line = to_line(Answer{.lease = seen, .removed_vm_id = {}, .error = {}});
-  if (line == ward.told) return;
-  ward.told = std::move(line);
+  if (ward.told && ward.told->guard == seen.guard && ward.told->status.state() == seen.status.state() &&
+      ward.told->status.epoch() == seen.status.epoch() && ward.told->status.reason() == seen.status.reason()) {
+    return;
+  }
+  ward.told = seen;
   if (observer) observer(seen);
-}
-
-std::map<std::string, port::LeaseObservation> Keeper::observations() const {
-  std::map<std::string, port::LeaseObservation> all;
-  for (const auto& [vm_id, ward] : wards_) all[vm_id] = observation_of(vm_id, *ward, runtime::boot_now_ms());
-  return all;
 }
 
 }  // namespace gantry::sentinel

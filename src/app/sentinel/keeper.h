@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/sentinel/guest_process.h"
@@ -40,7 +41,6 @@ class Keeper {
   void remove(const port::LeaseWish& wish, std::function<void(Result<void>)> done, int tries = 30);
 
   [[nodiscard]] Handover handover() const;
-  [[nodiscard]] std::map<std::string, port::LeaseObservation> observations() const;
   // A process of some guest lives, or may.
   [[nodiscard]] bool guards_any() const;
   // Nobody wants anything any more: signs back what no guest needs. False: there is still something to sign.
@@ -62,10 +62,15 @@ class Keeper {
     std::shared_ptr<GuestProcess> process;
     host::GuardState guard;
     UniqueFd held_guard;
-    std::string told = {};
+    std::optional<port::LeaseObservation> told;
+    // When it is to be looked at next; 0: at once.
+    Milliseconds due_ms = 0;
   };
 
+  // Those that are due.
   void step();
+  void step_now(const std::string& vm_id);
+  void tell_changed();
   Milliseconds step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   Milliseconds drive_lease(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   void look(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
@@ -89,6 +94,7 @@ class Keeper {
   // For the state directory.
   PoolThreads files_;
   std::map<std::string, std::unique_ptr<Guarded>> wards_;
+  bool changes_ = false;
 };
 
 }  // namespace gantry::sentinel
