@@ -20,16 +20,22 @@ Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::O
       if (observer_) observer_(observation);
     });
   };
-  core_ = std::make_unique<host::HostCore>(
-      host::Ports{
-          .executor = executor_, .link = link, .hypervisor = *this, .facts = *this, .storage = *this, .network = *this},
-      options);
+  core_ = std::make_unique<host::HostCore>(host::Ports{.executor = executor_,
+                                                       .link = link,
+                                                       .hypervisor = *this,
+                                                       .facts = *this,
+                                                       .storage = *this,
+                                                       .network = *this,
+                                                       .sentinel = *this},
+                                           options);
   core_->start();
 }
 
 Agent::~Agent() {
   core_.reset();
   world_.guest_changed = {};
+  world_.sentinel.observer = {};
+  world_.sentinel.restarted = {};
   for (const auto& [call, when_crashed] : under_way_) {
     if (when_crashed) when_crashed();
   }
@@ -176,6 +182,37 @@ void Agent::forget(const std::string& vm_id, port::Done done) {
       "forget", 20,
       [this, vm_id]() -> Result<void> {
         world_.forget(vm_id);
+        return {};
+      },
+      std::move(done));
+}
+
+// ---- sentinel
+
+void Agent::observe(std::function<void(const port::LeaseObservation&)> observer) {
+  world_.sentinel.observer = [this, observer = std::move(observer)](const port::LeaseObservation& lease) {
+    executor_.post([observer, lease] { observer(lease); });
+  };
+  // It is connected to again, and hears everything anew.
+  world_.sentinel.restarted = [this] {
+    for (const auto& [vm_id, wish] : lease_wishes_) world_.sentinel.want(wish);
+  };
+}
+
+void Agent::want(const port::LeaseWish& wish) {
+  auto& last = lease_wishes_[wish.vm_id];
+  if (std::exchange(last, wish) == wish) return;
+  executor_.post_after(1, [this, vm_id = wish.vm_id] {
+    if (const auto found = lease_wishes_.find(vm_id); found != lease_wishes_.end()) world_.sentinel.want(found->second);
+  });
+}
+
+void Agent::remove(const port::LeaseWish& wish, port::Done done) {
+  lease_wishes_.erase(wish.vm_id);
+  run<void>(
+      "removal of a lease", 20,
+      [this, vm_id = wish.vm_id]() -> Result<void> {
+        world_.sentinel.remove(vm_id);
         return {};
       },
       std::move(done));

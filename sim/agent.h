@@ -14,7 +14,11 @@
 
 namespace gantry::sim {
 
-class Agent final : public port::Hypervisor, public port::HostFacts, public port::Storage, public port::Network {
+class Agent final : public port::Hypervisor,
+                    public port::HostFacts,
+                    public port::Storage,
+                    public port::Network,
+                    public port::Sentinel {
  public:
   Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::Options& options);
   ~Agent() override;
@@ -28,6 +32,10 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   void resume(const std::string& vm_id, port::Done done) override;
   void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
   void forget(const std::string& vm_id, port::Done done) override;
+  // port::Sentinel
+  void observe(std::function<void(const port::LeaseObservation&)> observer) override;
+  void want(const port::LeaseWish& wish) override;
+  void remove(const port::LeaseWish& wish, port::Done done) override;
   // port::HostFacts
   void probe(std::function<void(const v1::HostStatus&)> done) override;
   // port::Storage
@@ -88,6 +96,7 @@ class Agent final : public port::Hypervisor, public port::HostFacts, public port
   // Volumes and images being made, and how to answer that at once.
   std::map<std::string, std::function<void()>> making_;
   std::function<void(const port::GuestObservation&)> observer_;
+  std::map<std::string, port::LeaseWish> lease_wishes_;
   std::unique_ptr<host::HostCore> core_;
 };
 

@@ -12,6 +12,7 @@ std::string boot_key(const std::string& vm_id, const std::string& boot_id) { ret
 HostWorld::HostWorld(Stage& stage, MachineSetup machine)
     : setup(std::move(machine)),
       calm(stage.calm),
+      sentinel(stage.scheduler, stage.trace, stage.rng, stage.swarm, *this),
       scheduler_(stage.scheduler),
       trace_(stage.trace),
       rng_(stage.rng),
@@ -89,6 +90,9 @@ Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
     return fail(ErrorCode::conflict, "the guest runs already");
   }
   if (auto checked = check_definition(definition); !checked) return checked;
+  if (!definition.guard.empty() && !sentinel.guards(vm_id)) {
+    return fail(ErrorCode::unavailable, "the sentinel does not guard this virtual machine");
+  }
   check_boot(definition);
   ModelGuest guest;
   guest.definition = definition;
@@ -106,6 +110,11 @@ void HostWorld::run(const std::string& vm_id) {
   guest.state = GuestState::running;
   guest.ran_at_ms = own_time_ms();
   note("guest", vm_id + " runs");
+  if (guest.frozen) {
+    guest.state = GuestState::paused;
+    guest.ran_before = true;
+  }
+  sentinel.check_runs(vm_id);
   if (++boots_[boot_key(vm_id, boot_id)] > 1)
     trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
@@ -179,6 +188,7 @@ Result<void> HostWorld::press_power_button(const std::string& vm_id) {
   if (found == guests.end() || !lives(found->second) || found->second.state == GuestState::starting) {
     return fail(ErrorCode::conflict, "the guest does not run");
   }
+  if (found->second.frozen) return fail(ErrorCode::unavailable, "the emulator does not answer");
   if (!found->second.ignores_acpi && found->second.state == GuestState::running) {
     end_later(vm_id, 500 + static_cast<Milliseconds>(rng_.below(8'000)), v1::VmExit::GUEST_SHUTDOWN);
   }
@@ -196,12 +206,26 @@ Result<void> HostWorld::set_paused(const std::string& vm_id, bool paused) {
     return fail(ErrorCode::conflict, "the guest does not run");
   }
   // It goes on, and the same write fails again.
+  if (found->second.frozen) return fail(ErrorCode::unavailable, "the emulator does not answer");
   if (!paused && found->second.disk_full && !calm && rng_.chance(1, 2)) return {};
   found->second.disk_full = false;
   found->second.state = paused ? GuestState::paused : GuestState::running;
   note("guest", vm_id + (paused ? " paused" : " resumed"));
+  sentinel.check_runs(vm_id);
   changed(vm_id);
   return {};
+}
+
+void HostWorld::set_frozen(const std::string& vm_id, bool frozen) {
+  const auto found = guests.find(vm_id);
+  if (found == guests.end() || !lives(found->second) || found->second.frozen == frozen) return;
+  ModelGuest& guest = found->second;
+  guest.frozen = frozen;
+  trace_.note("guest", vm_id + (frozen ? " is frozen" : " is let go on"));
+  if (guest.state == GuestState::starting) return;
+  if (frozen) guest.ran_before = guest.state == GuestState::running;
+  if (frozen || guest.ran_before) guest.state = frozen ? GuestState::paused : GuestState::running;
+  changed(vm_id);
 }
 
 Result<void> HostWorld::reset(const std::string& vm_id, const std::string& reset_id) {
@@ -255,6 +279,7 @@ void HostWorld::lose_power() {
     guest.exit.Clear();
   }
   networks.clear();
+  sentinel.lose_power();
   // Before the manager knows of the pool it may rightly be made where it is not mounted.
   if (calm || !records_.knows_pool_ready(host_id, setup.pool_path) || !rng_.chance(swarm_.pool_comes_late, 1'000))
     return;
@@ -403,6 +428,7 @@ void HostWorld::wipe() {
   networks.clear();
   seeds.clear();
   damaged.clear();
+  sentinel.wipe();
   pool_mounted = true;
 }
 

@@ -14,6 +14,7 @@
 #include "port/hypervisor.h"
 #include "port/network.h"
 #include "port/storage.h"
+#include "sim/model_sentinel.h"
 #include "sim/shared_files.h"
 #include "sim/stage.h"
 
@@ -34,6 +35,9 @@ struct ModelGuest {
   bool exit_settled = false;
   // A write met a full disk: the emulator holds the processors.
   bool disk_full = false;
+  // Its process is stopped by the sentinel or the kernel; its processors ran before.
+  bool frozen = false;
+  bool ran_before = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
   std::uint64_t process = 0;
 };
@@ -80,6 +84,7 @@ class HostWorld {
   Milliseconds disk_fails_until_ms = 0;
   // After that nothing goes wrong by itself any more.
   bool calm = false;
+  ModelSentinel sentinel;
 
   // What the hypervisor does.
   Result<void> begin_start(const port::GuestDefinition& definition);
@@ -92,6 +97,8 @@ class HostWorld {
   void decide_to_kill(const std::string& vm_id);
   void kill(const std::string& vm_id);
   Result<void> set_paused(const std::string& vm_id, bool paused);
+  // What the sentinel, or the kernel in its place, does.
+  void set_frozen(const std::string& vm_id, bool frozen);
   Result<void> reset(const std::string& vm_id, const std::string& reset_id);
   void forget(const std::string& vm_id);
   // What ended while no agent was there is looked at by the next one, and written down.

@@ -82,6 +82,7 @@ void Machine::fail_disk(Milliseconds for_ms) {
 
 void Machine::heal() {
   world.calm = true;
+  world.sentinel.calm = true;
   world.disk_slow_until_ms = world.disk_fails_until_ms = 0;
   world.mount_pool();
   ++cuts_;

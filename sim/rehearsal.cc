@@ -85,6 +85,7 @@ void Rehearsal::perhaps_fail() {
   if (happens(swarm_.manager_crash_every)) cluster_.crash_manager();
   if (happens(swarm_.link_break_every)) some_machine().link.break_connection();
   if (happens(swarm_.file_damage_every)) some_machine().world.damage_a_file();
+  if (happens(swarm_.sentinel_crash_every)) some_machine().world.sentinel.crash();
   if (happens(swarm_.trouble_every)) fail_a_machine();
   if (!happens(swarm_.power_loss_every)) return;
   Machine& machine = some_machine();

@@ -66,9 +66,9 @@ Swarm draw_swarm(Rng& rng) {
   if (rng.chance(1, 3)) swarm.hostile_seed = rng.next();
   swarm.has_rule = rng.chance(1, 2);
   swarm.shared_pool = rng.chance(1, 2);
-  swarm.has_rule = rng.chance(1, 2);
-  swarm.shared_pool = rng.chance(1, 2);
   swarm.shared_pool_gib = rng.chance(1, 3) ? 4 + rng.below(10) : 1'000;
+  swarm.sentinel_crash_every = maybe(rng, 100, 2'000);
+  swarm.lease_errors = maybe(rng, 1, 150);
   return swarm;
 }
 

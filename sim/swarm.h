@@ -44,6 +44,10 @@ struct Swarm {
   std::uint64_t guest_powers_off = 0;
   std::uint64_t guest_crashes = 0;
   std::uint64_t disk_fills = 0;
+  // One of so many events is followed by a crash of the sentinel; chances in a thousand of each read and write of a
+  // lease.
+  std::uint64_t sentinel_crash_every = 0;
+  std::uint64_t lease_errors = 0;
   // Between calls of the clients.
   Milliseconds pause_ms_max = 3'000;
   // In a thousand: the client repeats a call that was answered.

@@ -19,6 +19,7 @@ void Core::start() {
                               core.guests_known_ = true;
                               core.touch();
                             }));
+  ports_.sentinel.observe(alive([](Core& core, const port::LeaseObservation& lease) { core.on_lease(lease); }));
   probe_facts();
   every_few_seconds();
 }
@@ -91,7 +92,11 @@ void Core::pass() {
   tend_images();
   tend_volumes();
   // Before everything running was seen once, that a guest is not seen means nothing.
-  if (guests_known_) tend_vms();
+  if (guests_known_) {
+    tend_vms();
+  } else {
+    for (auto& [id, vm] : table_.vms) tend_lease(id, vm, guest_of(id));
+  }
   report();
 }
 

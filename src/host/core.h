@@ -91,6 +91,14 @@ class Core : public std::enable_shared_from_this<Core> {
   void pool_is_back(const std::string& pool_id);
   void pool_changed(const std::string& pool_id);
 
+  // core_lease.cc
+  void tend_lease(const std::string& id, VmObject& vm, const port::GuestObservation& guest);
+  void remove_lease(const std::string& id, VmObject& vm);
+  void on_lease(const port::LeaseObservation& lease);
+  void need_lease(const VmObject& vm, VmNeeds& needs) const;
+  [[nodiscard]] std::string lease_pool(const VmObject& vm) const;
+  [[nodiscard]] std::optional<port::LeaseWish> lease_wish(const VmObject& vm) const;
+
   // core_network.cc
   void tend_networks();
   void carry_out(const std::string& id, NetworkObject& network, NetworkStep step);
@@ -115,6 +123,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Options options_;
   Table table_;
   std::map<std::string, port::GuestObservation> guests_;
+  std::map<std::string, port::LeaseObservation> leases_;
   bool guests_known_ = false;
   // All assignments came at least once.
   bool assignments_known_ = false;

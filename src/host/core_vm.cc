@@ -38,6 +38,7 @@ void Core::tend_vms() {
   for (auto& [id, vm] : table_.vms) {
     const port::GuestObservation guest = guest_of(id);
     refresh_memory(vm.memory, vm.wanted, guest, vm.under_way, now());
+    tend_lease(id, vm, guest);
     const VmNeeds needs = needs_of(vm);
     const VmPlan plan = plan_vm(vm_input(vm, guest, needs));
     wake_at(plan.wake_at_ms);
@@ -49,6 +50,7 @@ void Core::tend_vms() {
   }
   for (const std::string& id : gone) {
     table_.vms.erase(id);
+    leases_.erase(id);
     table_.bury(id);
     gone_.insert(id);
   }
@@ -132,6 +134,7 @@ VmNeeds Core::needs_of(const VmObject& vm) const {
   VmNeeds needs;
   need_networks(vm, needs);
   need_image(vm, needs);
+  need_lease(vm, needs);
   for (const v1::VmDisk& disk : vm.wanted.spec().disks()) need_disk(vm, disk, needs);
   return needs;
 }
@@ -243,6 +246,7 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
   }
   guest.nics = vm.memory.nics;
   guest.seed = vm.memory.seed.value_or("");
+  if (const auto lease = leases_.find(guest.vm_id); lease != leases_.end()) guest.guard = lease->second.guard;
   const auto image = table_.images.find(spec.image());
   if (image == table_.images.end()) return guest;
   const v1::ImageSpec& image_spec = image->second.wanted.spec();
@@ -325,6 +329,7 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
       return ports_.hypervisor.reset(id, reset_id, vm_done(id, reset_id, [](VmObject&) {}));
     }
     case VmStep::detach: return detach(id, vm);
+    case VmStep::remove_lease: return remove_lease(id, vm);
     case VmStep::delete_seed:
       return ports_.storage.delete_seed(
           id, vm_done(id, task_id, [](VmObject& object) { object.memory.seed_deleted = true; }));

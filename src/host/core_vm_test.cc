@@ -263,7 +263,8 @@ TEST_F(CoreVmTest, DeletesAGuestWhole) {
   EXPECT_TRUE(link.told["vm-1"].absent());
   EXPECT_TRUE(link.told["vol-1"].absent());
   std::erase(world.calls, "inspect_pool");
-  EXPECT_EQ(world.calls, (std::vector<std::string>{"kill", "delete_volume", "detach", "delete_seed", "forget"}));
+  EXPECT_EQ(world.calls,
+            (std::vector<std::string>{"kill", "delete_volume", "detach", "delete_seed", "forget", "remove_lease"}));
 }
 
 }  // namespace

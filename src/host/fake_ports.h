@@ -46,7 +46,11 @@ class FakeExecutor final : public port::Executor {
 };
 
 // Every call is written down by name and answered a millisecond later; `failures` answers the next call of that name.
-class FakeWorld final : public port::Hypervisor, public port::HostFacts, public port::Storage, public port::Network {
+class FakeWorld final : public port::Hypervisor,
+                        public port::HostFacts,
+                        public port::Storage,
+                        public port::Network,
+                        public port::Sentinel {
  public:
   using State = port::GuestObservation::State;
   explicit FakeWorld(FakeExecutor& executor) : executor_(executor) {}
@@ -143,6 +147,31 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
   }
   void forget(const std::string& id, port::Done done) override {
     answer("forget", std::move(done), [this, id] { guests.erase(id); });
+  }
+  // port::Sentinel. Every lease that is wanted is held at once, unless it is refused.
+  std::map<std::string, port::LeaseWish> lease_wishes;
+  bool refuses_leases = false;
+  void tell_lease(const std::string& id, v1::LeaseStatus::State state, const std::string& reason = "") {
+    port::LeaseObservation seen;
+    seen.vm_id = id;
+    seen.status.set_state(state);
+    seen.status.set_epoch(lease_wishes[id].epoch);
+    seen.status.set_reason(reason);
+    if (state == v1::LeaseStatus::HELD) seen.guard = "/guards/" + id;
+    lease_observer_(seen);
+  }
+  void observe(std::function<void(const port::LeaseObservation&)> observer) override {
+    lease_observer_ = std::move(observer);
+    // Another agent asks anew.
+    lease_wishes.clear();
+  }
+  void want(const port::LeaseWish& wish) override {
+    auto& last = lease_wishes[wish.vm_id];
+    if (std::exchange(last, wish) == wish || refuses_leases) return;
+    executor_.post([this, wish] { tell_lease(wish.vm_id, wish.hold ? v1::LeaseStatus::HELD : v1::LeaseStatus::NONE); });
+  }
+  void remove(const port::LeaseWish& wish, port::Done done) override {
+    answer("remove_lease", std::move(done), [this, id = wish.vm_id] { lease_wishes.erase(id); });
   }
   void probe(std::function<void(const v1::HostStatus&)> done) override {
     executor_.post([done = std::move(done)] { done(v1::HostStatus()); });
@@ -271,6 +300,7 @@ class FakeWorld final : public port::Hypervisor, public port::HostFacts, public 
 
   FakeExecutor& executor_;
   std::function<void(const port::GuestObservation&)> observer_;
+  std::function<void(const port::LeaseObservation&)> lease_observer_;
 };
 
 class FakeLink final : public port::HostLink {

@@ -27,6 +27,7 @@
 #include "port/hypervisor.h"
 #include "port/link.h"
 #include "port/network.h"
+#include "port/sentinel.h"
 #include "port/storage.h"
 
 namespace gantry::host {
@@ -39,6 +40,7 @@ struct Ports {
   port::HostFacts& facts;
   port::Storage& storage;
   port::Network& network;
+  port::Sentinel& sentinel;
 };
 
 struct Options {

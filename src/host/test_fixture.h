@@ -32,7 +32,8 @@ class CoreTest : public testing::Test {
               .hypervisor = world,
               .facts = world,
               .storage = world,
-              .network = world},
+              .network = world,
+              .sentinel = world},
         Options{.host_id = "host-1", .host_name = "alpha", .incarnation = ++incarnation, .recipes = {"debian-12"}});
     core->start();
     link.connection(true);
@@ -95,6 +96,7 @@ class CoreWithVmTest : public CoreTest {
     vm.mutable_meta()->set_generation(1);
     vm.mutable_placement()->set_host_id("host-1");
     vm.mutable_placement()->set_epoch(1);
+    vm.mutable_spec()->set_lease_pool("pool-1");
     vm.mutable_spec()->set_boot_id("task-1");
     vm.mutable_spec()->set_image("img-1");
     vm.mutable_spec()->set_stop_timeout_seconds(5);

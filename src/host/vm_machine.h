@@ -26,6 +26,7 @@ enum class VmStep {
   detach,
   delete_seed,
   forget,
+  remove_lease,
   fail,  // nothing can be done for `operation_id`: `problem` says why
   gone,  // deleted, nothing is left here
 };
@@ -39,6 +40,7 @@ struct VmMemory {
   // No NIC of it is attached. Unknown, so false, at first.
   bool detached = false;
   bool seed_deleted = false;
+  bool lease_removed = false;
   // The boot being stopped, since when, and when its guest was asked last.
   std::string stopping_boot_id;
   Milliseconds stopping_since_ms = 0;
@@ -62,6 +64,8 @@ struct VmNeeds {
   std::optional<v1::Problem> problem;
   // Too little is known yet to say how it is.
   bool unknown = false;
+  // The guest is started and let go on only under its lease.
+  v1::LeaseStatus lease;
 };
 
 struct VmInput {

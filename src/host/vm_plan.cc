@@ -34,6 +34,12 @@ Milliseconds stop_timeout_ms(const VmInput& input) {
   return Milliseconds{1'000} * (spec.stop_once_timeout_seconds() != 0 ? spec.stop_once_timeout_seconds() : own);
 }
 
+// The sentinel holds its processors: it lets them go on, and nobody else.
+bool is_held_by_sentinel(const VmInput& input) {
+  const auto lease = input.needs.lease.state();
+  return input.guest.state == State::paused && (lease == v1::LeaseStatus::LAPSED || lease == v1::LeaseStatus::LOST);
+}
+
 VmPlan stop_guest(const VmInput& input) {
   const VmMemory& memory = input.memory;
   if (!input.wanted.spec().force_stop_id().empty() || input.guest.state == State::starting) {
@@ -43,6 +49,7 @@ VmPlan stop_guest(const VmInput& input) {
   // A guest whose processors are held does not see the button. When QEMU holds them they may not go on, and time runs.
   const auto resume_at_ms = memory.held_resume_at_ms;
   const bool resumes = resume_at_ms ? *resume_at_ms <= now.monotonic_ms : input.guest.state == State::paused;
+  if (resumes && is_held_by_sentinel(input)) return wait_for("its lease: " + input.needs.lease.reason());
   if (resumes) return just(VmStep::resume);
   if (memory.stopping_boot_id != input.guest.boot_id || !memory.asked_at_ms) return just(VmStep::power_down);
   const Milliseconds kill_at_ms = memory.stopping_since_ms + stop_timeout_ms(input);
@@ -57,7 +64,8 @@ VmPlan delete_guest(const VmInput& input) {
   if (is_live(input.guest)) return just(VmStep::kill);
   if (!input.memory.detached) return just(VmStep::detach);
   if (!input.memory.seed_deleted) return just(VmStep::delete_seed);
-  return just(input.guest.state == State::absent ? VmStep::gone : VmStep::forget);
+  if (input.guest.state != State::absent) return just(VmStep::forget);
+  return just(input.memory.lease_removed ? VmStep::gone : VmStep::remove_lease);
 }
 
 bool ended_by_trouble(const VmMemory& memory, const std::string& operation_id) {
@@ -80,6 +88,7 @@ VmPlan tend_running(const VmInput& input) {
   }
   if (spec.power() == v1::VmSpec::PAUSED && input.guest.state == State::running) return just(VmStep::pause);
   if (spec.power() != v1::VmSpec::RUNNING || input.guest.state != State::paused) return {};
+  if (is_held_by_sentinel(input)) return {};
   const auto resume_at_ms = input.memory.held_resume_at_ms;
   // Waits for nothing that is under way: see is_held() in task_machine.cc of control.
   if (resume_at_ms && *resume_at_ms > input.now.monotonic_ms) return wait_for("", resume_at_ms);
@@ -107,7 +116,13 @@ VmPlan prepare_and_start(const VmInput& input) {
   if (memory.boot_id != spec.boot_id() || memory.nics.size() < static_cast<std::size_t>(spec.nics_size())) {
     return just(spec.nics_size() == 0 ? VmStep::make_seed : VmStep::attach);
   }
-  return just(memory.seed ? VmStep::start : VmStep::make_seed);
+  if (!memory.seed) return just(VmStep::make_seed);
+#ifdef GANTRY_BREAK_START_WITHOUT_LEASE
+  return just(VmStep::start);
+#endif
+  if (input.needs.lease.state() == v1::LeaseStatus::HELD) return just(VmStep::start);
+  const std::string& reason = input.needs.lease.reason();
+  return wait_for(reason.empty() ? "its lease" : "its lease: " + reason);
 }
 
 VmPlan plan_when_idle(const VmInput& input) {
@@ -139,6 +154,7 @@ std::string describe(VmStep step, const v1::Vm& wanted) {
     case VmStep::detach:
       return prepares ? "its network interfaces to be set up" : "its network interfaces to be removed";
     case VmStep::delete_seed:
+    case VmStep::remove_lease:
     case VmStep::forget: return "its files to be removed";
     default: return "";
   }

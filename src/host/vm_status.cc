@@ -43,12 +43,18 @@ v1::VmStatus::State wanted_on_state(const VmInput& input, const VmPlan& plan, v1
   return starts ? v1::VmStatus::STARTING : v1::VmStatus::PROVISIONING;
 }
 
+// The sentinel holds the guest then; QEMU itself cannot be asked any more.
+bool has_lapsed(const VmInput& input) {
+  const auto lease = input.needs.lease.state();
+  return lease == v1::LeaseStatus::LAPSED || lease == v1::LeaseStatus::LOST;
+}
+
 v1::VmStatus::State live_state(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
   if (input.guest.state == State::unknown && spec.power() != v1::VmSpec::STOPPED) return v1::VmStatus::STARTING;
   if (spec.power() == v1::VmSpec::STOPPED || input.guest.boot_id != spec.boot_id()) return v1::VmStatus::STOPPING;
   if (input.guest.state == State::starting) return v1::VmStatus::STARTING;
-  return input.guest.state == State::paused ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
+  return input.guest.state == State::paused || has_lapsed(input) ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
 }
 
 void set_problem(const VmInput& input, v1::VmStatus& status) {
@@ -63,6 +69,19 @@ void set_problem(const VmInput& input, v1::VmStatus& status) {
   } else if (input.needs.problem) {
     *status.mutable_problem() = *input.needs.problem;
   }
+}
+
+// What QEMU was told to hold, or cannot answer for, is told by the lease.
+void set_lease_problem(const VmInput& input, v1::VmStatus& status) {
+  const v1::LeaseStatus& lease = input.needs.lease;
+  if (!has_lapsed(input) || !is_live(input.guest)) return;
+  const std::string name = "VM \"" + input.wanted.meta().name() + "\"";
+  v1::Problem& problem = *status.mutable_problem();
+  problem.Clear();
+  problem.set_code("lease_lapsed");
+  problem.set_summary(name + " stands still: this host may not run it now");
+  problem.set_cause(lease.reason());
+  problem.set_next_step("make its pool work again: the guest then goes on by itself");
 }
 
 }  // namespace
@@ -80,6 +99,8 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   if (guest.exit.reason() != v1::VmExit::NONE) *status.mutable_exit() = guest.exit;
   set_problem(input, status);
   if (is_held(guest) || unknown) *status.mutable_problem() = guest.problem;
+  if (input.needs.lease.state() != v1::LeaseStatus::NONE) *status.mutable_lease() = input.needs.lease;
+  set_lease_problem(input, status);
   if (is_live(guest)) {
     if (guest.state != State::starting && !unknown) *status.mutable_guest() = guest.guest;
     status.set_accelerator(guest.accelerator);

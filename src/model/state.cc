@@ -33,7 +33,8 @@ bool boot_ended(const v1::Vm& vm) {
 
 bool is_held(const v1::VmStatus& status) {
   const std::string& code = status.problem().code();
-  return status.state() == v1::VmStatus::PAUSED && (code == "disk_full" || code == "guest_stopped");
+  return status.state() == v1::VmStatus::PAUSED &&
+         (code == "disk_full" || code == "guest_stopped" || code == "lease_lapsed");
 }
 
 bool growth_failed(const v1::Volume& volume) {

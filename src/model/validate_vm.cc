@@ -109,8 +109,9 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
     return bad_field("spec.power", "no such power state", std::string(kSeeApi));
   GANTRY_CHECK(check_range("spec.stopTimeoutSeconds", spec.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
   if (!spec.boot_id().empty() || !spec.reset_id().empty() || !spec.force_stop_id().empty() ||
-      spec.stop_once_timeout_seconds() != 0) {
-    return bad_field("spec.bootId", "bootId, resetId, forceStopId and stopOnceTimeoutSeconds are set by Gantry",
+      spec.stop_once_timeout_seconds() != 0 || !spec.lease_pool().empty()) {
+    return bad_field("spec.bootId",
+                     "bootId, resetId, forceStopId, stopOnceTimeoutSeconds and leasePool are set by Gantry",
                      "leave them out");
   }
   GANTRY_CHECK(check_devices(spec));

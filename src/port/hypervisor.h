@@ -59,6 +59,9 @@ struct GuestDefinition {
   // The unprivileged user this guest runs as; its disks and seed were made readable to it. 0: whoever the daemon is
   // (only where it has no rights to change users).
   std::uint32_t uid = 0;
+  // The file by which the sentinel guards it (LeaseObservation::guard): its process runs only while the sentinel has
+  // that open. Empty: nobody guards it.
+  std::string guard;
 };
 
 struct GuestObservation {

@@ -46,6 +46,13 @@ bool does_direct_io(const std::string& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)).valid();
 }
 
+Result<UniqueFd> open_guard(const std::string& path) {
+  if (path.empty()) return UniqueFd();
+  UniqueFd guard(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  if (guard.valid()) return guard;
+  return fail(runtime::errno_error("cannot open the sentinel's guard " + path, errno));
+}
+
 // The group that may use KVM where not everybody may.
 std::uint32_t kvm_group(const EngineOptions& options) {
   struct stat facts {};
@@ -118,6 +125,9 @@ Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& dir
   if (!arguments) return fail(arguments.error());
   prepared.launch.argv = std::move(*arguments);
   prepared.launch.error_output = UniqueFd(::open(directory.error_log().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  auto guard = open_guard(guest.guard);
+  if (!guard) return fail(guard.error());
+  prepared.launch.guard = std::move(*guard);
   prepared.launch.uid = guest.uid;
   prepared.launch.extra_group = kvm_group(options);
   return prepared;

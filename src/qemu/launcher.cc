@@ -32,13 +32,14 @@ struct ChildPlan {
   int error_output;
   int gate;
   int failure;
+  int guard;
   uid_t uid;
   gid_t extra_group;
 };
 
 // The step that failed, and why.
 struct ChildFailure {
-  enum class Step { privileges, descriptors, exec };
+  enum class Step { privileges, descriptors, guard, exec };
   Step step;
   int error_number;
 };
@@ -78,7 +79,7 @@ bool drop_privileges(uid_t uid, gid_t extra_group) {
 
 // All sources lie above the places they go to (see lifted()). Everything else is closed: a copy of another process's
 // gate, kept here, would let that one wait for ever after the daemon died.
-bool place_descriptors(const ChildPlan& plan, int& gate, int& failure) {
+bool place_descriptors(const ChildPlan& plan, int& gate, int& failure, int& guard) {
   if (::dup2(plan.null_input, 0) < 0 || ::dup2(plan.error_output, 1) < 0 || ::dup2(plan.error_output, 2) < 0) {
     return false;
   }
@@ -86,17 +87,32 @@ bool place_descriptors(const ChildPlan& plan, int& gate, int& failure) {
   for (int i = 0; i < plan.descriptor_count; ++i) {
     if (::dup2(plan.descriptors[i], next++) < 0) return false;
   }
+  if (guard >= 0 && ::dup2(plan.guard, guard = next++) < 0) return false;
   gate = next++;
   if (::dup3(plan.gate, gate, O_CLOEXEC) < 0 || ::dup3(plan.failure, next, O_CLOEXEC) < 0) return false;
   failure = next++;
   return ::syscall(SYS_close_range, next, ~0U, 0) == 0;
 }
 
+// From now on the kernel freezes this process when the last writer is gone. Nobody can be missed: whoever went before
+// is seen by the end of the file.
+bool arm_guard(int guard) {
+  if (::fcntl(guard, F_SETSIG, SIGSTOP) != 0 || ::fcntl(guard, F_SETOWN, ::getpid()) != 0 ||
+      ::fcntl(guard, F_SETFL, O_NONBLOCK | O_ASYNC) != 0) {
+    return false;
+  }
+  char nothing = 0;
+  if (::read(guard, &nothing, 1) < 0) return errno == EAGAIN;
+  errno = ESRCH;
+  return false;
+}
+
 [[noreturn]] void become_program(const ChildPlan& plan) {
   ::setsid();
   int gate = plan.gate;
   int failure = plan.failure;
-  if (!place_descriptors(plan, gate, failure)) give_up(failure, ChildFailure::Step::descriptors);
+  int guard = plan.guard;
+  if (!place_descriptors(plan, gate, failure, guard)) give_up(failure, ChildFailure::Step::descriptors);
   char go = 0;
   ssize_t count = 0;
   while ((count = ::read(gate, &go, 1)) < 0 && errno == EINTR) {
@@ -104,6 +120,7 @@ bool place_descriptors(const ChildPlan& plan, int& gate, int& failure) {
   if (count != 1) ::_exit(0);
   runtime::take_ordinary_oom_score();
   reset_signals();
+  if (guard >= 0 && !arm_guard(guard)) give_up(failure, ChildFailure::Step::guard);
   ::umask(077);
   if (::chdir("/") != 0 || !drop_privileges(plan.uid, plan.extra_group))
     give_up(failure, ChildFailure::Step::privileges);
@@ -141,6 +158,12 @@ Error exec_error(const ChildFailure& failure) {
       return runtime::errno_error("cannot give up rights for QEMU", failure.error_number);
     case ChildFailure::Step::descriptors:
       return runtime::errno_error("cannot prepare the QEMU process", failure.error_number);
+    case ChildFailure::Step::guard: {
+      Error error = runtime::errno_error("the sentinel does not guard this virtual machine", failure.error_number);
+      error.next_step = "it is started again by gantryd; try again in a few seconds";
+      error.reason = "not_guarded";
+      return error;
+    }
     case ChildFailure::Step::exec: break;
   }
   Error error = runtime::errno_error("cannot run QEMU", failure.error_number);
@@ -170,6 +193,13 @@ Result<GatedProcess> GatedProcess::make(LaunchRequest request) {
   auto output = lifted(request.error_output);
   if (!input || !output) return fail(input ? output.error() : input.error());
 
+  UniqueFd guard;
+  if (request.guard.valid()) {
+    auto copy = lifted(request.guard);
+    if (!copy) return fail(copy.error());
+    guard = std::move(*copy);
+  }
+
   std::vector<std::string> environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", "TMPDIR=/tmp"};
   const auto argv = runtime::pointers(request.argv);
   const auto envp = runtime::pointers(environment);
@@ -181,6 +211,7 @@ Result<GatedProcess> GatedProcess::make(LaunchRequest request) {
                        .error_output = output->get(),
                        .gate = gate->read_end.get(),
                        .failure = failure->write_end.get(),
+                       .guard = guard.get(),
                        .uid = request.uid,
                        .extra_group = request.extra_group};
 

@@ -19,6 +19,9 @@ struct LaunchRequest {
   // They become 3, 4, 5...; the program gets no others but /dev/null as input and `error_output` as both outputs.
   std::vector<UniqueFd> descriptors;
   UniqueFd error_output;
+  // A FIFO that the program keeps open for reading: the kernel freezes it (SIGSTOP) when nobody has that open for
+  // writing any more. Not valid: nobody guards it.
+  UniqueFd guard;
   // Its user and group, with no other groups but `extra_group`. 0: the daemon's own.
   std::uint32_t uid = 0;
   // One more group (the one that may use /dev/kvm); 0: none.

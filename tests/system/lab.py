@@ -113,13 +113,16 @@ class Lab:
             raise AssertionError(log[max(0, found.start() - 200):found.start() + 8000])
 
     def _end_leftovers(self):
-        """Guests and helpers outlive the daemon: those of this lab are known by its directory in their command line."""
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            wait_until(f"process {pid} is gone", lambda p=pid: not pathlib.Path(f"/proc/{p}/exe").exists(), 30)
+        """Guests and helpers outlive the daemon: those of this lab are known by its directory in their command line.
+        The sentinel's two processes replace each other, so they are looked for again until none is left."""
+        def none_left():
+            for pid in self.processes():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not self.processes()
+        wait_until("the processes of this lab are gone", none_left, 60)
 
     def processes(self, word=""):
         found = []

@@ -23,6 +23,12 @@ std::string find_data_directory(const std::string& given) {
   return "/usr/share/gantry";
 }
 
+// Built and installed beside this program.
+std::string sentinel_program() {
+  std::error_code error;
+  return (std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "gantry-sentinel").string();
+}
+
 storage::DirStorageOptions storage_options(const DaemonOptions& options) {
   storage::DirStorageOptions storage;
   storage.seed_directory = options.state_directory + "/seeds";
@@ -63,7 +69,8 @@ Machine::Machine(const DaemonOptions& options, std::function<std::string()> addr
       facts(loop, quick,
             {.accelerator = accelerator, .state_directory = options.state_directory, .address = std::move(address)}),
       storage(loop, storage_quick, storage_slow, storage_options(options)),
-      network(loop, quick, network_directory(options)) {
+      network(loop, quick, network_directory(options)),
+      sentinel(loop, quick, options.state_directory, sentinel_program()) {
   spdlog::info("accelerator {}: {}", accelerator.accelerator, accelerator.reason);
   if (!cgroups.trouble().empty()) spdlog::warn("control groups: {}", cgroups.trouble());
 }
@@ -79,7 +86,7 @@ void Machine::stop() {
   if (thread.joinable()) thread.join();
 }
 
-host::Ports Machine::ports(port::HostLink& link) { return {loop, link, hypervisor, facts, storage, network}; }
+host::Ports Machine::ports(port::HostLink& link) { return {loop, link, hypervisor, facts, storage, network, sentinel}; }
 
 host::Options host_options(const DaemonOptions& options, HostIdentity identity) {
   host::Options host;

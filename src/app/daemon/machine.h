@@ -10,6 +10,7 @@
 
 #include "app/daemon/options.h"
 #include "app/daemon/state.h"
+#include "app/sentinel/client.h"
 #include "base/result.h"
 #include "host/host_core.h"
 #include "network/host_network.h"
@@ -54,6 +55,7 @@ struct Machine {
   qemu::MachineFacts facts;
   storage::DirStorage storage;
   network::HostNetwork network;
+  sentinel::Client sentinel;
   std::thread thread;
 };
 

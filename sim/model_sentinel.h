@@ -1,0 +1,85 @@
+// The sentinel of a modelled host: the real lease and guard machines over a pool that is slow, fails and takes writes
+// late. It lives beside the agent and outlives its crashes; of its own two processes one may die, which costs nobody
+// anything, or both, and then the kernel freezes every guest.
+//
+// The truth is here too: whenever a guest's processors run, the host must have its lease.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/rng.h"
+#include "host/guard.h"
+#include "host/lease.h"
+#include "port/sentinel.h"
+#include "sim/scheduler.h"
+#include "sim/swarm.h"
+#include "sim/trace.h"
+
+namespace gantry::sim {
+
+class HostWorld;
+
+class ModelSentinel {
+ public:
+  ModelSentinel(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world);
+
+  // The agent's, while there is one.
+  std::function<void(const port::LeaseObservation&)> observer;
+  std::function<void()> restarted;
+  bool calm = false;
+
+  void want(const port::LeaseWish& wish);
+  void remove(const std::string& vm_id);
+  // One of its processes dies, or both.
+  void crash();
+  void lose_power();
+  // The machine is set up anew.
+  void wipe();
+  // As the launcher asks: whether a guest with that guard may become a process.
+  [[nodiscard]] bool guards(const std::string& vm_id) const;
+  // That guest's processors run now.
+  void check_runs(const std::string& vm_id);
+
+ private:
+  struct Ward {
+    explicit Ward(const port::LeaseWish& wanted) : wish(wanted), lease(wanted.host_id) {}
+    port::LeaseWish wish;
+    host::Lease lease;
+    host::GuardState guard;
+    bool io = false;
+    std::string told;
+    // Of the wake that counts.
+    std::uint64_t wake = 0;
+  };
+
+  // The machine's own clock.
+  [[nodiscard]] Milliseconds now_ms() const;
+  void step(const std::string& vm_id);
+  void guard(const std::string& vm_id, Ward& ward);
+  void tell(const std::string& vm_id, Ward& ward);
+  void wake(const std::string& vm_id, Ward& ward, Milliseconds at_ms);
+  void read(const std::string& vm_id);
+  void write(const std::string& vm_id, const host::LeaseWrite& write);
+  void look();
+  [[nodiscard]] Milliseconds latency_ms();
+  [[nodiscard]] bool fails();
+  // Unless its processes died meanwhile.
+  void later(Milliseconds delay_ms, std::function<void()> work);
+
+  Scheduler& scheduler_;
+  Trace& trace_;
+  Rng& rng_;
+  const Swarm& swarm_;
+  HostWorld& world_;
+  std::uint64_t run_ = 1;
+  std::map<std::string, Ward> wards_;
+  // On the pool.
+  std::map<std::string, host::LeaseRecord> records_;
+};
+
+}  // namespace gantry::sim

@@ -1,0 +1,357 @@
+#include "app/sentinel/keeper.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+#include "qemu/guest_directory.h"
+#include "runtime/files.h"
+#include "runtime/report.h"
+
+namespace gantry::sentinel {
+namespace {
+
+constexpr Milliseconds kLookEveryMs = 1'000;
+constexpr Milliseconds kRemoveAgainMs = 100;
+// Many renewals are told at once.
+constexpr Milliseconds kTellChangedMs = 100;
+constexpr Milliseconds kNever = std::numeric_limits<Milliseconds>::max();
+
+}  // namespace
+
+std::string guard_path(const std::string& state_directory, const std::string& vm_id) {
+  return state_directory + "/sentinel/" + vm_id + ".guard";
+}
+
+Result<UniqueFd> hold_guard(const std::string& path) {
+  if (::mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) {
+    return fail(runtime::errno_error("cannot make " + path, errno));
+  }
+  // For reading too, so that it opens before QEMU does.
+  UniqueFd guard(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  if (!guard.valid()) return fail(runtime::errno_error("cannot open " + path, errno));
+  return guard;
+}
+
+Keeper::Keeper(runtime::EventLoop& loop, runtime::BootTimer timer, std::string state_directory)
+    : loop_(loop), timer_(std::move(timer)), state_directory_(std::move(state_directory)) {}
+
+Keeper::Guarded* Keeper::find(const std::string& vm_id) {
+  const auto found = wards_.find(vm_id);
+  return found == wards_.end() ? nullptr : found->second.get();
+}
+
+// ---- what is wanted
+
+void Keeper::want(const port::LeaseWish& wish) {
+  const Milliseconds now_ms = runtime::boot_now_ms();
+  Guarded* ward = find(wish.vm_id);
+  if (ward != nullptr && wish.epoch < ward->wish.epoch) return;
+  if (ward == nullptr) {
+    ward = (wards_[wish.vm_id] = std::make_unique<Guarded>(wish, now_ms)).get();
+  } else if (wish != ward->wish) {
+    // Another pool has another record.
+    if (wish.directory != ward->wish.directory) ward->lease = host::Lease(wish.host_id);
+    ward->wish = wish;
+    ward->wanted_at_ms = now_ms;
+  }
+  ward->looked = false;
+  ward->look_at_ms = now_ms;
+  if (wish.hold) ward->lease.want(wish.epoch, wish.is_private);
+  // Whoever asks anew hears it anew.
+  ward->told.reset();
+  step_now(wish.vm_id);
+}
+
+void Keeper::take_over(const Handover& handover) {
+  const Milliseconds now_ms = runtime::boot_now_ms();
+  for (const Ward& one : handover.wards) {
+    auto ward = std::make_unique<Guarded>(one.wish, now_ms);
+    ward->lease.want(one.wish.epoch, one.wish.is_private);
+    ward->lease.resume(one.memory);
+    ward->guard = one.guard;
+    // Whether QEMU answered another process is not known; it is over for it.
+    ward->guard.stop_answered = true;
+    wards_[one.wish.vm_id] = std::move(ward);
+  }
+  step();
+}
+
+void Keeper::remove(const port::LeaseWish& wish, std::function<void(Result<void>)> done, int tries) {
+  Guarded* ward = find(wish.vm_id);
+  const bool lives = ward != nullptr && ward->process;
+  if (lives && tries > 0) {
+    loop_.post_after(kRemoveAgainMs, [this, wish, done = std::move(done), tries] { remove(wish, done, tries - 1); });
+    return;
+  }
+  if (lives) {
+    done(fail(ErrorCode::conflict, "cannot remove the lease of virtual machine " + wish.vm_id,
+              "a process of it still lives", "it is tried again"));
+    return;
+  }
+  wards_.erase(wish.vm_id);
+  ::unlink(guard_path(state_directory_, wish.vm_id).c_str());
+  pools_.submit(wish.directory, [this, wish, done = std::move(done)] {
+    auto removed = LeaseFile(wish.directory, wish.vm_id, wish.is_private).remove();
+    loop_.post([done, removed = std::move(removed)] { done(removed); });
+  });
+  tell_changed();
+}
+
+bool Keeper::rest() {
+  bool rests = true;
+  for (auto& [vm_id, ward] : wards_) {
+    ward->wish.hold = false;
+    ward->due_ms = 0;
+    const auto phase = ward->lease.phase();
+    if (phase == host::LeasePhase::held || phase == host::LeasePhase::giving) rests = false;
+  }
+  step();
+  return rests;
+}
+
+bool Keeper::guards_any() const {
+  return std::any_of(wards_.begin(), wards_.end(),
+                     [](const auto& entry) { return entry.second->process || !entry.second->looked; });
+}
+
+Handover Keeper::handover() const {
+  Handover handover;
+  for (const auto& [vm_id, ward] : wards_) {
+    handover.wards.push_back({.wish = ward->wish,
+                              .memory = ward->lease.memory(),
+                              .guard = ward->guard,
+                              .guarded = ward->held_guard.valid()});
+  }
+  return handover;
+}
+
+// ---- what is due
+
+void Keeper::step() {
+  const Milliseconds now_ms = runtime::boot_now_ms();
+  Milliseconds next_ms = kNever;
+  for (auto& [vm_id, ward] : wards_) {
+    if (ward->due_ms <= now_ms) ward->due_ms = step(vm_id, *ward, now_ms);
+    next_ms = std::min(next_ms, ward->due_ms);
+  }
+  tell_changed();
+  if (next_ms != kNever) wait_until(std::max(next_ms, now_ms + 1));
+}
+
+void Keeper::step_now(const std::string& vm_id) {
+  if (Guarded* ward = find(vm_id)) ward->due_ms = 0;
+  step();
+}
+
+void Keeper::tell_changed() {
+  if (std::exchange(changes_, true)) return;
+  loop_.post_after(kTellChangedMs, [this] {
+    changes_ = false;
+    if (changed) changed();
+  });
+}
+
+void Keeper::wait_until(Milliseconds at_ms) {
+  timer_.arm(at_ms);
+  timer_watch_ = qemu::watch_readable(loop_, timer_.watched(), [this] { step(); });
+}
+
+Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
+  const bool may_give = !ward.wish.hold && ward.looked && !ward.process && !ward.looking;
+  if (may_give) ward.lease.give(ward.wish.host_id, ward.wish.epoch);
+  Milliseconds next_ms = drive_lease(vm_id, ward, now_ms);
+  const host::LeaseRight right = right_of(ward, now_ms);
+  guard(vm_id, ward, right, now_ms);
+  hold_or_drop_guard(vm_id, ward, right);
+  tell(vm_id, ward, now_ms);
+  if (ward.lease.right(now_ms) == host::LeaseRight::run) next_ms = std::min(next_ms, ward.lease.pause_at_ms());
+  // Until then it is given time: see right_of().
+  const Milliseconds young_ms = ward.wanted_at_ms + host::LeaseTimes().pause_ms;
+  if (now_ms < young_ms && !ward.lease.was_held()) next_ms = std::min(next_ms, young_ms);
+  if (const Milliseconds guard_ms = host::next_guard_ms(ward.guard); guard_ms != 0 && ward.process) {
+    next_ms = std::min(next_ms, guard_ms);
+  }
+  if (ward.process || ward.looking) return next_ms;
+  if (now_ms >= ward.look_at_ms) look(vm_id, ward, now_ms);
+  // A lease that rests has no guest to look for.
+  return ward.wish.hold || !ward.looked ? std::min(next_ms, ward.look_at_ms) : next_ms;
+}
+
+Milliseconds Keeper::drive_lease(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
+  if (ward.io) return kNever;
+  const host::LeaseStep next = ward.lease.next(now_ms);
+  const auto phase = ward.lease.phase();
+  if (!next.read && !next.write) {
+    const bool over =
+        phase == host::LeasePhase::given || phase == host::LeasePhase::superseded || phase == host::LeasePhase::idle;
+    return over ? kNever : next.wake_ms;
+  }
+  ward.io = true;
+  LeaseFile file(ward.wish.directory, vm_id, ward.wish.is_private);
+  // Answers are for this wish's record alone.
+  const auto answered = [this, vm_id, directory = ward.wish.directory](auto take) {
+    loop_.post([this, vm_id, directory, take = std::move(take)] {
+      Guarded* found = find(vm_id);
+      if (found == nullptr) return;
+      found->io = false;
+      if (found->wish.directory == directory) take(found->lease, runtime::boot_now_ms());
+      step_now(vm_id);
+    });
+  };
+  if (next.read) {
+    pools_.submit(ward.wish.directory, [file = std::move(file), answered] {
+      answered(
+          [result = file.read()](host::Lease& lease, Milliseconds ended_ms) { lease.read_done(result, ended_ms); });
+    });
+  } else {
+    pools_.submit(ward.wish.directory, [file = std::move(file), write = *next.write, answered] {
+      answered([result = file.write(write)](host::Lease& lease, Milliseconds ended_ms) {
+        lease.write_done(result, ended_ms);
+      });
+    });
+  }
+  return kNever;
+}
+
+// ---- the guest's process
+
+void Keeper::look(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
+  ward.looking = true;
+  ward.look_at_ms = now_ms + kLookEveryMs;
+  files_.submit(state_directory_, [this, vm_id, directory = state_directory_] {
+    // Opened on the loop: that thread's files are not the loop's.
+    loop_.post([this, vm_id, known = known_process(directory, vm_id)] {
+      if (known && *known) return found(vm_id, find_process(**known));
+      found(vm_id, known ? Result<std::optional<FoundProcess>>(std::nullopt) : fail(known.error()));
+    });
+  });
+}
+
+void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>> process) {
+  Guarded* ward = find(vm_id);
+  if (ward == nullptr) return;
+  ward->looking = false;
+  if (!process) {
+    runtime::report_problem("cannot see whether virtual machine " + vm_id + " runs: " + process.error().to_text());
+    return step_now(vm_id);
+  }
+  const bool first = !std::exchange(ward->looked, true);
+  if (*process) {
+    ward->process = std::make_shared<GuestProcess>(
+        loop_, qemu::GuestDirectory(state_directory_, vm_id).sentinel_socket(), std::move((*process)->pidfd));
+    ward->guard.frozen = (*process)->is_frozen;
+    ward->process->watch_exit([this, vm_id] {
+      Guarded* over = find(vm_id);
+      if (over == nullptr) return;
+      over->process.reset();
+      over->guard = {};
+      over->looked = false;
+      over->look_at_ms = 0;
+      // What calls this is the process's own watch.
+      loop_.post([this, vm_id] { step_now(vm_id); });
+    });
+  } else if (first) {
+    ward->guard = {};
+  }
+  step_now(vm_id);
+}
+
+// What no other host can have is lost by nobody while its record was not even read. Only a guest whose lease is
+// another's is ended.
+host::LeaseRight Keeper::right_of(const Guarded& ward, Milliseconds now_ms) const {
+  host::LeaseRight right = ward.lease.right(now_ms);
+  if (right == host::LeaseRight::none && ward.lease.phase() != host::LeasePhase::superseded) {
+    right = host::LeaseRight::paused;
+  }
+  const bool young = now_ms < ward.wanted_at_ms + host::LeaseTimes().pause_ms;
+  const bool waits =
+      right == host::LeaseRight::paused && ward.wish.hold && ward.wish.is_private && !ward.lease.was_held() && young;
+  return waits && !ward.guard.frozen ? host::LeaseRight::run : right;
+}
+
+void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms) {
+  // Nobody ever said that it is to be guarded.
+  if (!ward.process || ward.lease.phase() == host::LeasePhase::idle) return;
+  switch (host::plan_guard(ward.guard, right, now_ms)) {
+    case host::GuardStep::none: return;
+    case host::GuardStep::stop:
+      runtime::report_problem("virtual machine " + vm_id + " is paused: " + ward.lease.obstacle(now_ms));
+      return stop(vm_id, ward, now_ms);
+    case host::GuardStep::freeze:
+      ward.process->freeze();
+      ward.guard.frozen = true;
+      return;
+    case host::GuardStep::thaw: return thaw(ward);
+    case host::GuardStep::kill:
+      runtime::report_problem("virtual machine " + vm_id + " is ended: " + ward.lease.obstacle(now_ms));
+      ward.process->kill();
+      return;
+  }
+}
+
+void Keeper::stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
+  ward.guard.stop_sent_ms = now_ms;
+  ward.guard.stop_answered = false;
+  ward.process->stop([this, vm_id, weak = std::weak_ptr(ward.process)](Result<bool> ran) {
+    Guarded* found = find(vm_id);
+    if (found == nullptr || !found->process || found->process != weak.lock()) return;
+    found->guard.stop_answered = true;
+    if (ran && *ran) found->guard.resume = true;
+    loop_.post([this, vm_id] { step_now(vm_id); });
+  });
+}
+
+void Keeper::thaw(Guarded& ward) {
+  if (std::exchange(ward.guard.frozen, false)) ward.process->thaw();
+  // It does what it was told before anything else: to let it go on comes after.
+  if (ward.guard.stop_sent_ms && !ward.guard.stop_answered) return;
+  if (ward.guard.resume) ward.process->resume();
+  ward.guard = {};
+}
+
+void Keeper::hold_or_drop_guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right) const {
+  const bool holds = right == host::LeaseRight::run || (ward.process && !ward.guard.frozen);
+  if (!holds) return ward.held_guard.reset();
+  if (ward.held_guard.valid()) return;
+  auto held = hold_guard(guard_path(state_directory_, vm_id));
+  if (!held) return runtime::report_problem(held.error().to_text());
+  ward.held_guard = std::move(*held);
+}
+
+// ---- what is told
+
+port::LeaseObservation Keeper::observation_of(const std::string& vm_id, const Guarded& ward,
+                                              Milliseconds now_ms) const {
+  port::LeaseObservation seen;
+  seen.vm_id = vm_id;
+  seen.status.set_epoch(ward.lease.epoch());
+  seen.status.set_reason(ward.lease.obstacle(now_ms));
+  if (ward.lease.right(now_ms) == host::LeaseRight::run) {
+    seen.status.set_state(v1::LeaseStatus::HELD);
+    seen.guard = guard_path(state_directory_, vm_id);
+  } else if (ward.lease.phase() == host::LeasePhase::superseded) {
+    seen.status.set_state(v1::LeaseStatus::LOST);
+  } else if (!ward.wish.hold) {
+    seen.status.clear_reason();
+  } else {
+    seen.status.set_state(ward.process ? v1::LeaseStatus::LAPSED : v1::LeaseStatus::WAITING);
+  }
+  return seen;
+}
+
+void Keeper::tell(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) const {
+  const port::LeaseObservation seen = observation_of(vm_id, ward, now_ms);
+  if (ward.told && ward.told->guard == seen.guard && ward.told->status.state() == seen.status.state() &&
+      ward.told->status.epoch() == seen.status.epoch() && ward.told->status.reason() == seen.status.reason()) {
+    return;
+  }
+  ward.told = seen;
+  if (observer) observer(seen);
+}
+
+}  // namespace gantry::sentinel

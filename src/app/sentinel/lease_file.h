@@ -1,0 +1,36 @@
+// The record of one lease on its pool: POOL/leases/<vm_id>, one block that is overwritten in place. Read and written
+// past this host's caches where the file system can (O_DIRECT), so that hosts see each other's; opened anew each time,
+// which is what NFS asks for. Blocks for as long as the pool does.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "host/lease.h"
+
+namespace gantry::sentinel {
+
+class LeaseFile {
+ public:
+  LeaseFile(std::string pool_directory, std::string vm_id, bool is_private)
+      : pool_directory_(std::move(pool_directory)), vm_id_(std::move(vm_id)), is_private_(is_private) {}
+
+  // Nothing: there is none. What is there but cannot be read is a record of nobody. Fails while nothing of the pool is
+  // there, as when its file system is not mounted.
+  [[nodiscard]] Result<std::optional<host::LeaseRecord>> read() const;
+  [[nodiscard]] Result<void> write(const host::LeaseWrite& write) const;
+  // Also when there was none.
+  [[nodiscard]] Result<void> remove() const;
+
+ private:
+  [[nodiscard]] std::string directory() const { return pool_directory_ + "/leases"; }
+  [[nodiscard]] std::string path() const { return directory() + "/" + vm_id_; }
+  [[nodiscard]] Result<void> check_pool() const;
+
+  std::string pool_directory_;
+  std::string vm_id_;
+  bool is_private_;
+};
+
+}  // namespace gantry::sentinel

@@ -1,0 +1,71 @@
+#include "app/sentinel/wire.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry::sentinel {
+namespace {
+
+port::LeaseWish sample() {
+  return {.vm_id = "vm-000000000001",
+          .directory = "/pool",
+          .host_id = "host-a",
+          .epoch = 3,
+          .is_private = false,
+          .hold = true};
+}
+
+std::string without_end(std::string line) {
+  line.pop_back();
+  return line;
+}
+
+TEST(WireTest, ARequestIsReadAsWritten) {
+  const auto read = parse_request(without_end(to_line(Request{Request::Kind::remove, sample()})));
+  ASSERT_TRUE(read) << read.error().to_text();
+  EXPECT_EQ(read->kind, Request::Kind::remove);
+  EXPECT_EQ(read->wish, sample());
+}
+
+TEST(WireTest, WordsThatBecomePathsAreChecked) {
+  port::LeaseWish wish = sample();
+  wish.vm_id = "../../etc/passwd";
+  EXPECT_FALSE(parse_request(without_end(to_line(Request{Request::Kind::want, wish}))));
+  wish = sample();
+  wish.directory = "pool";
+  EXPECT_FALSE(parse_request(without_end(to_line(Request{Request::Kind::want, wish}))));
+}
+
+TEST(WireTest, AHandoverIsReadAsWritten) {
+  Handover handover;
+  Ward ward;
+  ward.wish = sample();
+  ward.memory = {.held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
+  ward.guard.stop_sent_ms = 77;
+  ward.guard.resume = true;
+  ward.guarded = true;
+  handover.wards.push_back(ward);
+  const auto read = parse_handover(without_end(to_line(handover)));
+  ASSERT_TRUE(read) << read.error().to_text();
+  ASSERT_EQ(read->wards.size(), 1U);
+  EXPECT_EQ(to_line(*read), to_line(handover));
+}
+
+TEST(WireTest, WhatIsNoMessageIsAnError) {
+  for (const char* line : {"", "{}", "[]", "{\"want\":1}", "{\"want\":{\"vm\":3}}", "\xff\xfe"}) {
+    EXPECT_FALSE(parse_request(line)) << line;
+    EXPECT_FALSE(parse_handover(line)) << line;
+  }
+}
+
+TEST(WireTest, LinesAreGivenWhenTheyEndAndNotWithoutLimit) {
+  Lines lines;
+  std::vector<std::string> seen;
+  const auto take = [&seen](std::string_view line) { seen.emplace_back(line); };
+  EXPECT_TRUE(lines.add("one\ntw", take));
+  EXPECT_TRUE(lines.add("o\n", take));
+  EXPECT_EQ(seen, (std::vector<std::string>{"one", "two"}));
+  EXPECT_FALSE(lines.add(std::string(kLineBytesMax + 1, 'x'), take));
+}
+
+}  // namespace
+}  // namespace gantry::sentinel

@@ -1,0 +1,71 @@
+// What the sentinel is asked for, and what it told.
+#include <algorithm>
+
+#include "host/core.h"
+#include "model/state.h"
+
+namespace gantry::host {
+
+// That of the first disk, or of the kernel, for records from before leases; else any that is here.
+std::string Core::lease_pool(const VmObject& vm) const {
+  const v1::VmSpec& spec = vm.wanted.spec();
+  if (!spec.lease_pool().empty()) return spec.lease_pool();
+  for (const v1::VmDisk& disk : spec.disks()) {
+    const auto volume = table_.volumes.find(disk.volume());
+    return volume == table_.volumes.end() ? "" : volume->second.wanted.spec().pool();
+  }
+  const auto image = table_.images.find(spec.image());
+  if (image != table_.images.end()) return image->second.wanted.spec().pool();
+  return spec.image().empty() && !table_.pools.empty() ? table_.pools.begin()->first : "";
+}
+
+std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
+  const PoolObject* pool = find_pool(lease_pool(vm));
+  if (pool == nullptr) return std::nullopt;
+  port::LeaseWish wish;
+  wish.vm_id = vm.wanted.meta().id();
+  wish.directory = pool->wanted.spec().path();
+  wish.host_id = options_.host_id;
+  wish.epoch = std::max<std::uint64_t>(1, vm.wanted.placement().epoch());
+  wish.is_private = !pool->wanted.spec().shared();
+  return wish;
+}
+
+void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObservation& guest) {
+  if (vm.memory.lease_removed || vm.under_way == VmStep::remove_lease) return;
+  auto wish = lease_wish(vm);
+  if (!wish) return;
+  // A guest that was frozen because nobody held its lease cannot be seen before somebody does.
+  const bool may_live = guests_known_ ? is_live(guest) : model::holds_memory(vm.wanted);
+  wish->hold = may_live || vm.under_way == VmStep::start || waits_to_run(id, vm);
+  ports_.sentinel.want(*wish);
+}
+
+void Core::need_lease(const VmObject& vm, VmNeeds& needs) const {
+  const std::string& id = vm.wanted.meta().id();
+  if (const auto found = leases_.find(id); found != leases_.end()) needs.lease = found->second.status;
+  const auto wish = lease_wish(vm);
+  if (wish && needs.lease.epoch() == wish->epoch) return;
+  // What was told is of another placement.
+  needs.lease.Clear();
+  if (!wish) needs.lease.set_reason("pool " + lease_pool(vm));
+}
+
+void Core::on_lease(const port::LeaseObservation& lease) {
+  leases_[lease.vm_id] = lease;
+  touch();
+}
+
+void Core::remove_lease(const std::string& id, VmObject& vm) {
+  const auto wish = lease_wish(vm);
+  if (!wish) {
+    // Without its pool it cannot be reached, and no other VM ever has this one's id.
+    vm.under_way = VmStep::none;
+    vm.memory.lease_removed = true;
+    return touch();
+  }
+  const std::string task_id = vm.wanted.meta().deletion().task_id();
+  ports_.sentinel.remove(*wish, vm_done(id, task_id, [](VmObject& object) { object.memory.lease_removed = true; }));
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,73 @@
+#include "host/test_fixture.h"
+
+namespace gantry::host {
+namespace {
+
+class CoreLeaseTest : public CoreWithVmTest {};
+
+TEST_F(CoreLeaseTest, AGuestIsStartedOnlyUnderItsLeaseAndGuardedByIt) {
+  world.refuses_leases = true;
+  assign_and_run();
+  EXPECT_EQ(world.count("start"), 0);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::PROVISIONING);
+  world.tell_lease("vm-1", v1::LeaseStatus::WAITING, "host b may still run it: taken in 9 s if nothing changes");
+  executor.run_for(100);
+  EXPECT_EQ(told_vm().waiting_for(), "its lease: host b may still run it: taken in 9 s if nothing changes");
+  EXPECT_EQ(told_vm().lease().state(), v1::LeaseStatus::WAITING);
+  world.tell_lease("vm-1", v1::LeaseStatus::HELD);
+  executor.run_for(100);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(world.definitions.at(0).guard, "/guards/vm-1");
+}
+
+TEST_F(CoreLeaseTest, OneOfAnEarlierPlacementIsNoLease) {
+  world.refuses_leases = true;
+  assign_and_run();
+  world.lease_wishes["vm-1"].epoch = 0;
+  world.tell_lease("vm-1", v1::LeaseStatus::HELD);
+  executor.run_for(100);
+  EXPECT_EQ(world.count("start"), 0);
+}
+
+TEST_F(CoreLeaseTest, TheWishSaysWhereAndFollowsTheGuest) {
+  pool.mutable_spec()->set_shared(true);
+  assign_and_run();
+  port::LeaseWish wish = world.lease_wishes.at("vm-1");
+  EXPECT_EQ(wish.directory, "/pool");
+  EXPECT_EQ(wish.host_id, "host-1");
+  EXPECT_EQ(wish.epoch, 1U);
+  EXPECT_FALSE(wish.is_private);
+  EXPECT_TRUE(wish.hold);
+  world.end("vm-1", v1::VmExit::GUEST_SHUTDOWN);
+  executor.run_for(100);
+  EXPECT_FALSE(world.lease_wishes.at("vm-1").hold);
+}
+
+TEST_F(CoreLeaseTest, AGuestThatTheSentinelHoldsIsToldOfAndLeftToIt) {
+  assign_and_run();
+  world.change("vm-1", [](auto& guest) { guest.state = GuestState::paused; });
+  world.tell_lease("vm-1", v1::LeaseStatus::LAPSED, "its record cannot be used: no answer");
+  executor.run_for(5'000);
+  EXPECT_EQ(world.count("resume"), 0);
+  EXPECT_EQ(told_vm().problem().code(), "lease_lapsed");
+  EXPECT_EQ(told_vm().problem().cause(), "its record cannot be used: no answer");
+  world.tell_lease("vm-1", v1::LeaseStatus::HELD);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_FALSE(told_vm().has_problem());
+}
+
+// A guest that the kernel froze does not answer: whoever waits for its answer before asking for its lease waits for
+// ever.
+TEST_F(CoreLeaseTest, LeasesAreAskedForBeforeGuestsAreKnown) {
+  assign_and_run();
+  take_status();
+  core.reset();
+  world.completes = false;
+  start_agent();
+  assign_and_run();
+  EXPECT_TRUE(world.lease_wishes.at("vm-1").hold);
+}
+
+}  // namespace
+}  // namespace gantry::host

@@ -1,0 +1,34 @@
+#include "host/guard.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry::host {
+namespace {
+
+TEST(GuardTest, AGuestIsStoppedThenFrozenAndGoesOnWithItsRight) {
+  GuardState state;
+  EXPECT_EQ(plan_guard(state, LeaseRight::run, 100), GuardStep::none);
+  EXPECT_EQ(plan_guard(state, LeaseRight::paused, 100), GuardStep::stop);
+  state.stop_sent_ms = 100;
+  EXPECT_EQ(plan_guard(state, LeaseRight::paused, 200), GuardStep::none);
+  EXPECT_EQ(next_guard_ms(state), 100 + kGuestStopMs);
+  state.stop_answered = true;
+  EXPECT_EQ(plan_guard(state, LeaseRight::paused, 200), GuardStep::freeze);
+  state.frozen = true;
+  EXPECT_EQ(plan_guard(state, LeaseRight::paused, 90'000), GuardStep::none);
+  EXPECT_EQ(plan_guard(state, LeaseRight::run, 90'000), GuardStep::thaw);
+}
+
+TEST(GuardTest, AQemuThatDoesNotAnswerIsFrozenInTime) {
+  GuardState state{.stop_sent_ms = 100};
+  EXPECT_EQ(plan_guard(state, LeaseRight::paused, 100 + kGuestStopMs), GuardStep::freeze);
+  const LeaseTimes times;
+  EXPECT_LT(times.pause_ms + kGuestStopMs, times.kill_ms);
+}
+
+TEST(GuardTest, OneWhoseLeaseIsAnothersIsKilled) {
+  EXPECT_EQ(plan_guard(GuardState{.frozen = true}, LeaseRight::none, 100), GuardStep::kill);
+}
+
+}  // namespace
+}  // namespace gantry::host

@@ -1,0 +1,169 @@
+#include "host/lease.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry::host {
+namespace {
+
+// One host's machine over a record that it reads and writes at once.
+class LeaseTest : public testing::Test {
+ protected:
+  // Until nothing is due at `now_ms`.
+  void settle() {
+    for (int i = 0; i < 20; ++i) {
+      LeaseStep step = lease.next(now_ms);
+      if (step.read && broken) {
+        lease.read_done(fail(ErrorCode::unavailable, "no answer"), now_ms);
+      } else if (step.read) {
+        lease.read_done(disk, now_ms);
+      } else if (step.write) {
+        ++writes;
+        disk = step.write->record;
+        lease.write_done({}, now_ms);
+      } else {
+        return;
+      }
+    }
+    FAIL() << "it asks without end";
+  }
+  void run_for(Milliseconds for_ms) {
+    const Milliseconds end_ms = now_ms + for_ms;
+    for (; now_ms < end_ms; now_ms += 100) settle();
+  }
+  [[nodiscard]] bool may_run() const { return lease.right(now_ms) == LeaseRight::run; }
+
+  Milliseconds now_ms = 1'000'000;
+  std::optional<LeaseRecord> disk;
+  bool broken = false;
+  int writes = 0;
+  Lease lease{"host-a"};
+};
+
+TEST_F(LeaseTest, APrivateOneIsHeldAtOnceHoweverItWasLeft) {
+  disk = LeaseRecord{.owner = "host-a", .epoch = 9, .counter = 5};
+  lease.want(1, true);
+  settle();
+  EXPECT_TRUE(may_run());
+  disk = unreadable_record("torn");
+  lease = Lease("host-a");
+  lease.want(1, true);
+  settle();
+  EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, TheFirstOfAllOnASharedPoolIsHeldAtOnce) {
+  lease.want(1, false);
+  settle();
+  EXPECT_TRUE(may_run());
+  EXPECT_EQ(disk->owner, "host-a");
+}
+
+TEST_F(LeaseTest, AnothersIsTakenAfterItStoodStillAndSettled) {
+  disk = LeaseRecord{.owner = "host-b", .epoch = 1, .counter = 5};
+  lease.want(2, false);
+  run_for(11'000);
+  EXPECT_EQ(writes, 0);
+  EXPECT_NE(lease.obstacle(now_ms).find("host host-b at epoch 1 may still run it"), std::string::npos);
+  run_for(6'000);
+  EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, OneThatIsRenewedIsNeverTaken) {
+  disk = LeaseRecord{.owner = "host-b", .epoch = 1, .counter = 5};
+  lease.want(2, false);
+  for (int i = 0; i < 60; ++i) {
+    ++disk->counter;
+    run_for(1'000);
+  }
+  EXPECT_EQ(writes, 0);
+}
+
+TEST_F(LeaseTest, AHigherEpochEndsIt) {
+  lease.want(1, false);
+  settle();
+  disk = LeaseRecord{.owner = "host-b", .epoch = 2, .counter = 50};
+  run_for(1'100);
+  EXPECT_EQ(lease.right(now_ms), LeaseRight::none);
+  EXPECT_NE(lease.obstacle(now_ms).find("it belongs to host host-b"), std::string::npos);
+}
+
+TEST_F(LeaseTest, ADiskThatFailsPausesAndComesBackAtOnceWherePrivate) {
+  lease.want(1, true);
+  settle();
+  broken = true;
+  run_for(4'500);
+  EXPECT_TRUE(may_run());
+  run_for(1'000);
+  EXPECT_EQ(lease.right(now_ms), LeaseRight::paused);
+  EXPECT_NE(lease.obstacle(now_ms).find("no answer"), std::string::npos);
+  broken = false;
+  run_for(1'500);
+  EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, OneKeptForItselfIsTakenAtOnceButNotByAProcessThatDoesNotKnow) {
+  lease.want(1, false);
+  settle();
+  lease.give("host-a", 1);
+  settle();
+  EXPECT_EQ(lease.phase(), LeasePhase::given);
+  const int before = writes;
+  run_for(5'000);
+  EXPECT_EQ(writes, before);
+  const LeaseMemory memory = lease.memory();
+  lease.want(1, false);
+  settle();
+  EXPECT_TRUE(may_run());
+
+  lease.give("host-a", 1);
+  settle();
+  lease = Lease("host-a");
+  lease.want(1, false);
+  run_for(5'000);
+  EXPECT_FALSE(may_run());
+  run_for(12'000);
+  EXPECT_TRUE(may_run());
+
+  lease.give("host-a", 1);
+  settle();
+  lease = Lease("host-a");
+  lease.want(1, false);
+  lease.resume(memory);
+  lease.want(1, false);
+  settle();
+  EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, AnHeirThatWasToldTakesItAtOnce) {
+  disk = LeaseRecord{.owner = "host-b", .epoch = 1, .counter = 5, .heir = "host-a", .heir_epoch = 2};
+  lease.want(2, false, true);
+  settle();
+  EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, AnotherProcessGoesOnWithoutAPause) {
+  lease.want(3, false);
+  disk = LeaseRecord{.owner = "host-a", .epoch = 3, .counter = 5};
+  run_for(16'000);
+  ASSERT_TRUE(may_run());
+  Lease next("host-a");
+  next.want(3, false);
+  next.resume(lease.memory());
+  lease = next;
+  EXPECT_TRUE(may_run());
+  run_for(30'000);
+  EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, ARecordThatVanishedIsNotMadeAnewByItsHolder) {
+  lease.want(1, false);
+  settle();
+  disk.reset();
+  const int before = writes;
+  run_for(8'000);
+  EXPECT_EQ(writes, before);
+  EXPECT_EQ(lease.right(now_ms), LeaseRight::paused);
+}
+
+}  // namespace
+}  // namespace gantry::host

@@ -1,0 +1,50 @@
+// Who watches that a guest runs only while this host holds its lease: a process of its own, which outlives the agent.
+//
+// Threads: as port::Hypervisor.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "gantry/v1/vm.pb.h"
+
+namespace gantry::port {
+
+struct LeaseWish {
+  std::string vm_id;
+  // Of the pool that keeps the lease.
+  std::string directory;
+  std::string host_id;
+  // The placement's: each is one host's alone.
+  std::uint64_t epoch = 1;
+  // No other host reaches that pool.
+  bool is_private = true;
+  // The guest runs or is to be started. Otherwise the lease is signed back when no process of it is left, so that the
+  // next start waits for nothing.
+  bool hold = false;
+
+  bool operator==(const LeaseWish&) const = default;
+};
+
+struct LeaseObservation {
+  std::string vm_id;
+  v1::LeaseStatus status;
+  // Of a lease that is held: the file that the hypervisor must guard the guest by (GuestDefinition::guard).
+  std::string guard;
+};
+
+class Sentinel {
+ public:
+  virtual ~Sentinel() = default;
+
+  // From now on tells each wanted lease's state, and every change.
+  virtual void observe(std::function<void(const LeaseObservation&)> observer) = 0;
+  // What is wanted of that VM's lease from now on; the last wish counts. Repeats are harmless.
+  virtual void want(const LeaseWish& wish) = 0;
+  // The VM is gone for good and no process of it is left: removes its lease. Done also when there was none.
+  virtual void remove(const LeaseWish& wish, std::function<void(Result<void>)> done) = 0;
+};
+
+}  // namespace gantry::port
