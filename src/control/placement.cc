@@ -68,7 +68,8 @@ policy::PlaceHost place_host(const View& view, const v1::Host& host, const v1::V
   policy::PlaceHost place{.record = &host,
                           .reserved_mib = view.reserved_mib(id),
                           .promised_cpus = view.promised_cpus(id),
-                          .guests = view.guests(id)};
+                          .guests = view.guests(id),
+                          .cpu_overcommit = view.cpu_overcommit};
   const auto* before = view.find<v1::Vm>(self.meta().id());
   if (before == nullptr || before->placement().host_id() != id || !model::holds_memory(*before)) return place;
   place.reserved_mib -= before->spec().memory_mib();
