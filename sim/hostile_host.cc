@@ -108,6 +108,9 @@ void HostileHost::lie_about_itself(v1::HostStatus& status) {
   status.set_cpus(static_cast<std::uint32_t>(rng_.next()));
   status.set_memory_bytes(rng_.next());
   status.set_accelerator("kvm");
+  status.add_cpu_models("Nehalem,enforce=off");
+  status.set_address("198.18.0.1 -j ACCEPT");
+  fill_problem(*status.add_problems());
   status.set_state(v1::HostStatus::LOST);
   status.mutable_last_seen_at()->set_seconds(static_cast<std::int64_t>(rng_.next()));
 }

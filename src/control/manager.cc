@@ -11,6 +11,7 @@ constexpr Milliseconds kExpireEveryMs = 1'000;
 ManagerCore::Impl::Impl(port::Store& store, port::ManagerLink& link, port::Executor& executor, ManagerOptions options)
     : store_(store), link_(link), executor_(executor), options_(std::move(options)), rng_(options_.seed) {
   view_.own_hosts = options_.own_hosts;
+  view_.cpu_overcommit = options_.cpu_overcommit;
 }
 
 void ManagerCore::Impl::start() {

@@ -24,6 +24,7 @@
 
 #include "base/time.h"
 #include "control/host_subnet.h"
+#include "policy/place.h"
 #include "port/executor.h"
 #include "port/link.h"
 #include "port/manager.h"
@@ -41,6 +42,8 @@ struct ManagerOptions {
   // Hosts of this process: the record of one is made when it first speaks. All others become hosts by AdmitHost alone,
   // and what a host says without a record is not listened to.
   std::set<std::string> own_hosts = {};
+  // Virtual processors that are promised for each of a host's; memory is never promised twice.
+  std::uint32_t cpu_overcommit = policy::kCpuOvercommit;
   // Segments this machine is in itself: none of them is chosen for a network that names none, but for those on the
   // bridge of a network on record.
   std::vector<HostSubnet> taken_subnets = {};

@@ -77,7 +77,8 @@ policy::PlaceHost place_host(const View& view, const v1::Host& host, const v1::V
   policy::PlaceHost place{.record = &host,
                           .reserved_mib = view.reserved_mib(id),
                           .promised_cpus = view.promised_cpus(id),
-                          .guests = view.guests(id)};
+                          .guests = view.guests(id),
+                          .cpu_overcommit = view.cpu_overcommit};
 #ifdef GANTRY_BREAK_COUNT_ELSEWHERE
   // A defect for the simulator to catch: what one host's guests hold is counted for all.
   const std::string& first = view.all<v1::Host>().by_id.begin()->first;

@@ -153,6 +153,26 @@ TEST(Placement, TheProcessorsAskedForMustBeThere) {
   EXPECT_EQ(world.refused("UpdateVm", update), "invalid_field");
 }
 
+TEST(Placement, ProcessorsArePromisedAsOftenAsTheManagerIsTold) {
+  World world;
+  world.make_image();
+  world.options.cpu_overcommit = 1;
+  world.restart();
+  world.executor.run_for(1'000);
+  v1::CreateVmRequest request = World::vm_request();
+  request.mutable_spec()->set_cpus(6);
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  request.set_name("other");
+  request.mutable_spec()->set_cpus(3);
+  EXPECT_EQ(world.refused("CreateVm", request), "no_host_fits");
+  v1::UpdateVmRequest update;
+  update.set_id("web");
+  update.set_cpus(9);
+  EXPECT_EQ(world.refused("UpdateVm", update), "no_host_fits");
+  update.set_cpus(8);
+  EXPECT_EQ(world.refused("UpdateVm", update), "");
+}
+
 // A pool that all hosts share is enough to make several hosts possible.
 TEST(Placement, WhereSeveralHostsMayRunItTheProcessorsAreWhatAllHave) {
   View view;

@@ -24,9 +24,11 @@ void touch(const Record&, View::Ids&) {}
 void View::load(const port::Range& range, Ids& touched) {
   auto subnets = std::move(host_subnets);
   auto own = std::move(own_hosts);
+  const std::uint32_t overcommit = cpu_overcommit;
   *this = View();
   host_subnets = std::move(subnets);
   own_hosts = std::move(own);
+  cpu_overcommit = overcommit;
   for (const port::Entry& entry : range.entries) change({.kind = port::Write::Kind::put, .entry = entry}, touched);
   revision_ = range.revision;
 }

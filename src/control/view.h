@@ -14,6 +14,7 @@
 
 #include "control/host_subnet.h"
 #include "control/records.h"
+#include "policy/place.h"
 #include "port/store.h"
 
 namespace gantry::control {
@@ -33,6 +34,8 @@ class View {
   std::vector<HostSubnet> host_subnets;
   // Not of the store either: hosts in the manager's own process (ManagerOptions).
   std::set<std::string> own_hosts;
+  // Nor this: how many virtual processors are promised for each of a host's.
+  std::uint32_t cpu_overcommit = policy::kCpuOvercommit;
 
   // Replaces everything that is of the store. The ids of all records are added to `touched`.
   void load(const port::Range& range, Ids& touched);

@@ -22,7 +22,9 @@ std::uint64_t usable_mib(const PlaceHost& host) {
   return memory_mib(host) - std::min(memory_mib(host), host_reserve_mib(memory_mib(host)));
 }
 
-std::uint64_t usable_cpus(const PlaceHost& host) { return host.record->status().cpus() * kCpuOvercommit; }
+std::uint64_t usable_cpus(const PlaceHost& host) {
+  return std::uint64_t{host.record->status().cpus()} * host.cpu_overcommit;
+}
 
 std::string mib(std::uint64_t amount) { return std::to_string(amount) + " MiB"; }
 
@@ -88,7 +90,7 @@ void weigh(const PlaceHost& host, const PlaceDemand& demand, v1::PlacementCandid
     const std::string broken = rule_obstacle(rule, *host.record);
     if (broken.empty()) continue;
     score -= 100;
-    reason += "; though preferred " + broken;
+    reason += "; less preferred: " + broken;
   }
   candidate.set_score(score);
   candidate.set_reason(std::move(reason));
@@ -133,9 +135,9 @@ std::string cpu_obstacle(const PlaceHost& host, std::uint32_t cpus) {
   const std::uint64_t usable = usable_cpus(host);
   const std::uint64_t free = usable - std::min(usable, host.promised_cpus);
   if (cpus <= free) return {};
-  return "it has " + std::to_string(free) + " virtual processors left to promise (" + std::to_string(kCpuOvercommit) +
-         " for each of its " + std::to_string(host.record->status().cpus()) + "), " + std::to_string(cpus) +
-         " are asked for";
+  return "it has " + std::to_string(free) + " virtual processors left to promise (" +
+         std::to_string(host.cpu_overcommit) + " for each of its " + std::to_string(host.record->status().cpus()) +
+         "), " + std::to_string(cpus) + " are asked for";
 }
 
 std::string standing_obstacle(const v1::Host& host, const PlaceDemand& demand) {

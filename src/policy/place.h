@@ -19,7 +19,7 @@ namespace gantry::policy {
 std::uint64_t host_reserve_mib(std::uint64_t memory_mib);
 
 // Memory is never promised twice; processors are, so many virtual ones for each of a host's, as most of them idle.
-inline constexpr std::uint64_t kCpuOvercommit = 16;
+inline constexpr std::uint32_t kCpuOvercommit = 16;
 
 struct PlaceHost {
   // Must outlive it.
@@ -28,6 +28,7 @@ struct PlaceHost {
   std::uint64_t reserved_mib = 0;
   std::uint64_t promised_cpus = 0;
   std::uint32_t guests = 0;
+  std::uint32_t cpu_overcommit = kCpuOvercommit;
 };
 
 // Something the guest uses that not every host has.

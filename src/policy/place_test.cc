@@ -115,7 +115,7 @@ TEST(Place, APreferredRuleOutweighsAllElse) {
   demand.rules = {{.record = &rule}};
   v1::PlacementDecision decision = place(cluster.hosts, demand);
   EXPECT_EQ(decision.host_id(), "b");
-  EXPECT_THAT(reason_of(decision, "a"), HasSubstr("though preferred rule \"away\" keeps it off this host"));
+  EXPECT_THAT(reason_of(decision, "a"), HasSubstr("less preferred: rule \"away\" keeps it off this host"));
   cluster.records[1].mutable_spec()->set_cordoned(true);
   EXPECT_EQ(place(cluster.hosts, demand).host_id(), "a") << "no rule stands in the way when there is nothing better";
 }
@@ -211,6 +211,11 @@ TEST(Place, AHostAlreadyOvercommittedHasNoRoom) {
   PlaceHost& host = cluster.add(make_host("c", 1024));
   host.promised_cpus = 8 * kCpuOvercommit + 1;
   EXPECT_NE(cpu_obstacle(host, 1), "");
+  host.promised_cpus = 8;
+  EXPECT_EQ(cpu_obstacle(host, 8), "");
+  host.cpu_overcommit = 1;
+  EXPECT_EQ(cpu_obstacle(host, 1),
+            "it has 0 virtual processors left to promise (1 for each of its 8), 1 are asked for");
 }
 
 }  // namespace

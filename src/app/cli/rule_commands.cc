@@ -14,21 +14,41 @@ const std::map<std::string, v1::RuleSpec::Kind>& kinds() {
   return kKinds;
 }
 
+using Names = std::map<std::string, std::string>;
+
+template <class List>
+void add_names(Session& session, const std::string& rpc, Names& names) {
+  auto client = session.api();
+  if (!client) return;
+  const auto all = fetch_all<List>(**client, rpc, v1::ListRequest());
+  if (!all) return;
+  for (const auto& record : all->items()) names[record.meta().id()] = record.meta().name();
+}
+
 std::string members(const google::protobuf::RepeatedPtrField<std::string>& ids,
-                    const google::protobuf::Map<std::string, std::string>& labels) {
+                    const google::protobuf::Map<std::string, std::string>& labels, const Names& names) {
   std::string text;
-  for (const auto& id : ids) text += (text.empty() ? "" : ",") + id;
+  for (const auto& id : ids) {
+    const auto name = names.find(id);
+    text += (text.empty() ? "" : ",") + (name == names.end() ? id : name->second);
+  }
   const std::map<std::string, std::string> ordered(labels.begin(), labels.end());
   for (const auto& [key, value] : ordered) text += (text.empty() ? "" : ",") + key + "=" + value;
   return text.empty() ? "-" : text;
 }
 
-Table rule_table(const v1::RuleList& list) {
+// Ids say nothing to people.
+Table rule_table(Session& session, const v1::RuleList& list) {
+  Names names;
+  if (!list.items().empty()) {
+    add_names<v1::VmList>(session, "ListVms", names);
+    add_names<v1::HostList>(session, "ListHosts", names);
+  }
   Table table({"NAME", "KIND", "REQUIRED", "VMS", "HOSTS", "DOMAIN", "ID"});
   for (const auto& rule : list.items()) {
     const auto& spec = rule.spec();
     table.add({rule.meta().name(), v1::RuleSpec::Kind_Name(spec.kind()), spec.preferred() ? "no" : "yes",
-               members(spec.vms(), spec.vm_labels()), members(spec.hosts(), spec.host_labels()),
+               members(spec.vms(), spec.vm_labels(), names), members(spec.hosts(), spec.host_labels(), names),
                spec.failure_domain().empty() ? "-" : spec.failure_domain(), rule.meta().id()});
   }
   return table;
@@ -134,7 +154,9 @@ void add_set(const Commands& commands, CLI::App& group) {
 void add_rule_commands(const Commands& commands) {
   auto* group = commands.group("rule", "Which virtual machines may share a host, and which hosts they may run on",
                                "gantry rule list\ngantry rule create databases --kind apart --vm db1 --vm db2");
-  add_record_commands<v1::Rule, v1::RuleList>(commands, *group, "rule", "Rule", rule_table);
+  add_record_commands<v1::Rule, v1::RuleList>(
+      commands, *group, "rule", "Rule",
+      [&session = commands.session](const v1::RuleList& list) { return rule_table(session, list); });
   add_create(commands, *group);
   add_set(commands, *group);
 }

@@ -22,6 +22,7 @@ control::ManagerOptions manager_options(const DaemonOptions& options, const Daem
   manager.seed = state.seed;
   manager.default_pool_path = default_pool_path(options);
   manager.own_hosts = {state.host_id};
+  manager.cpu_overcommit = options.cpu_overcommit;
   for (auto& [subnet, device] : network::host_subnets()) manager.taken_subnets.push_back({subnet, std::move(device)});
   return manager;
 }

@@ -96,6 +96,10 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--accelerator", options.accelerator, "auto, kvm or tcg")
       ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
       ->capture_default_str();
+  app.add_option("--cpu-overcommit", options.cpu_overcommit,
+                 "Virtual processors that running guests may have for each of a host's")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
   add_link_options(app, options);
   JoinOptions join;
   add_join(app, parsed, join);

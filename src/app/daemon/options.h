@@ -22,6 +22,8 @@ struct DaemonOptions {
   std::string log_level = "info";
   // "auto" asks the machine; "tcg" and "kvm" do not.
   std::string accelerator = "auto";
+  // Of a manager: virtual processors that are promised for each of a host's.
+  std::uint32_t cpu_overcommit = 16;
   bool show_fingerprint = false;
   // Where hosts on other machines connect to; empty: nowhere, and none can join.
   std::string link_listen;
