@@ -33,6 +33,11 @@ void Draft::build_kind(const Staged<Record>& staged, port::Txn& txn) const {
   }
 }
 
+std::size_t Draft::changes() const {
+  const std::size_t records = std::apply([](const auto&... staged) { return (staged.records.size() + ...); }, staged_);
+  return records + extra_.writes.size();
+}
+
 port::Txn Draft::build() const {
   port::Txn txn;
   std::apply([&](const auto&... staged) { (build_kind(staged, txn), ...); }, staged_);

@@ -64,6 +64,8 @@ class Draft {
   // Makes it conflict with every other change accepted from this view.
   void guard(const std::string& task_id);
 
+  // How many records and keys were touched.
+  [[nodiscard]] std::size_t changes() const;
   // Without writes when nothing changed.
   [[nodiscard]] port::Txn build() const;
 

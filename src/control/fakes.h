@@ -65,6 +65,10 @@ class FakeStore final : public port::Store {
   // Decides on a fault for each commit that `faults` says nothing of.
   std::function<Fault(const port::Txn&)> choose_fault;
   std::uint64_t commits = 0;
+  // What those that are unavailable say.
+  std::string detail;
+  // Reads and leases are not answered.
+  bool away = false;
 
   void commit(port::Txn txn, CommitCallback done) override {
     Fault fault = Fault::none;
@@ -80,12 +84,13 @@ class FakeStore final : public port::Store {
       if (fault == Fault::none) result = real;
     }
     if (fault == Fault::unknown_late) executor_.post_after(30, [this, txn] { write(txn); });
-    if (fault == Fault::unavailable) result.outcome = port::CommitOutcome::unavailable;
+    if (fault == Fault::unavailable) result = {port::CommitOutcome::unavailable, 0, detail};
     if (fault == Fault::conflict) result = {.outcome = port::CommitOutcome::conflict, .revision = revision_};
     executor_.post([done = std::move(done), result] { done(result); });
   }
 
   void range(port::RangeRequest request, RangeCallback done) override {
+    if (away) return executor_.post([done = std::move(done)] { done(tl::unexpected(port::StoreError::unavailable)); });
     port::Range range{.entries = {}, .revision = revision_};
     for (auto at = entries_.lower_bound(request.first); at != entries_.end(); ++at) {
       const bool within = request.end.empty() ? at->first.rfind(request.first, 0) == 0 : at->first < request.end;
@@ -112,9 +117,28 @@ class FakeStore final : public port::Store {
     }
   }
 
-  void grant_lease(Milliseconds, LeaseCallback done) override { done(std::uint64_t{1}); }
-  void keep_lease_alive(port::LeaseId lease, LeaseCallback done) override { done(lease); }
-  void revoke_lease(port::LeaseId lease, LeaseCallback done) override { done(lease); }
+  // Leases end when a test says so.
+  void grant_lease(Milliseconds, LeaseCallback done) override {
+    if (away) return done(tl::unexpected(port::StoreError::unavailable));
+    done(*leases_.insert(++lease_count_).first);
+  }
+  void keep_lease_alive(port::LeaseId lease, LeaseCallback done) override {
+    if (away) return done(tl::unexpected(port::StoreError::unavailable));
+    if (!leases_.contains(lease)) return done(tl::unexpected(port::StoreError::no_such_lease));
+    done(lease);
+  }
+  void revoke_lease(port::LeaseId lease, LeaseCallback done) override {
+    end_lease(lease);
+    done(lease);
+  }
+  void end_lease(port::LeaseId lease) {
+    leases_.erase(lease);
+    port::Txn txn;
+    for (const auto& [key, entry] : entries_) {
+      if (entry.lease == lease) txn.writes.push_back({.kind = port::Write::Kind::erase, .key = key, .value = {}});
+    }
+    write(txn);
+  }
   void compact(port::Revision revision, std::function<void(Result<port::Revision, port::StoreError>)> done) override {
     done(revision);
   }
@@ -135,6 +159,9 @@ class FakeStore final : public port::Store {
       const auto found = entries_.find(compare.key);
       const port::Revision modified = found == entries_.end() ? 0 : found->second.modified;
       if (modified != compare.modified) return {.outcome = port::CommitOutcome::conflict, .revision = revision_};
+    }
+    for (const port::Write& each : txn.writes) {
+      if (each.lease != 0 && !leases_.contains(each.lease)) return {.outcome = port::CommitOutcome::unavailable};
     }
     port::ChangeBatch batch{.revision = revision_ + 1, .changes = {}};
     std::set<std::string> written;
@@ -169,6 +196,7 @@ class FakeStore final : public port::Store {
   static void apply_entry(port::Entry& entry, const port::Write& write, port::Revision revision) {
     entry.key = write.key;
     entry.value = write.value;
+    entry.lease = write.lease;
     entry.modified = revision;
     if (entry.created == 0) entry.created = revision;
   }
@@ -196,6 +224,8 @@ class FakeStore final : public port::Store {
   port::Executor& executor_;
   std::map<std::string, port::Entry> entries_;
   port::Revision revision_ = 0;
+  std::set<port::LeaseId> leases_;
+  port::LeaseId lease_count_ = 0;
   std::vector<port::ChangeBatch> history_;
   std::vector<std::shared_ptr<WatchState>> watches_;
 };

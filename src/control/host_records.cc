@@ -59,6 +59,9 @@ v1::Host& make_record(Draft& draft, const NewHost& host, v1::HostStatus::State s
   return draft.create(std::move(record));
 }
 
+// One transaction must hold them all, with their names.
+constexpr std::size_t kErasedAtOnce = 40;
+
 // Whether any that use that record are left. With `lost` those that are going do not stay.
 template <class Record>
 bool any_left(Draft& draft, const std::string& used_id, bool lost) {
@@ -66,7 +69,7 @@ bool any_left(Draft& draft, const std::string& used_id, bool lost) {
   for (const std::string& id : draft.view().users_of_kind<Record>(used_id)) {
     const Record* record = draft.find<Record>(id);
     if (record == nullptr) continue;
-    if (lost && is_going(draft, *record)) {
+    if (lost && is_going(draft, *record) && draft.changes() < kErasedAtOnce) {
       draft.erase<Record>(id);
     } else {
       left = true;

@@ -131,20 +131,18 @@ std::string choose_keeper(const View& view, const v1::Pool& pool, const KeeperWi
   return best;
 }
 
-void run_keepers(MachineContext& context, const std::set<std::string>& dirty) {
-  const View& view = context.draft.view();
-  for (const std::string& id : dirty) {
-    run_keeper<v1::Volume>(context, id);
-    run_keeper<v1::Image>(context, id);
-    if (const auto* vm = context.draft.find<v1::Vm>(id)) {
-      for (const v1::VmDisk& disk : vm->spec().disks()) run_keeper<v1::Volume>(context, disk.volume());
-    }
-    const auto* pool = view.find<v1::Pool>(id);
-    const bool spreads = view.find<v1::Host>(id) != nullptr || (pool != nullptr && pool->spec().shared());
-    if (!spreads) continue;
-    look_soon<v1::Image>(context, id);
-    look_soon<v1::Volume>(context, id);
+void run_keepers(MachineContext& context, const std::string& id) {
+  run_keeper<v1::Volume>(context, id);
+  run_keeper<v1::Image>(context, id);
+  if (const auto* vm = context.draft.find<v1::Vm>(id)) {
+    for (const v1::VmDisk& disk : vm->spec().disks()) run_keeper<v1::Volume>(context, disk.volume());
   }
+  const View& view = context.draft.view();
+  const auto* pool = view.find<v1::Pool>(id);
+  const bool spreads = view.find<v1::Host>(id) != nullptr || (pool != nullptr && pool->spec().shared());
+  if (!spreads) return;
+  look_soon<v1::Image>(context, id);
+  look_soon<v1::Volume>(context, id);
 }
 
 }  // namespace gantry::control

@@ -35,8 +35,8 @@ void replace_lost_keeper(Draft& draft, v1::Image& image);
 // A host that is not connected is taken for lost after that time: a daemon that is restarted loses nothing.
 inline constexpr Milliseconds kKeeperPatienceMs = 10'000;
 
-// Gives each of those records, and each volume of those VMs, to the keeper it should have. Those of hosts and pools
-// that changed are looked at soon.
-void run_keepers(MachineContext& context, const std::set<std::string>& dirty);
+// Gives that record, or each volume of that VM, to the keeper it should have. Those of a host or pool that changed are
+// looked at soon.
+void run_keepers(MachineContext& context, const std::string& id);
 
 }  // namespace gantry::control

@@ -13,7 +13,10 @@ namespace {
 
 constexpr Milliseconds kProgressEveryMs = 1'000;
 constexpr Milliseconds kIdempotencyKeyMs = 24LL * 3600 * 1000;
-constexpr std::size_t kPrunedAtOnce = 100;
+// Of each kind; half a transaction must hold them all.
+constexpr std::size_t kPrunedAtOnce = 20;
+// So many changes follow in one transaction.
+constexpr std::size_t kChangesAtOnce = 40;
 
 void run_host(MachineContext& context, const std::string& id) {
   const auto* host = context.draft.find<v1::Host>(id);
@@ -141,11 +144,16 @@ bool is_old(const View& view, const std::string& key, Now now) {
 
 void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   const std::set<std::string> all = followers(context.draft, dirty);
-  for (const std::string& id : all) run_host(context, id);
-  for (const std::string& id : all) run_vm(context, id);
-  run_keepers(context, all);
-  for (const std::string& id : all) run_rule(context, id);
-  for (const std::string& id : all) run_task(context, id);
+  const std::size_t most = context.draft.changes() + kChangesAtOnce;
+  for (const auto run : {run_host, run_vm, run_keepers, run_rule, run_task}) {
+    for (const std::string& id : all) {
+      if (context.draft.changes() < most) {
+        run(context, id);
+      } else {
+        context.put_off.insert(id);
+      }
+    }
+  }
 }
 
 bool has_ended_token(const View& view, Now now) {

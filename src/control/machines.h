@@ -22,6 +22,8 @@ struct MachineContext {
   std::map<std::string, Milliseconds>& progress_written_ms;
   // Filled with the records to look at again in a second.
   std::set<std::string>& look_again;
+  // Filled with those that one transaction has no room for.
+  std::set<std::string>& put_off;
 };
 
 // Looks at the records with those ids and everything that follows from them (volumes of an image, VMs of a volume,

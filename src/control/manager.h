@@ -17,9 +17,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.h"
@@ -35,6 +37,8 @@ namespace gantry::control {
 class View;
 
 struct ManagerOptions {
+  // One line each; may be empty.
+  std::function<void(std::string_view)> log = {};
   // Must differ between constructions over one store.
   std::uint64_t seed = 0;
   // Where the pool "default" lies that is made for the first host.

@@ -1,4 +1,6 @@
 // API calls: reads are answered from the view at once, changes are admitted one after another.
+#include <utility>
+
 #include "control/answers.h"
 #include "control/manager_impl.h"
 
@@ -6,11 +8,19 @@ namespace gantry::control {
 namespace {
 
 constexpr Milliseconds kCallDeadlineMs = 10'000;
+// So much longer may the one under way take: for a store that says in time what it did not do.
+constexpr Milliseconds kSettleMs = 5'000;
 constexpr Milliseconds kRetryMs = 20;
 
 tl::unexpected<Error> store_unavailable(const std::string& detail) {
   return fail(ErrorCode::unavailable, "the change was not made", "the store does not answer" + detail,
               "try again in a moment");
+}
+
+Error not_settled() {
+  return Error{ErrorCode::timed_out, "it is not known whether the change was made",
+               "the store took it and does not answer",
+               "see whether its task or what it changes is there, or repeat it with the same idempotency key"};
 }
 
 }  // namespace
@@ -36,9 +46,13 @@ void ManagerCore::Impl::enqueue(Call call) {
   admit_next();
 }
 
-// Those that wait too long behind one that cannot be settled, or for the records to be read.
+// Those that wait too long behind one that cannot be settled, or for the records to be read. The one under way is
+// answered too, but keeps its place until it is settled.
 void ManagerCore::Impl::expire_calls() {
   const Milliseconds now_ms = executor_.now().monotonic_ms;
+  if (call_under_way_ && !committed_call_ && calls_.front().deadline_ms + kSettleMs <= now_ms) {
+    std::exchange(calls_.front().done, [](const auto&) {})(fail(not_settled()));
+  }
   const std::size_t busy = call_under_way_ ? 1 : 0;
   while (calls_.size() > busy && calls_[busy].deadline_ms <= now_ms) {
     Answer done = std::move(calls_[busy].done);
@@ -93,6 +107,12 @@ void ManagerCore::Impl::call_committed(const std::shared_ptr<Admitted>& admitted
       }
       break;
     case port::CommitOutcome::unavailable:
+      if (is_invalid(result)) {
+        finish_call(fail(ErrorCode::internal, "the change was not made", result.detail, "please report this"));
+        admit_next();
+        break;
+      }
+      [[fallthrough]];
     case port::CommitOutcome::unknown: retry_call(": " + result.detail, kRetryMs); break;
   }
 }

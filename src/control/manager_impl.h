@@ -63,6 +63,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
     std::set<std::string> dirty;
     bool prune = false;
     port::Revision planned_at = 0;
+    // What did not fit in its transaction.
+    std::set<std::string> put_off = {};
   };
 
   // Wraps work that may come late: it runs on the executor, and only while the core is there.
@@ -77,6 +79,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   void watch();
   void watched(std::uint64_t watch_number, Result<port::ChangeBatch, port::StoreError> batch);
   void commit(const port::Txn& txn, CommitDone done);
+  // A defect of ours: the same transaction will never be taken.
+  static bool is_invalid(const port::CommitResult& result);
   // Tries again until the outcome is not unknown. A conflict after doubt: it is committed already, or never will be.
   void commit_surely(const std::shared_ptr<const port::Txn>& txn, bool in_doubt, SureDone done);
   void view_changed(const View::Ids& touched);
@@ -95,8 +99,9 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // manager_rounds.cc
   void schedule_round();
   void run_round();
-  port::Txn plan_round(const Round& round);
+  port::Txn plan_round(Round& round);
   void round_committed(const std::shared_ptr<Round>& round, const port::CommitResult& result);
+  bool put_off_half(Round& round);
   void take_back(Round& round);
   void maintain();
 
@@ -138,8 +143,11 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
 
   Round next_round_;
   // What the last round took last.
+  std::string last_host_;
   std::string last_observed_;
   std::string last_dirty_;
+  // What was said of it last, so that it is said once.
+  std::string round_trouble_;
   bool round_scheduled_ = false;
   bool round_under_way_ = false;
   port::Revision round_waits_for_ = 0;

@@ -110,6 +110,10 @@ void ManagerCore::Impl::commit(const port::Txn& txn, CommitDone done) {
   store_.commit(txn, on_loop<port::CommitResult>(std::move(done)));
 }
 
+bool ManagerCore::Impl::is_invalid(const port::CommitResult& result) {
+  return result.outcome == port::CommitOutcome::unavailable && result.detail.starts_with("invalid");
+}
+
 void ManagerCore::Impl::commit_surely(const std::shared_ptr<const port::Txn>& txn, bool in_doubt, SureDone done) {
   // Each of our transactions compares a key that it writes, so that the same one cannot be committed twice: committing
   // it again settles what became of it. Once in doubt, only a commit or a conflict ends that.

@@ -47,6 +47,40 @@ TEST(Manager, AnUnavailableStoreIsTriedAgainThenTold) {
   EXPECT_EQ(world.find<v1::Vm>("b"), nullptr);
 }
 
+TEST(Manager, ACallWhoseFateIsLongUnknownIsAnsweredAndSettledLater) {
+  World world;
+  world.make_image();
+  world.store.choose_fault = [](const port::Txn&) { return Fault::unknown_lost; };
+  EXPECT_EQ(world.refused("CreateVm", World::vm_request("a")), "timed_out");
+  EXPECT_EQ(world.refused("CreateVm", World::vm_request("b")), "unavailable");
+  world.store.choose_fault = {};
+  EXPECT_EQ(world.make_vm("c").state(), v1::Task::SUCCEEDED);
+  EXPECT_NE(world.find<v1::Vm>("a"), nullptr);
+  EXPECT_EQ(world.find<v1::Vm>("b"), nullptr);
+}
+
+// A transaction that no store takes: a defect of ours.
+TEST(Manager, WhatTheStoreCallsInvalidIsToldAndNotTriedAgainAndAgain) {
+  World world;
+  world.make_image();
+  std::vector<std::string> lines;
+  world.options.log = [&](std::string_view line) { lines.emplace_back(line); };
+  world.restart();
+  world.executor.run_for(1'000);
+  world.store.detail = "invalid: too large";
+  world.store.faults = {Fault::unavailable};
+  EXPECT_EQ(world.refused("CreateVm", World::vm_request("a")), "internal");
+  EXPECT_TRUE(world.store.faults.empty());
+  EXPECT_EQ(world.make_vm("b").state(), v1::Task::SUCCEEDED);
+  EXPECT_TRUE(lines.empty());
+  world.store.choose_fault = [](const port::Txn&) { return Fault::unavailable; };
+  world.host.memory_bytes *= 2;
+  world.host.connect();
+  world.executor.run_for(60'000);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("too large"), std::string::npos) << lines[0];
+}
+
 TEST(Manager, AConflictIsPlannedAgain) {
   World world;
   world.make_image();

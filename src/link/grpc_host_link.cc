@@ -136,7 +136,12 @@ class GrpcHostLink::Client : public std::enable_shared_from_this<Client> {
     // One that has just served is the first to try.
     if (!was_admitted) ++next_address_;
     if (error.code == ErrorCode::permission_denied && !was_admitted) return kRefusedPauseMs;
-    pause_ms_ = pause_ms_ == 0 ? options_.first_pause_ms : std::min(options_.last_pause_ms, pause_ms_ * 2);
+    // Longer once all were tried: the one that leads now may be the last of them.
+    if (pause_ms_ == 0) {
+      pause_ms_ = options_.first_pause_ms;
+    } else if (next_address_ % credentials_.addresses.size() == 0) {
+      pause_ms_ = std::min(options_.last_pause_ms, pause_ms_ * 2);
+    }
     // Many hosts that lost the same manager do not come back at the same moment.
     return pause_ms_ / 2 + static_cast<Milliseconds>(rng_.below(static_cast<std::uint64_t>(pause_ms_) + 1));
   }

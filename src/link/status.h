@@ -1,4 +1,4 @@
-// Errors as gRPC carries them. Internal to src/link.
+// Errors as gRPC carries them. Internal to src/link, but for silence_grpc().
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -23,6 +23,8 @@ inline constexpr std::string_view kApiToken = "apitoken";
 inline constexpr std::string_view kHostToken = "hosttoken";
 // One, "cluster".
 inline constexpr std::string_view kAuthority = "authority";
+// One, "manager".
+inline constexpr std::string_view kLeader = "leader";
 
 inline std::string prefix_of(std::string_view kind) { return "/" + std::string(kind) + "/"; }
 inline std::string record_key(std::string_view kind, std::string_view id) { return prefix_of(kind) + std::string(id); }

@@ -1,4 +1,6 @@
 // Changing passwords: one's own by the current one, or anybody's by who is root on this machine.
+#include <algorithm>
+
 #include "model/keys.h"
 #include "server/accounts.h"
 #include "server/secrets.h"
@@ -27,6 +29,9 @@ Result<void> check_whose(const Caller& caller, const std::string& user) {
               "only root on the server's own machine may set another user's password",
               "run this there, as root: gantry password --user " + user, "not_your_password");
 }
+
+// A transaction holds so many; etcd takes no more than 128.
+constexpr std::size_t kSessionsAtOnce = 100;
 
 std::vector<port::Write> ends_of_sessions(const port::Range& sessions, const std::string& user,
                                           const std::string& but_token_hash) {
@@ -94,12 +99,13 @@ void Accounts::replace_password(const PasswordChange& change, const port::Entry&
     port::Txn txn;
     txn.compares.push_back({entry.key, entry.modified});
     txn.writes = ends_of_sessions(*sessions, change.user, change.caller.token_hash);
-    txn.writes.push_back({.key = entry.key, .value = user.SerializeAsString()});
     if (change.dry_run) {
       return done(plan_answer({"change the password of user " + change.user,
-                               "end " + std::to_string(txn.writes.size() - 1) + " other sessions of user " +
-                                   change.user + "; API tokens stay"}));
+                               "end " + std::to_string(txn.writes.size()) + " other sessions of user " + change.user +
+                                   "; API tokens stay"}));
     }
+    txn.writes.resize(std::min(txn.writes.size(), kSessionsAtOnce));
+    txn.writes.push_back({.key = entry.key, .value = user.SerializeAsString()});
     store_.commit(std::move(txn), [=, this](const Result<bool>& committed) {
       if (!committed) return done(fail(committed.error()));
       if (!*committed) return done(fail(changed_meanwhile()));
@@ -108,14 +114,21 @@ void Accounts::replace_password(const PasswordChange& change, const port::Entry&
   });
 }
 
-// A login by the old password may have landed after the sessions were listed. From here on none can.
+// The rest of them; and a login by the old password may have landed after the sessions were listed. From here on none
+// can.
 void Accounts::end_late_sessions(const PasswordChange& change, const Done<MessagePtr>& done) {
   store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
     if (!sessions) return done(fail(sessions.error()));
     port::Txn txn;
     txn.writes = ends_of_sessions(*sessions, change.user, change.caller.token_hash);
-    if (txn.writes.empty()) return done(std::make_shared<v1::Empty>());
-    commit_and_answer(std::move(txn), {}, done);
+    if (txn.writes.size() <= kSessionsAtOnce) {
+      return txn.writes.empty() ? done(std::make_shared<v1::Empty>()) : commit_and_answer(std::move(txn), {}, done);
+    }
+    txn.writes.resize(kSessionsAtOnce);
+    store_.commit(std::move(txn), [=, this](const Result<bool>& committed) {
+      if (!committed) return done(fail(committed.error()));
+      end_late_sessions(change, done);
+    });
   });
 }
 

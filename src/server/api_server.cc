@@ -82,9 +82,11 @@ class ApiServer::Impl {
       acceptors_.push_back(std::move(*acceptor));
     }
     // Last: a password that was made must reach somebody.
-    auto password = ensure_first_user(store_, now_());
-    if (!password) return fail(password.error());
-    started.first_password = *password;
+    if (!options_.refuses) {
+      auto password = ensure_first_user(store_, now_());
+      if (!password) return fail(password.error());
+      started.first_password = *password;
+    }
     for (std::size_t i = 0; i < acceptors_.size(); ++i) accept(i);
     guard_.emplace(context_->get_executor());
     thread_ = std::thread([this] { run(); });

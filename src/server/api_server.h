@@ -45,6 +45,9 @@ struct ApiServerOptions {
   std::function<Result<std::string>(const v1::Image&)> upload_path = {};
   // The host of this machine, whose guests' consoles can be opened; empty: all are of it.
   std::string own_host_id = {};
+  // Every request is answered so: of a manager that does not lead. It has no users then, nor makes any. May be empty;
+  // called on the server's thread.
+  std::function<Error()> refuses = {};
   // Nothing: no hosts can join.
   std::optional<JoinPoint> join_point = {};
   // 0: no limit.

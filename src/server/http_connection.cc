@@ -129,6 +129,7 @@ void HttpConnection::on_header(const BeastError& error) {
   keep_alive_ = header_->get().keep_alive();
   request_ = to_request(header_->get().base(), peer_);
   head_ = request_.method == "HEAD";
+  if (edge().options.refuses) return answer_last(answer_for(edge().options.refuses()), !header_->is_done());
   const auto kind = edge().api.kind_of(request_);
   const auto wanted = kind.value_or(v1::Route::READ);
   const bool special = wanted == v1::Route::EVENTS || wanted == v1::Route::SOCKET || wanted == v1::Route::UPLOAD;

@@ -39,6 +39,7 @@ void add_rule_commands(const Commands& commands);
 void add_task_commands(const Commands& commands);  // task, events
 void add_host_commands(const Commands& commands);
 void add_access_commands(const Commands& commands);  // login, logout, password, token
+void add_admin_commands(const Commands& commands);
 void add_completion_command(const Commands& commands);
 
 // Prints what may stand in place of the last of `words`, one a line; never an error. 0.

@@ -38,9 +38,6 @@ class AllInOne {
   std::unique_ptr<Parts> parts_;
 };
 
-// Where the certificate that clients see lies, and its key.
-std::string certificate_path(const DaemonOptions& options);
-std::string key_path(const DaemonOptions& options);
 // Where the records are.
 std::string store_path(const std::string& state_directory);
 

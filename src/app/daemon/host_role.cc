@@ -31,19 +31,16 @@ std::string address_towards_any(const std::vector<std::string>& addresses) {
 
 // In the order of making; destroyed the other way round.
 struct HostRole::Parts {
-  Parts(const DaemonOptions& options, DaemonState kept, const link::HostCredentials& credentials)
-      : state(std::move(kept)),
-        machine(options, [addresses = credentials.addresses] { return address_towards_any(addresses); }),
+  Parts(const DaemonOptions& options, std::uint64_t incarnation, const link::HostCredentials& credentials)
+      : machine(options, [addresses = credentials.addresses] { return address_towards_any(addresses); }),
         link(machine.loop, credentials, link_options(options.state_directory)),
-        host(machine.ports(link),
-             host_options(options, {credentials.host_id, credentials.host_name, state.incarnation})) {}
+        host(machine.ports(link), host_options(options, {credentials.host_id, credentials.host_name, incarnation})) {}
 
   ~Parts() {
     link.stop();
     machine.stop();
   }
 
-  DaemonState state;
   Machine machine;
   link::GrpcHostLink link;
   host::HostCore host;
@@ -52,11 +49,13 @@ struct HostRole::Parts {
 HostRole::HostRole(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 HostRole::~HostRole() = default;
 
-Result<std::unique_ptr<HostRole>> HostRole::make(const DaemonOptions& options, DaemonState state,
+Result<std::unique_ptr<HostRole>> HostRole::make(const DaemonOptions& options, std::uint64_t incarnation,
                                                  const link::HostCredentials& credentials) {
   if (auto made = make_machine_directories(options); !made) return fail(made.error());
-  return std::unique_ptr<HostRole>(new HostRole(std::make_unique<Parts>(options, std::move(state), credentials)));
+  return std::unique_ptr<HostRole>(new HostRole(std::make_unique<Parts>(options, incarnation, credentials)));
 }
+
+port::Console& HostRole::consoles() { return parts_->machine.consoles; }
 
 void HostRole::start() {
   parts_->host.start();

@@ -3,18 +3,20 @@
 // Threads: one loop, and workers for what blocks. Made, started and destroyed on the main thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "app/daemon/options.h"
-#include "app/daemon/state.h"
 #include "base/result.h"
 #include "link/grpc_host_link.h"
+#include "port/console.h"
 
 namespace gantry::app {
 
 class HostRole {
  public:
-  static Result<std::unique_ptr<HostRole>> make(const DaemonOptions& options, DaemonState state,
+  // Of the daemon's state, `incarnation`.
+  static Result<std::unique_ptr<HostRole>> make(const DaemonOptions& options, std::uint64_t incarnation,
                                                 const link::HostCredentials& credentials);
   // Leaves guests running.
   ~HostRole();
@@ -23,6 +25,8 @@ class HostRole {
 
   // Takes guests of an earlier daemon over, connected or not.
   void start();
+  // Of its guests.
+  port::Console& consoles();
 
  private:
   struct Parts;

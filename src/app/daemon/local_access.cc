@@ -6,10 +6,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "app/daemon/all_in_one.h"
+#include "app/daemon/manager_parts.h"
 #include "base/hex.h"
 #include "runtime/files.h"
 
@@ -53,6 +54,15 @@ bool is_certificate_of_key(const std::string& certificate_path, const std::strin
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
       PEM_read_bio_PrivateKey(key_memory.get(), nullptr, nullptr, no_password.data()), &EVP_PKEY_free);
   return certificate && key && X509_check_private_key(certificate.get(), key.get()) == 1;
+}
+
+void print_first_password(const std::string& password) {
+  if (password.empty()) return;
+  std::printf(
+      "The first user is \"admin\" with the password %s\nIt is shown only now; change it with: gantry password\n"
+      "If it is lost, root on this machine sets another: gantry password --user admin\n",
+      password.c_str());
+  std::fflush(stdout);
 }
 
 Result<void> offer_local_access(const DaemonOptions& options, std::uint16_t port, const std::string& token) {

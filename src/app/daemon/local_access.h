@@ -15,6 +15,9 @@ Result<std::string> certificate_fingerprint(const std::string& path);
 // Both are PEM files that can be read, and belong together.
 bool is_certificate_of_key(const std::string& certificate_path, const std::string& key_path);
 
+// Of the user "admin", at the first start; empty: nothing is said.
+void print_first_password(const std::string& password);
+
 // Writes local.json and gantryd.pid to the run directory.
 Result<void> offer_local_access(const DaemonOptions& options, std::uint16_t port, const std::string& token);
 // Takes them away again.

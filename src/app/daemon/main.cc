@@ -7,33 +7,25 @@
 
 #include <cstdio>
 #include <exception>
-#include <functional>
 #include <iostream>
 #include <string>
 
 #include "app/daemon/all_in_one.h"
 #include "app/daemon/cluster_file.h"
+#include "app/daemon/cluster_node.h"
 #include "app/daemon/host_role.h"
 #include "app/daemon/join.h"
 #include "app/daemon/local_access.h"
 #include "app/daemon/logging.h"
+#include "app/daemon/manager_parts.h"
 #include "app/daemon/options.h"
 #include "app/daemon/state.h"
+#include "app/daemon/store_move.h"
+#include "app/daemon/wait_for_end.h"
 #include "runtime/files.h"
 
 namespace gantry::app {
 namespace {
-
-// Signals are taken by sigwait on the main thread: no thread made later may get them.
-sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return set;
-}
 
 void use_little_memory_and_many_files() {
   // One heap: the threads allocate little, and a heap each costs more than the waiting.
@@ -58,35 +50,17 @@ int show_fingerprint(const DaemonOptions& options) {
   return 0;
 }
 
-// Waits for a signal to end. The server takes a replaced certificate by itself, and this machine's clients are told of
-// it here: until then they would not trust it.
-void wait_for_end(const sigset_t& signals, const DaemonOptions& options, const std::function<Result<void>()>& offer) {
-  constexpr timespec kLookAgain{.tv_sec = 1, .tv_nsec = 0};
-  auto offered = certificate_fingerprint(certificate_path(options));
-  int signal = 0;
-  while (signal <= 0 || signal == SIGHUP) {
-    signal = ::sigtimedwait(&signals, nullptr, &kLookAgain);
-    auto now = certificate_fingerprint(certificate_path(options));
-    if (!now || (offered && *now == *offered)) continue;
-    // In the middle of a replacement, or never to be used.
-    if (!is_certificate_of_key(certificate_path(options), key_path(options))) continue;
-    if (auto done = offer(); !done) spdlog::warn("{}", done.error().to_text());
-    offered = std::move(now);
-  }
-  spdlog::info("ending on signal {}; guests go on running", signal);
-}
-
 // Until a signal comes.
-int serve_as_host(const DaemonOptions& options, DaemonState state, const link::HostCredentials& credentials,
+int serve_as_host(const DaemonOptions& options, const DaemonState& state, link::HostCredentials credentials,
                   const sigset_t& signals) {
+  if (auto used = use_given_addresses(options, credentials); !used) return complain(used.error());
   spdlog::info("gantryd {} is host {} of a cluster", GANTRY_VERSION, credentials.host_name);
-  auto role = HostRole::make(options, std::move(state), credentials);
+  auto role = HostRole::make(options, state.incarnation, credentials);
   if (!role) return complain(role.error());
   (*role)->start();
   sd_notify(0, "READY=1");
-  int signal = 0;
-  while (signal <= 0 || signal == SIGHUP) signal = ::sigwaitinfo(&signals, nullptr);
-  spdlog::info("ending on signal {}; guests go on running", signal);
+  wait_for_end(
+      signals, options, [] { return Result<void>(); }, [] { return false; });
   sd_notify(0, "STOPPING=1");
   return 0;
 }
@@ -97,25 +71,25 @@ int serve(const DaemonOptions& options, const sigset_t& signals) {
   if (!state) return complain(state.error());
   auto cluster = read_cluster(options.state_directory);
   if (!cluster) return complain(cluster.error());
-  if (*cluster) return serve_as_host(options, std::move(*state), **cluster, signals);
+  if (!options.store.empty()) {
+    if (auto none = check_left_behind(options); !none) return complain(none.error());
+    ClusterNode node(options, std::move(*state), signals);
+    const auto served = node.serve(*cluster);
+    return served ? 0 : complain(served.error());
+  }
+  if (*cluster) return serve_as_host(options, *state, std::move(**cluster), signals);
   auto all = AllInOne::make(options, std::move(*state));
   if (!all) return complain(all.error());
   const auto token = random_hex(32);
   if (!token) return complain(token.error());
   const auto started = (*all)->start(*token);
   if (!started) return complain(started.error());
-  if (!started->first_password.empty()) {
-    std::printf(
-        "The first user is \"admin\" with the password %s\nIt is shown only now; change it with: gantry password\n"
-        "If it is lost, root on this machine sets another: gantry password --user admin\n",
-        started->first_password.c_str());
-    std::fflush(stdout);
-  }
+  print_first_password(started->first_password);
   const auto offer = [&] { return offer_local_access(options, started->port, *token); };
   if (auto offered = offer(); !offered) return complain(offered.error());
   spdlog::info("gantryd {} serves https://{}:{}", GANTRY_VERSION, options.listen_address, started->port);
   sd_notify(0, "READY=1");
-  wait_for_end(signals, options, offer);
+  wait_for_end(signals, options, offer, [] { return false; });
   sd_notify(0, "STOPPING=1");
   withdraw_local_access(options);
   return 0;
@@ -132,6 +106,12 @@ int run(int argc, char** argv) {
     const auto joined = join(parsed.options, asked);
     if (!joined) return complain(joined.error());
     std::fputs(joined->c_str(), stdout);
+    return 0;
+  }
+  if (parsed.migrate) {
+    const auto moved = migrate_store(parsed.options, parsed.migrate->dry_run);
+    if (!moved) return complain(moved.error());
+    std::fputs(moved->c_str(), stdout);
     return 0;
   }
   if (parsed.options.show_fingerprint) return show_fingerprint(parsed.options);

@@ -77,6 +77,15 @@ Result<std::vector<std::string>> announced_addresses(const DaemonOptions& option
   return addresses;
 }
 
+std::vector<std::string> api_addresses(const DaemonOptions& options, std::uint16_t port) {
+  const bool everywhere = options.listen_address == "0.0.0.0" || options.listen_address == "::";
+  std::vector<std::string> addresses;
+  for (const std::string& host : everywhere ? own_addresses() : std::vector{options.listen_address}) {
+    addresses.push_back("https://" + model::format_link_address(host, port));
+  }
+  return addresses;
+}
+
 Result<server::JoinPoint> listen_for_hosts(const DaemonOptions& options, port::Store& store, port::Manager& manager,
                                            link::GrpcManagerLink& link) {
   auto authority = ensure_authority(store, runtime::real_now());

@@ -24,4 +24,7 @@ Result<std::vector<std::string>> announced_addresses(const DaemonOptions& option
 // Where hosts on other machines reach this one; empty: nowhere.
 std::string own_address(const DaemonOptions& options);
 
+// Where clients reach this machine's API: "https://192.0.2.1:8443".
+std::vector<std::string> api_addresses(const DaemonOptions& options, std::uint16_t port);
+
 }  // namespace gantry::app

@@ -18,6 +18,13 @@ struct DaemonOptions {
   // Both empty: a certificate of its own in the state directory.
   std::string tls_certificate;
   std::string tls_key;
+  // Where records are kept: "etcd://HOST:PORT,HOST:PORT", shared with other managers; empty: a file in the state
+  // directory.
+  std::string store;
+  // PEM files for TLS to etcd; all empty: none.
+  std::string store_ca;
+  std::string store_certificate;
+  std::string store_key;
   std::string host_name;
   std::string log_level = "info";
   // "auto" asks the machine; "tcg" and "kvm" do not.
@@ -40,11 +47,17 @@ struct JoinOptions {
   bool replace = false;
 };
 
+// "gantryd migrate-store"
+struct MigrateOptions {
+  bool dry_run = false;
+};
+
 // The options, or the exit code of a process that has said all there is to say (--help, wrong use).
 struct ParsedOptions {
   DaemonOptions options;
   // Instead of serving.
   std::optional<JoinOptions> join;
+  std::optional<MigrateOptions> migrate;
   std::optional<int> exit_code;
 };
 

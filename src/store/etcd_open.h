@@ -1,0 +1,28 @@
+// What must hold before a store in etcd is used: its address, its certificates, and that somebody answers.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "store/etcd_pems.h"
+#include "store/etcd_store.h"
+
+namespace gantry::store {
+
+// The contents of the files that the options name.
+Result<EtcdPems> read_etcd_pems(const EtcdStoreOptions& options);
+
+struct EtcdAnswer {
+  // 0: none.
+  port::Revision present = 0;
+  // Asking again would bring the same.
+  bool refused = false;
+  std::string trouble;
+};
+
+// Asks again and again, by `ask`, until there is a revision or the time to open is up.
+using EtcdAsk = std::function<void(std::function<void(const EtcdAnswer&)>)>;
+Result<void> wait_for_etcd(const EtcdStoreOptions& options, const EtcdAsk& ask);
+
+}  // namespace gantry::store
