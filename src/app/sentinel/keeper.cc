@@ -167,7 +167,10 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   Milliseconds next_ms = drive_lease(vm_id, ward, now_ms);
   const host::LeaseRight right = right_of(ward, now_ms);
   guard(vm_id, ward, right, now_ms);
+  const bool held = ward.held_guard.valid();
   hold_or_drop_guard(vm_id, ward, right);
+  // The other process holds it too, as soon as anybody starts a guest by it.
+  if (held != ward.held_guard.valid() && changed) changed();
   tell(vm_id, ward, now_ms);
   if (ward.lease.right(now_ms) == host::LeaseRight::run) next_ms = std::min(next_ms, ward.lease.pause_at_ms());
   // Until then it is given time: see right_of().
