@@ -66,8 +66,6 @@ Swarm draw_swarm(Rng& rng) {
   if (rng.chance(1, 3)) swarm.hostile_seed = rng.next();
   swarm.has_rule = rng.chance(1, 2);
   swarm.shared_pool = rng.chance(1, 2);
-  swarm.has_rule = rng.chance(1, 2);
-  swarm.shared_pool = rng.chance(1, 2);
   swarm.shared_pool_gib = rng.chance(1, 3) ? 4 + rng.below(10) : 1'000;
   return swarm;
 }

@@ -50,15 +50,11 @@ struct Swarm {
   std::uint64_t repeats = 0;
   // There is a pool that several hosts may have, and users put things there.
   bool shared_pool = false;
-  // There is a pool that several hosts may have, and users put things there.
-  bool shared_pool = false;
   std::uint64_t shared_pool_gib = 100;
   // A rule made before all else keeps VMs with the label "set" apart.
   bool has_rule = false;
   // Of the machine that joins and lies; 0: there is none.
   std::uint64_t hostile_seed = 0;
-  // A rule made before all else keeps VMs with the label "set" apart.
-  bool has_rule = false;
   store::FaultRates store;
 };
 

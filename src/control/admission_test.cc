@@ -182,6 +182,29 @@ TEST(Admission, AStoppedVmThatWasJustChangedStartsOnlyWhereThereIsRoom) {
             "no_host_fits");
 }
 
+// The image was deleted because the VM and all that is its own were being deleted.
+TEST(Admission, NoVolumeIsKeptWhoseImageGoes) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.asleep = true;
+  v1::DeleteVmRequest request;
+  request.set_id("web");
+  const auto first = world.accept("DeleteVm", request);
+  v1::Observation stuck;
+  stuck.set_id(world.vm().meta().id());
+  *stuck.mutable_vm() = world.vm().status();
+  stuck.mutable_vm()->set_state(v1::VmStatus::FAILED);
+  stuck.mutable_vm()->set_failed_operation_id(first.task().meta().id());
+  world.host.say(stuck);
+  ASSERT_EQ(world.ended(first).state(), v1::Task::FAILED);
+  world.accept("DeleteImage", World::by_id("debian-12"));
+  request.set_keep_volumes(true);
+  EXPECT_EQ(world.refused("DeleteVm", request), "deleting");
+  request.set_keep_volumes(false);
+  EXPECT_EQ(world.refused("DeleteVm", request), "");
+}
+
 TEST(Admission, ACordonedHostTakesNoNewGuests) {
   World world;
   world.make_image();
