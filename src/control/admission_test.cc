@@ -182,6 +182,51 @@ TEST(Admission, AStoppedVmThatWasJustChangedStartsOnlyWhereThereIsRoom) {
             "no_host_fits");
 }
 
+// Until its host says that it is gone: its guest may be hard to end.
+TEST(Admission, AVmThatIsBeingDeletedHoldsItsMemory) {
+  World world;
+  world.make_image();
+  v1::CreateVmRequest request = World::vm_request();
+  request.mutable_spec()->set_memory_mib(7'500);
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  world.host.asleep = true;
+  world.accept("StopVm", World::stop_request());
+  v1::DeleteVmRequest remove;
+  remove.set_id("web");
+  world.accept("DeleteVm", remove);
+  v1::Observation deleting;
+  deleting.set_id(world.vm().meta().id());
+  *deleting.mutable_vm() = world.vm().status();
+  deleting.mutable_vm()->set_state(v1::VmStatus::DELETING);
+  deleting.mutable_vm()->set_observed_generation(world.vm().meta().generation());
+  world.host.say(deleting);
+  world.executor.run_for(500);
+  EXPECT_EQ(world.refused("CreateVm", World::vm_request("next")), "no_host_fits");
+}
+
+// The image was deleted because the VM and all that is its own were being deleted.
+TEST(Admission, NoVolumeIsKeptWhoseImageGoes) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.asleep = true;
+  v1::DeleteVmRequest request;
+  request.set_id("web");
+  const auto first = world.accept("DeleteVm", request);
+  v1::Observation stuck;
+  stuck.set_id(world.vm().meta().id());
+  *stuck.mutable_vm() = world.vm().status();
+  stuck.mutable_vm()->set_state(v1::VmStatus::FAILED);
+  stuck.mutable_vm()->set_failed_operation_id(first.task().meta().id());
+  world.host.say(stuck);
+  ASSERT_EQ(world.ended(first).state(), v1::Task::FAILED);
+  world.accept("DeleteImage", World::by_id("debian-12"));
+  request.set_keep_volumes(true);
+  EXPECT_EQ(world.refused("DeleteVm", request), "deleting");
+  request.set_keep_volumes(false);
+  EXPECT_EQ(world.refused("DeleteVm", request), "");
+}
+
 TEST(Admission, ACordonedHostTakesNoNewGuests) {
   World world;
   world.make_image();

@@ -18,7 +18,9 @@ bool has_guest(v1::VmStatus::State state) {
 
 bool holds_memory(const v1::Vm& vm) {
   if (vm.placement().host_id().empty()) return false;
-  return vm.spec().power() != v1::VmSpec::STOPPED || has_guest(vm.status().state()) || !is_observed(vm);
+  // What is being deleted may have its guest still: its host says when it is gone.
+  const bool may_have_guest = has_guest(vm.status().state()) || vm.status().state() == v1::VmStatus::DELETING;
+  return vm.spec().power() != v1::VmSpec::STOPPED || may_have_guest || !is_observed(vm);
 }
 
 bool boot_ended(const v1::Vm& vm) {
