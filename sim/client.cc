@@ -14,6 +14,7 @@ std::string_view deleted_kind(std::string_view rpc) {
   if (rpc == "DeleteVolume") return model::kVolume;
   if (rpc == "DeleteImage") return model::kImage;
   if (rpc == "DeleteHost") return model::kHost;
+  if (rpc == "DeleteSecurityGroup") return model::kSecurityGroup;
   return rpc == "DeleteNetwork" ? model::kNetwork : std::string_view();
 }
 
@@ -180,6 +181,8 @@ Client::Request Client::create_vm() {
   v1::VmSpec& spec = *request->mutable_spec();
   spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
   spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
+  // A host that lies runs nothing: what is placed there is never done.
+  if (swarm_.hostile_seed != 0) spec.set_host("host-000000000001");
   if (rng_.chance(2, 3)) spec.set_image(pick("image", 2));
   if (spec.image().empty() || rng_.chance(1, 3)) spec.add_disks()->mutable_create()->set_capacity_bytes(kGib);
   if (rng_.chance(1, 3)) spec.add_disks()->set_volume(pick("disk", 4));
@@ -187,6 +190,7 @@ Client::Request Client::create_vm() {
     v1::VmNic& nic = *spec.add_nics();
     if (rng_.chance(1, 3)) nic.set_network(pick("net", 2));
     if (rng_.chance(1, 4)) nic.add_port_forwards()->set_guest_port(22);
+    if (rng_.chance(1, 4)) nic.add_security_groups(pick("group", 2));
   }
   if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
   if (rng_.chance(1, 6)) spec.set_power(v1::VmSpec::STOPPED);
@@ -216,7 +220,7 @@ Client::Request Client::create_image() {
 void Client::ask_something() {
   const std::string vm = pick_vm();
   if (numbers_ < 2) return begin("CreateImage", create_image());
-  switch (rng_.below(40)) {
+  switch (rng_.below(44)) {
     case 0:
     case 1: return begin("CreateImage", create_image());
     case 2: return begin("DeleteImage", by_id(pick("image", 2)));
@@ -232,6 +236,7 @@ void Client::ask_something() {
     case 7: {
       auto request = make<v1::CreateNetworkRequest>();
       request->set_name(pick("net", 2));
+      if (rng_.chance(1, 2)) request->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
       return begin("CreateNetwork", request);
     }
     case 8: return begin("DeleteNetwork", by_id(pick("net", 2)));
@@ -273,6 +278,28 @@ void Client::ask_something() {
     case 29:
     case 30:
     case 31: return begin("StartVm", by_id(vm));
+    case 32: {
+      auto request = make<v1::CreateSecurityGroupRequest>();
+      request->set_name(pick("group", 2));
+      request->mutable_spec()->add_rules()->set_protocol(v1::SecurityRule::ICMP);
+      return begin("CreateSecurityGroup", request);
+    }
+    case 33: {
+      auto request = make<v1::UpdateSecurityGroupRequest>();
+      request->set_id(pick("group", 2));
+      v1::SecurityRule& rule = *request->add_rules();
+      rule.set_protocol(v1::SecurityRule::TCP);
+      rule.set_port(static_cast<std::uint32_t>(1 + rng_.below(65'535)));
+      return begin("UpdateSecurityGroup", request);
+    }
+    case 34: {
+      auto request = make<v1::UpdateVmRequest>();
+      request->set_id(vm);
+      v1::NicGroups& groups = *request->add_nic_security_groups();
+      if (rng_.chance(2, 3)) groups.add_security_groups(pick("group", 2));
+      return begin("UpdateVm", request);
+    }
+    case 35: return begin("DeleteSecurityGroup", by_id(pick("group", 2)));
     default: return begin("CreateVm", create_vm());
   }
 }

@@ -281,6 +281,7 @@ void HostWorld::lose_power() {
     guest.exit.Clear();
   }
   networks.clear();
+  filters.clear();
   // Before the manager knows of the pool it may rightly be made where it is not mounted.
   if (calm || !records_.knows_pool_ready() || !rng_.chance(swarm_.pool_comes_late, 1'000)) return;
   trace_.note("HOST", "comes back without its pool");
@@ -419,11 +420,37 @@ Result<port::GuestNic> HostWorld::attach(const port::NicRequest& request) {
   const auto network = networks.find(request.network.meta().id());
   if (network == networks.end()) return fail(ErrorCode::unavailable, "the network's bridge is not there");
   network->second.insert(request.vm_id);
+  filters[request.vm_id + "/" + std::to_string(request.index)];
+  if (auto set = set_groups(request); !set) return fail(set.error());
   return port::GuestNic{.mac = request.nic.mac(),
                         .model = request.nic.model(),
                         .tap = "tap-" + request.vm_id + "-" + std::to_string(request.index),
                         .forwards = {},
                         .ipv4 = request.nic.ipv4()};
+}
+
+std::string filter_of(const v1::VmNic& nic, const std::map<std::string, v1::SecurityGroup>& groups) {
+  std::string text;
+  for (const std::string& id : nic.security_groups()) {
+    const auto group = groups.find(id);
+    text += id + ":" + (group == groups.end() ? "missing" : group->second.spec().SerializeAsString()) + "\n";
+  }
+  return text;
+}
+
+Result<void> HostWorld::set_overlay(const std::string& network_id, const std::vector<v1::OverlayEntry>& entries) {
+  if (!networks.contains(network_id)) return fail(ErrorCode::unavailable, "the network's bridge is not there");
+  trace_.note("HOST", "network " + network_id + " knows " + std::to_string(entries.size()) + " NICs on other hosts");
+  return {};
+}
+
+Result<void> HostWorld::set_groups(const port::NicRequest& request) {
+  const auto filter = filters.find(request.vm_id + "/" + std::to_string(request.index));
+  if (filter == filters.end()) return {};
+  std::map<std::string, v1::SecurityGroup> groups;
+  for (const v1::AssignedGroup& assigned : request.groups) groups[assigned.group().meta().id()] = assigned.group();
+  filter->second = filter_of(request.nic, groups);
+  return {};
 }
 
 void HostWorld::detach(const std::string& vm_id) {
@@ -432,6 +459,7 @@ void HostWorld::detach(const std::string& vm_id) {
     trace_.violation("guest " + vm_id + " loses its network interfaces while it lives");
   }
   for (auto& [network_id, attached] : networks) attached.erase(vm_id);
+  std::erase_if(filters, [&vm_id](const auto& filter) { return filter.first.rfind(vm_id + "/", 0) == 0; });
 }
 
 void HostWorld::remove_network(const std::string& network_id) {

@@ -70,13 +70,23 @@ void Records::check_promises(const std::map<std::string, std::uint64_t>& asked_b
   }
 }
 
+// A volume goes with the VM it was made with.
+bool Records::goes_with_its_vm(const v1::Volume& volume) const {
+  return deleting_.contains(volume.spec().owner_vm_id());
+}
+
 template <class Record>
 void Records::change(std::map<std::string, Record>& records, const port::Change& change, const std::string& kind,
                      const std::string& id) {
   if (change.kind == port::Write::Kind::erase) {
+    bool goes_with_vm = false;
+    if constexpr (std::is_same_v<Record, v1::Volume>) goes_with_vm = goes_with_its_vm(records[id]);
     records.erase(id);
     births_[id].gone_ms = trace_.now_ms();
-    const bool may_go = std::is_same_v<Record, v1::Task> || deleting_.contains(id);
+    // Of a group nothing is on a host once no VM has it: it goes at once, and not unasked.
+    constexpr bool kGoesAtOnce = std::is_same_v<Record, v1::SecurityGroup>;
+    if (kGoesAtOnce && deleting_.insert(id).second) check_deletion(id);
+    const bool may_go = std::is_same_v<Record, v1::Task> || goes_with_vm || deleting_.contains(id);
     if (!may_go) trace_.violation("the record of " + id + " is removed, and was not to be deleted");
     return;
   }
@@ -119,6 +129,9 @@ void Records::apply(const port::ChangeBatch& batch) {
     if (const auto id = id_in(model::kImage); !id.empty()) change(images, one, std::string(model::kImage), id);
     if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, std::string(model::kPool), id);
     if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, std::string(model::kNetwork), id);
+    if (const auto id = id_in(model::kSecurityGroup); !id.empty()) {
+      change(security_groups, one, std::string(model::kSecurityGroup), id);
+    }
     if (const auto id = id_in(model::kTask); !id.empty()) {
       change(tasks, one, std::string(model::kTask), id);
       if (!erased) line += "(" + tasks[id].action() + " " + v1::Task::State_Name(tasks[id].state()) + ")";

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gantry/v1/network.pb.h"
+#include "gantry/v1/security.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
@@ -26,6 +27,7 @@ class Records {
   std::map<std::string, v1::Image> images;
   std::map<std::string, v1::Pool> pools;
   std::map<std::string, v1::Network> networks;
+  std::map<std::string, v1::SecurityGroup> security_groups;
   std::map<std::string, v1::Task> tasks;
 
   // The last revision that changed more than a host's own record, whose heartbeats never end.
@@ -50,6 +52,7 @@ class Records {
               const std::string& id);
   void check_task(const v1::Task* before, const v1::Task& after);
   void check_deletion(const std::string& id) const;
+  [[nodiscard]] bool goes_with_its_vm(const v1::Volume& volume) const;
   // What its volumes may grow to, by pool.
   [[nodiscard]] std::map<std::string, std::uint64_t> promised_bytes(bool with_status) const;
   void check_promises(const std::map<std::string, std::uint64_t>& asked_before);

@@ -57,6 +57,20 @@ std::string wrong_vm(const v1::Vm& vm, const HostWorld& world) {
   return over || vm.placement().host_id().empty() ? "" : "ended, and told to be otherwise: " + text(vm);
 }
 
+// A guest's NICs let through what their groups say now.
+std::string wrong_filter(const v1::Vm& vm, const Records& records, const HostWorld& world) {
+  const auto guest = world.guests.find(vm.meta().id());
+  if (guest == world.guests.end() || !HostWorld::lives(guest->second)) return "";
+  for (int i = 0; i < vm.spec().nics_size(); ++i) {
+    const auto filter = world.filters.find(vm.meta().id() + "/" + std::to_string(i));
+    if (filter == world.filters.end()) return "runs without NIC " + std::to_string(i) + ": " + text(vm);
+    if (filter->second != filter_of(vm.spec().nics(i), records.security_groups)) {
+      return "has other security groups on NIC " + std::to_string(i) + " than it should: " + text(vm);
+    }
+  }
+  return "";
+}
+
 std::string wrong_things(const Records& records, const HostWorld& world) {
   for (const auto& [id, volume] : records.volumes) {
     const auto state = volume.status().state();
@@ -115,6 +129,7 @@ std::string what_is_missing(const Records& records, const HostWorld& world) {
   if (missing.empty()) missing = still_deleting(records.networks);
   for (const auto& [id, vm] : records.vms) {
     if (missing.empty()) missing = wrong_vm(vm, world);
+    if (missing.empty()) missing = wrong_filter(vm, records, world);
   }
   if (missing.empty()) missing = wrong_things(records, world);
   if (missing.empty()) missing = left_behind(records, world);

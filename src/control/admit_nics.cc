@@ -6,6 +6,7 @@
 #include "control/subnets.h"
 #include "model/ipv4.h"
 #include "model/mac.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -42,7 +43,7 @@ Result<void> give_mac(Change& change, v1::VmNic& nic, Given& given) {
 }
 
 Result<void> check_given_address(const v1::Network& network, const std::string& ipv4) {
-  if (network.spec().kind() == v1::NetworkSpec::BRIDGE) return {};
+  if (model::is_foreign_segment(network.spec().kind())) return {};
   const std::string summary = "the address " + ipv4 + " cannot be used on network \"" + network.meta().name() + "\"";
   if (network.spec().kind() == v1::NetworkSpec::USER) {
     return fail(ErrorCode::invalid_argument, summary, "a user-mode network gives its guests their addresses itself",
@@ -71,7 +72,7 @@ Result<void> give_address(Change& change, v1::VmNic& nic, const v1::Network& net
                   "another VM on network \"" + network.meta().name() + "\" has it",
                   "choose another, or leave ipv4 out to have one chosen", "address_in_use");
     }
-  } else if (network.spec().kind() == v1::NetworkSpec::NAT) {
+  } else if (model::has_gateway(network.spec().kind())) {
     auto address = choose_address(network.spec().ipv4_subnet(), change.rng(), taken);
     if (!address) return fail(std::move(address.error()));
     nic.set_ipv4(*address);
@@ -146,12 +147,15 @@ Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDem
     if (found.status().state() == v1::NetworkStatus::FAILED) {
       change.warn("network \"" + found.meta().name() + "\" has a problem: " + found.status().problem().summary());
     }
-    if (found.spec().kind() == v1::NetworkSpec::BRIDGE && !nic.port_forwards().empty()) {
-      return fail(ErrorCode::invalid_argument, "network \"" + found.meta().name() + "\" cannot forward ports",
-                  "it is of kind BRIDGE: its guests are reached directly", "leave portForwards out",
-                  "forward_not_allowed");
+    if (model::is_foreign_segment(found.spec().kind()) && !nic.port_forwards().empty()) {
+      return fail(
+          ErrorCode::invalid_argument, "network \"" + found.meta().name() + "\" cannot forward ports",
+          "it is of kind " + v1::NetworkSpec::Kind_Name(found.spec().kind()) + ": its guests are reached directly",
+          "leave portForwards out", "forward_not_allowed");
     }
     nic.set_network(found.meta().id());
+    GANTRY_CHECK(resolve_groups(change, found, *nic.mutable_security_groups()));
+    if (model::spans_hosts(found)) continue;
     demand.reach.push_back({.what = "network " + found.meta().name(), .host_id = found.status().host_id()});
   }
   return {};

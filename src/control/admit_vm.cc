@@ -1,5 +1,6 @@
 // Admission of what is done with existing VMs.
 #include "control/admission.h"
+#include "control/admit_nics.h"
 #include "control/placement.h"
 #include "model/state.h"
 #include "model/validate.h"
@@ -50,14 +51,6 @@ void begin_boot(Change& change, v1::Vm& vm) {
   vm.mutable_spec()->clear_stop_once_timeout_seconds();
   vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
   next_generation(vm);
-}
-
-void label(Change& change, const google::protobuf::Map<std::string, std::string>& labels, v1::Vm& vm) {
-  auto& has = *vm.mutable_meta()->mutable_labels();
-  const auto ordered = [](const auto& map) { return std::map<std::string, std::string>(map.begin(), map.end()); };
-  if (ordered(has) == ordered(labels)) return;
-  change.step((labels.empty() ? "take all labels from VM " : "label VM anew: ") + vm.meta().name());
-  has = labels;
 }
 
 std::string stop_sentence(const v1::Vm& vm, bool force) {
@@ -192,7 +185,12 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
     spec.set_stop_timeout_seconds(timeout_seconds);
     next_generation(vm);
   }
-  if (fields.count("labels") != 0) label(change, request.labels(), vm);
+  if (fields.count("nic_security_groups") != 0) {
+    const auto changed = change_groups(change, request, vm);
+    if (!changed) return fail(changed.error());
+    if (*changed) next_generation(vm);
+  }
+  if (fields.count("labels") != 0) change.label(request.labels(), *vm.mutable_meta(), "VM");
   if (change.task.plan().steps().empty()) change.step("nothing: VM " + vm.meta().name() + " is as asked");
   change.succeed_at_once();
   return {};

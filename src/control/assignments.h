@@ -17,7 +17,7 @@ std::string host_of(const View& view, const v1::Image& image);
 std::string host_of(const View& view, const v1::Network& network);
 std::string host_of(const View& view, const v1::Pool& pool);
 
-// Of the record of any kind with that id, in a View or a Draft.
+// Of the record of any kind with that id, in a View or a Draft. A network on every host has none (segments.h).
 std::string host_of_id(const View& view, const std::string& id);
 std::string host_of_id(const Draft& draft, const std::string& id);
 
@@ -26,8 +26,12 @@ struct Routed {
   v1::Assignment assignment;
 };
 
-// What is to be sent because the record with that id changed; nothing for hosts, tasks, and records without a host.
-std::optional<Routed> route(const View& view, const std::string& id);
+// Whether that host may say how the record with that id is there.
+bool may_observe(const View& view, const std::string& host_id, const std::string& id);
+
+// What is to be sent because the record with that id changed, or what others are told of it (reach.h); nothing for
+// hosts, tasks, and records without a host.
+std::vector<Routed> route(const View& view, const std::string& id);
 
 // All of a host's records in the order pools, networks, images, volumes, VMs; or only those that it has not carried out
 // yet.

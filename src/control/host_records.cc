@@ -1,6 +1,7 @@
 #include "control/host_records.h"
 
 #include "base/id.h"
+#include "control/segments.h"
 #include "control/subnets.h"
 #include "model/bridge_name.h"
 #include "model/names.h"
@@ -87,6 +88,7 @@ bool has_ended(const v1::HostToken& token, Now now) { return time_of(token.expir
 void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
   const bool first = draft.view().all<v1::Host>().by_id.empty();
   make_record(draft, host, v1::HostStatus::CONNECTED, now);
+  expect_all_on_host(draft, host.id);
   draft.guard(host.id);
   if (!first || !draft.view().all<v1::Pool>().by_id.empty() || !draft.view().all<v1::Network>().by_id.empty()) return;
   const std::string name(model::kDefaultName);
@@ -96,6 +98,7 @@ void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
 
 JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
   const v1::Host& record = make_record(draft, host, v1::HostStatus::LOST, now);
+  expect_all_on_host(draft, host.id);
   const std::string name = model::to_name(std::string(model::kDefaultName) + "-" + record.meta().name());
   make_pool(draft, host, name, now, rng);
   return {record, make_network(draft, host, name, now, rng)};
@@ -109,7 +112,8 @@ void finish_leaving(Draft& draft, const std::string& host_id, bool lost) {
   }
   left = any_left<v1::Pool>(draft, host_id, lost) || left;
   left = any_left<v1::Network>(draft, host_id, lost) || left;
-  if (!left) draft.erase<v1::Host>(host_id);
+  if (lost) forget_on_host(draft, host_id);
+  if (!left && !is_left_on_host(draft, host_id)) draft.erase<v1::Host>(host_id);
 }
 
 }  // namespace gantry::control

@@ -58,6 +58,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // What a round was planned from, to plan again when it was not committed.
   struct Round {
     std::map<std::string, HostNews> hosts;
+    // By record and host.
     std::map<std::string, ObservationNews> observations;
     std::set<std::string> dirty;
     bool prune = false;
@@ -149,12 +150,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   std::set<std::string> connected_;
   std::map<std::string, std::uint64_t> sequences_;
   std::uint64_t resends_ = 0;
-  struct Newest {
-    std::string host_id;
-    v1::ObservationMark mark;
-  };
-  // The newest mark taken of each record in this run, and whose it is.
-  std::map<std::string, Newest> newest_;
+  // The newest mark taken of each record from each host in this run, by record and host.
+  std::map<std::string, v1::ObservationMark> newest_;
 };
 
 template <class Argument>

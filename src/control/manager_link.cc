@@ -69,12 +69,13 @@ void ManagerCore::Impl::take_observation(const std::string& host_id, const v1::O
   if (observation.ByteSizeLong() > kObservationBytesMax) return;
 #ifndef GANTRY_BREAK_HEAR_ANYONE
   // Before any mark is kept: a forged one would have the rightful host's news taken for old.
-  if (loaded_ && host_of_id(view_, observation.id()) != host_id) return;
+  if (loaded_ && !may_observe(view_, host_id, observation.id())) return;
 #endif
-  Newest& newest = newest_[observation.id()];
-  if (newest.host_id == host_id && !is_newer(mark, newest.mark)) return;
-  newest = {host_id, mark};
-  next_round_.observations[observation.id()] = {host_id, mark, observation};
+  const std::string key = observation.id() + " " + host_id;
+  v1::ObservationMark& newest = newest_[key];
+  if (!is_newer(mark, newest)) return;
+  newest = mark;
+  next_round_.observations[key] = {host_id, mark, observation};
 }
 
 void ManagerCore::Impl::send_all(const std::string& host_id) {
@@ -84,7 +85,7 @@ void ManagerCore::Impl::send_all(const std::string& host_id) {
 void ManagerCore::Impl::send_changed(const View::Ids& touched) {
   std::map<std::string, std::vector<v1::Assignment>> by_host;
   for (const std::string& id : touched) {
-    if (auto routed = route(view_, id)) by_host[routed->host_id].push_back(std::move(routed->assignment));
+    for (Routed& routed : route(view_, id)) by_host[routed.host_id].push_back(std::move(routed.assignment));
   }
   for (auto& [host_id, assignments] : by_host) send(host_id, std::move(assignments), false);
 }
@@ -106,7 +107,7 @@ void ManagerCore::Impl::resend() {
   // Marks of records that are gone are of no use any more.
   for (auto mark = newest_.begin(); mark != newest_.end();) {
     const bool waits = next_round_.observations.count(mark->first) != 0;
-    mark = waits || view_.has(mark->first) ? std::next(mark) : newest_.erase(mark);
+    mark = waits || view_.has(mark->first.substr(0, mark->first.find(' '))) ? std::next(mark) : newest_.erase(mark);
   }
 }
 

@@ -78,9 +78,9 @@ port::Txn ManagerCore::Impl::plan_round(const Round& round) {
     if (news.status) observe_host(draft.edit<v1::Host>(host_id), *news.status, news.mark, now);
     dirty.insert(host_id);
   }
-  for (const auto& [id, news] : round.observations) {
+  for (const auto& [key, news] : round.observations) {
     observe(draft, news.host_id, news.mark, news.observation);
-    dirty.insert(id);
+    dirty.insert(news.observation.id());
   }
   std::set<std::string> look_again;
   MachineContext context{.draft = draft,

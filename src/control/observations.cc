@@ -4,6 +4,8 @@
 
 #include "control/assignments.h"
 #include "control/printable.h"
+#include "control/segments.h"
+#include "model/network_kinds.h"
 
 namespace gantry::control {
 namespace {
@@ -118,6 +120,10 @@ bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b) {
 
 void observe(Draft& draft, const std::string& host_id, const v1::ObservationMark& mark,
              const v1::Observation& observation) {
+  const auto* network = draft.find<v1::Network>(observation.id());
+  if (network != nullptr && model::spans_hosts(*network)) {
+    return observe_segment(draft, host_id, mark, observation);
+  }
   observe_kind<v1::Vm>(draft, host_id, mark, observation) ||
       observe_kind<v1::Volume>(draft, host_id, mark, observation) ||
       observe_kind<v1::Image>(draft, host_id, mark, observation) ||

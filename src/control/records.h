@@ -12,6 +12,7 @@
 #include "gantry/v1/host.pb.h"
 #include "gantry/v1/join.pb.h"
 #include "gantry/v1/network.pb.h"
+#include "gantry/v1/security.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
@@ -43,6 +44,10 @@ struct Kind<v1::Network> {
   static constexpr std::string_view word = model::kNetwork, id_prefix = "net", noun = "network";
 };
 template <>
+struct Kind<v1::SecurityGroup> {
+  static constexpr std::string_view word = model::kSecurityGroup, id_prefix = "sg", noun = "security group";
+};
+template <>
 struct Kind<v1::Host> {
   static constexpr std::string_view word = model::kHost, id_prefix = "host", noun = "host";
 };
@@ -54,7 +59,7 @@ struct Kind<v1::Task> {
 // Holder<Vm>, Holder<Volume>... in the order in which machines look at them: each kind before those that use it.
 template <template <class> class Holder>
 using EachKind = std::tuple<Holder<v1::Host>, Holder<v1::Pool>, Holder<v1::Image>, Holder<v1::Network>,
-                            Holder<v1::Volume>, Holder<v1::Vm>, Holder<v1::Task>>;
+                            Holder<v1::SecurityGroup>, Holder<v1::Volume>, Holder<v1::Vm>, Holder<v1::Task>>;
 
 inline constexpr std::uint32_t kSchemaVersion = 1;
 
@@ -78,6 +83,8 @@ std::vector<std::string> references(const v1::Volume& volume);
 std::vector<std::string> references(const v1::Pool& pool);
 std::vector<std::string> references(const v1::Image& image);
 std::vector<std::string> references(const v1::Network& network);
+// But for itself.
+std::vector<std::string> references(const v1::SecurityGroup& group);
 std::vector<std::string> references(const v1::Host& host);
 std::vector<std::string> references(const v1::Task& task);
 

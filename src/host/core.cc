@@ -40,6 +40,7 @@ void Core::on_message(const v1::ToHost& message) {
 void Core::on_connection(bool connected) {
   connected_ = connected;
   greeted_ = false;
+  if (connected && options_.address) host_status_.set_address(options_.address());
   table_.begin_connection();
   if (!connected) return;
   forget_told();
@@ -61,6 +62,7 @@ void Core::probe_facts() {
   ports_.facts.probe(alive([](Core& core, const v1::HostStatus& status) {
     core.host_status_ = status;
     core.host_status_.mutable_recipes()->Assign(core.options_.recipes.begin(), core.options_.recipes.end());
+    if (core.options_.address) core.host_status_.set_address(core.options_.address());
     core.host_probed_ = true;
     core.touch();
   }));
@@ -91,7 +93,10 @@ void Core::pass() {
   tend_images();
   tend_volumes();
   // Before everything running was seen once, that a guest is not seen means nothing.
-  if (guests_known_) tend_vms();
+  if (guests_known_) {
+    tend_vms();
+    tend_groups();
+  }
   report();
 }
 

@@ -50,6 +50,8 @@ struct Options {
   std::uint32_t stop_timeout_seconds = 60;
   // What images can be built by here, in order.
   std::vector<std::string> recipes = {};
+  // Where other hosts reach this one (HostStatus.address); may be empty.
+  std::function<std::string()> address = {};
   // One line each; may be empty.
   std::function<void(std::string_view)> log = {};
 };

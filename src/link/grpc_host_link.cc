@@ -90,18 +90,19 @@ class GrpcHostLink::Client : public std::enable_shared_from_this<Client> {
     admitted_ = false;
     stream_ = HostStream::open(
         executor_, channel_, under_way_,
-        {.admitted = alive([number](Client& self) { self.admitted(number); }),
+        {.admitted = alive([number](Client& self, const std::string& peer) { self.admitted(number, peer); }),
          .message = alive([number](Client& self, const v1::ToHost& message) { self.message_came(number, message); }),
          .ended = alive([number](Client& self, const grpc::Status& status) { self.ended(number, status); })});
   }
 
-  void admitted(std::uint64_t number) {
+  void admitted(std::uint64_t number, const std::string& peer) {
     if (number != stream_number_) return;
     admitted_ = true;
     pause_ms_ = 0;
     troubles_.clear();
     end_previous();
     log("connected to the manager at " + address());
+    if (options_.connected_to) options_.connected_to(peer);
     if (connection_handler) connection_handler(true);
   }
 

@@ -33,6 +33,9 @@ struct HostLinkOptions {
   std::function<Result<void>(const HostCredentials&)> keep;
   // One line each; may be empty.
   std::function<void(std::string_view)> log = {};
+  // Called on the executor before the connection is told of; may be empty. The manager's end as gRPC writes it:
+  // "ipv4:192.0.2.1:8444".
+  std::function<void(const std::string& peer)> connected_to = {};
   Milliseconds ping_ms = 5'000;
   Milliseconds first_pause_ms = 200;
   Milliseconds last_pause_ms = 5'000;

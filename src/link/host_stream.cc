@@ -62,7 +62,7 @@ void HostStream::OnReadInitialMetadataDone(bool ok) {
   executor_.post([self = self_] {
     const auto& metadata = self->context_.GetServerInitialMetadata();
     const bool admitted = metadata.find({kAdmittedKey.data(), kAdmittedKey.size()}) != metadata.end();
-    if (admitted && !self->over_) self->events_.admitted();
+    if (admitted && !self->over_) self->events_.admitted(self->context_.peer());
   });
 }
 

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "gantry/v1/join.grpc.pb.h"
 #include "link/outbox.h"
@@ -42,7 +43,8 @@ class HostStream final : public grpc::ClientBidiReactor<v1::FromHost, v1::ToHost
  public:
   // Called on the executor.
   struct Events {
-    std::function<void()> admitted;
+    // `peer`: whom it is connected to, as gRPC writes it: "ipv4:192.0.2.1:8444".
+    std::function<void(const std::string& peer)> admitted;
     std::function<void(const v1::ToHost&)> message;
     // The last.
     std::function<void(const grpc::Status&)> ended;

@@ -36,17 +36,9 @@ std::string changeable_fields(const google::protobuf::Descriptor& type) {
   return names;
 }
 
-template <class Request>
-Checked check_fields_to_change(const Request& request) {
-  const auto& type = *Request::descriptor();
-  for (const std::string& path : request.update_mask().paths()) {
-    const auto* field = type.FindFieldByName(path);
-    if (field != nullptr && is_changeable(*field)) continue;
-    return bad_field("updateMask", "\"" + path + "\" is nothing that can be changed",
-                     "name some of " + changeable_fields(type));
-  }
-  if (!fields_to_change(request).empty()) return {};
-  return bad_field("updateMask", "the request names nothing to change", "give some of " + changeable_fields(type));
+const google::protobuf::FieldMask& mask_of(const google::protobuf::Message& request) {
+  const auto* mask = request.GetDescriptor()->FindFieldByName("update_mask");
+  return dynamic_cast<const google::protobuf::FieldMask&>(request.GetReflection()->GetMessage(request, mask));
 }
 
 Checked check_page(std::uint32_t page_size, const std::string& page_token) {
@@ -61,6 +53,18 @@ Checked check_labels(const google::protobuf::Map<std::string, std::string>& labe
   const std::map<std::string, std::string> ordered(labels.begin(), labels.end());
   for (const auto& [key, value] : ordered) GANTRY_CHECK(check_label(key, value));
   return {};
+}
+
+Checked check_fields_to_change(const google::protobuf::Message& request) {
+  const auto& type = *request.GetDescriptor();
+  for (const std::string& path : mask_of(request).paths()) {
+    const auto* field = type.FindFieldByName(path);
+    if (field != nullptr && is_changeable(*field)) continue;
+    return bad_field("updateMask", "\"" + path + "\" is nothing that can be changed",
+                     "name some of " + changeable_fields(type));
+  }
+  if (!fields_to_change(request).empty()) return {};
+  return bad_field("updateMask", "the request names nothing to change", "give some of " + changeable_fields(type));
 }
 
 Checked validate(const v1::ById& request) { return check_reference("id", request.id(), true); }
@@ -79,6 +83,7 @@ Checked validate(const v1::UpdateVmRequest& request) {
     GANTRY_CHECK(check_range("memoryMib", request.memory_mib(), kMemoryMibMin, kMemoryMibMax));
   }
   GANTRY_CHECK(check_range("stopTimeoutSeconds", request.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
+  GANTRY_CHECK(check_nic_groups(request));
   return check_labels(request.labels());
 }
 
@@ -94,16 +99,11 @@ Checked validate(const v1::ListTasksRequest& request) {
 }
 
 std::set<std::string> fields_to_change(const google::protobuf::Message& request) {
-  std::set<std::string> names;
-  const auto& reflection = *request.GetReflection();
-  const auto* mask = request.GetDescriptor()->FindFieldByName("update_mask");
-  if (reflection.HasField(request, mask)) {
-    const auto& paths = dynamic_cast<const google::protobuf::FieldMask&>(reflection.GetMessage(request, mask)).paths();
-    names.insert(paths.begin(), paths.end());
-  }
+  const auto& paths = mask_of(request).paths();
+  std::set<std::string> names(paths.begin(), paths.end());
   if (!names.empty()) return names;
   std::vector<const google::protobuf::FieldDescriptor*> given;
-  reflection.ListFields(request, &given);
+  request.GetReflection()->ListFields(request, &given);
   for (const auto* field : given) {
     if (is_changeable(*field)) names.insert(field->name());
   }

@@ -4,9 +4,12 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <memory>
+
+#include "base/unique_fd.h"
 
 namespace gantry::runtime {
 namespace {
@@ -36,6 +39,25 @@ std::vector<MachineAddress> machine_addresses() {
     found.push_back({one->ifa_name, family, text.data(), (one->ifa_flags & IFF_UP) != 0});
   }
   return found;
+}
+
+std::string address_towards(std::string_view peer) {
+  constexpr std::string_view kScheme = "ipv4:";
+  if (peer.substr(0, kScheme.size()) == kScheme) peer.remove_prefix(kScheme.size());
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  // Any port: a route depends on none.
+  to.sin_port = htons(1);
+  if (::inet_pton(AF_INET, std::string(peer.substr(0, peer.find(':'))).c_str(), &to.sin_addr) != 1) return {};
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in own{};
+  socklen_t size = sizeof own;
+  if (!socket.valid() || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&own), &size) != 0) {
+    return {};
+  }
+  std::array<char, INET_ADDRSTRLEN> text{};
+  return ::inet_ntop(AF_INET, &own.sin_addr, text.data(), text.size()) == nullptr ? "" : text.data();
 }
 
 }  // namespace gantry::runtime

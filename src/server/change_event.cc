@@ -57,7 +57,8 @@ Result<std::set<std::string>> parse_kinds(const std::string& text) {
     const std::string kind = text.substr(begin, end - begin);
     if (!public_kinds().contains(kind)) {
       return fail(ErrorCode::invalid_argument, "the parameter \"kinds\" cannot be used",
-                  "there is no kind \"" + kind + "\"", "choose among vm, volume, pool, image, network, host and task");
+                  "there is no kind \"" + kind + "\"",
+                  "choose among vm, volume, pool, image, network, security_group, host and task");
     }
     kinds.insert(kind);
     begin = end + 1;

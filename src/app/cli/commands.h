@@ -32,6 +32,7 @@ void add_guest_access_commands(const Commands& commands);  // console, ssh
 void add_image_commands(const Commands& commands);
 void add_volume_commands(const Commands& commands);
 void add_network_commands(const Commands& commands);
+void add_security_group_commands(const Commands& commands);
 void add_task_commands(const Commands& commands);  // task, events
 void add_host_commands(const Commands& commands);
 void add_access_commands(const Commands& commands);  // login, logout, password, token

@@ -87,6 +87,7 @@ int run(int argc, char** argv) {
   add_image_commands(commands);
   add_volume_commands(commands);
   add_network_commands(commands);
+  add_security_group_commands(commands);
   add_host_commands(commands);
   add_task_commands(commands);
   add_access_commands(commands);

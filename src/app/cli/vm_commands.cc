@@ -175,10 +175,14 @@ void add_set_command(const Commands& commands) {
     std::uint32_t stop_timeout_seconds = 0;
     std::vector<std::string> labels;
     bool no_labels = false;
+    std::vector<std::string> security_groups;
+    bool no_security_groups = false;
+    std::uint32_t nic = 0;
   };
   auto* command =
       commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
-                   "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300");
+                   "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300\n"
+                   "gantry set web --security-group web --security-group admin");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Name or id")->required()->type_name("VM");
   command->add_option("-c,--cpus", options->cpus, "Processors")->type_name("N")->check(within(1, model::kCpusMax));
@@ -192,12 +196,31 @@ void add_set_command(const Commands& commands) {
       command->add_option("-l,--label", options->labels, "key=value, in place of all it has; may be given again")
           ->check(label());
   command->add_flag("--no-labels", options->no_labels, "Take all labels from it")->excludes(labels);
+  auto* asked_groups =
+      command
+          ->add_option("--security-group", options->security_groups,
+                       "What is let through to and from its NIC, at once, in place of the groups that it "
+                       "has; may be given again")
+          ->type_name("SECURITY-GROUP");
+  command
+      ->add_flag("--no-security-groups", options->no_security_groups,
+                 "Take all security groups from its NIC: everything is let through")
+      ->excludes(asked_groups);
+  command->add_option("--nic", options->nic, "Which NIC that is, counted from 0")
+      ->type_name("N")
+      ->check(within(0, model::kNicsMax - 1))
+      ->capture_default_str();
   commands.run(command, [&session = commands.session, command, options] {
     v1::UpdateVmRequest request;
     request.set_id(options->name);
     request.set_cpus(options->cpus);
     request.set_stop_timeout_seconds(options->stop_timeout_seconds);
     add_labels(options->labels, *request.mutable_labels());
+    if (!options->security_groups.empty() || options->no_security_groups) {
+      v1::NicGroups& groups = *request.add_nic_security_groups();
+      groups.set_nic(options->nic);
+      groups.mutable_security_groups()->Assign(options->security_groups.begin(), options->security_groups.end());
+    }
     if (!options->memory.empty()) {
       const auto mebibytes = parse_mebibytes(options->memory);
       if (!mebibytes) return report(mebibytes.error());
@@ -207,13 +230,15 @@ void add_set_command(const Commands& commands) {
                                                           {"--memory", "memory_mib"},
                                                           {"--stop-timeout", "stop_timeout_seconds"},
                                                           {"--label", "labels"},
-                                                          {"--no-labels", "labels"}};
+                                                          {"--no-labels", "labels"},
+                                                          {"--security-group", "nic_security_groups"},
+                                                          {"--no-security-groups", "nic_security_groups"}};
     for (const auto& [option, field] : fields) {
       if (command->count(option) != 0) request.mutable_update_mask()->add_paths(field);
     }
     if (!request.has_update_mask()) {
       return report(Error{ErrorCode::invalid_argument, "nothing to change of VM " + options->name, "",
-                          "give --cpus, --memory, --stop-timeout, --label or --no-labels: gantry set --help"});
+                          "give --cpus, --memory, --stop-timeout, --security-group or --label: gantry set --help"});
     }
     return session.run_change("UpdateVm", request);
   });

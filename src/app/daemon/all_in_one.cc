@@ -49,7 +49,7 @@ struct AllInOne::Parts {
         link(machine.loop, local.manager_end()),
         manager(*store, link, machine.loop, manager_options(given, state)),
         host(machine.ports(local.host_end()),
-             host_options(given, {state.host_id, given.host_name, state.incarnation})) {}
+             host_options(given, machine, {state.host_id, given.host_name, state.incarnation})) {}
 
   ~Parts() {
     if (server) server->stop();
@@ -87,6 +87,7 @@ Result<std::unique_ptr<AllInOne>> AllInOne::make(const DaemonOptions& options, D
 Result<AllInOneStarted> AllInOne::start(const std::string& local_token) {
   Parts& parts = *parts_;
   parts.manager.start();
+  parts.machine.address.set(own_link_address(parts.options));
   parts.host.start();
   parts.local.connect(parts.state.host_id);
   parts.machine.start();

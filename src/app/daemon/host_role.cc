@@ -5,15 +5,17 @@
 #include "app/daemon/cluster_file.h"
 #include "app/daemon/machine.h"
 #include "host/host_core.h"
+#include "runtime/machine_addresses.h"
 
 namespace gantry::app {
 namespace {
 
-link::HostLinkOptions link_options(const std::string& state_directory) {
+link::HostLinkOptions link_options(const std::string& state_directory, Machine& machine) {
   link::HostLinkOptions options;
   options.keep = [state_directory](const link::HostCredentials& renewed) {
     return write_cluster(state_directory, renewed);
   };
+  options.connected_to = [&machine](const std::string& peer) { machine.address.set(runtime::address_towards(peer)); };
   options.log = [](std::string_view line) { spdlog::info("{}", line); };
   return options;
 }
@@ -25,9 +27,9 @@ struct HostRole::Parts {
   Parts(const DaemonOptions& options, DaemonState kept, const link::HostCredentials& credentials)
       : state(std::move(kept)),
         machine(options),
-        link(machine.loop, credentials, link_options(options.state_directory)),
+        link(machine.loop, credentials, link_options(options.state_directory, machine)),
         host(machine.ports(link),
-             host_options(options, {credentials.host_id, credentials.host_name, state.incarnation})) {}
+             host_options(options, machine, {credentials.host_id, credentials.host_name, state.incarnation})) {}
 
   ~Parts() {
     link.stop();

@@ -62,7 +62,7 @@ Machine::Machine(const DaemonOptions& options)
       hypervisor(loop, quick, cgroups, consoles, engine_options(options, accelerator)),
       facts(loop, quick, {.accelerator = accelerator}),
       storage(loop, storage_quick, storage_slow, storage_options(options)),
-      network(loop, quick, network_directory(options)) {
+      network(loop, quick, network_directory(options), {.driver = {.host_address = [this] { return address.get(); }}}) {
   spdlog::info("accelerator {}: {}", accelerator.accelerator, accelerator.reason);
   if (!cgroups.trouble().empty()) spdlog::warn("control groups: {}", cgroups.trouble());
 }
@@ -80,12 +80,13 @@ void Machine::stop() {
 
 host::Ports Machine::ports(port::HostLink& link) { return {loop, link, hypervisor, facts, storage, network}; }
 
-host::Options host_options(const DaemonOptions& options, HostIdentity identity) {
+host::Options host_options(const DaemonOptions& options, const Machine& machine, HostIdentity identity) {
   host::Options host;
   host.host_id = std::move(identity.id);
   host.host_name = std::move(identity.name);
   host.incarnation = identity.incarnation;
   for (const auto& [name, program] : storage_options(options).recipes) host.recipes.push_back(name);
+  host.address = [&machine] { return machine.address.get(); };
   host.log = [](std::string_view line) { spdlog::info("{}", line); };
   return host;
 }

@@ -4,8 +4,10 @@
 // Made and destroyed on the main thread; the loop runs on a thread of its own between start() and stop().
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "app/daemon/options.h"
 #include "app/daemon/state.h"
@@ -26,6 +28,23 @@ namespace gantry::app {
 // Makes the directories that a machine keeps its things in.
 Result<void> make_machine_directories(const DaemonOptions& options);
 
+// Where other hosts reach this one; empty until that is known. From any thread.
+class OwnAddress {
+ public:
+  [[nodiscard]] std::string get() const {
+    const std::lock_guard lock(mutex_);
+    return address_;
+  }
+  void set(std::string address) {
+    const std::lock_guard lock(mutex_);
+    address_ = std::move(address);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string address_;
+};
+
 struct Machine {
   explicit Machine(const DaemonOptions& options);
   // Stops.
@@ -40,6 +59,7 @@ struct Machine {
   [[nodiscard]] host::Ports ports(port::HostLink& link);
 
   // In the order of making; destroyed the other way round.
+  OwnAddress address;
   runtime::EventLoop loop;
   qemu::AcceleratorChoice accelerator;
   qemu::Cgroups cgroups;
@@ -62,7 +82,8 @@ struct HostIdentity {
   std::uint64_t incarnation = 0;
 };
 
-host::Options host_options(const DaemonOptions& options, HostIdentity identity);
+// `machine` outlives who takes them.
+host::Options host_options(const DaemonOptions& options, const Machine& machine, HostIdentity identity);
 
 // Where the machine's networks keep their files.
 std::string network_directory(const DaemonOptions& options);

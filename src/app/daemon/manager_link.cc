@@ -6,6 +6,7 @@
 #include "base/hex.h"
 #include "gantry/v1/routes.pb.h"
 #include "model/bridge_name.h"
+#include "model/ipv4.h"
 #include "model/join_token.h"
 #include "model/sha256.h"
 #include "runtime/clock.h"
@@ -68,6 +69,17 @@ Result<std::vector<std::string>> announced_addresses(const DaemonOptions& option
     addresses.push_back(address);
   }
   return addresses;
+}
+
+std::string own_link_address(const DaemonOptions& options) {
+  if (options.link_listen.empty()) return {};
+  const auto addresses = announced_addresses(options, options.link_port);
+  if (!addresses) return {};
+  for (const std::string& address : *addresses) {
+    const auto parsed = model::parse_link_address(address);
+    if (parsed && model::parse_ipv4(parsed->host)) return parsed->host;
+  }
+  return {};
 }
 
 Result<server::JoinPoint> listen_for_hosts(const DaemonOptions& options, port::Store& store, port::Manager& manager,

@@ -21,4 +21,7 @@ Result<server::JoinPoint> listen_for_hosts(const DaemonOptions& options, port::S
 // (none, while its network is not up).
 Result<std::vector<std::string>> announced_addresses(const DaemonOptions& options, std::uint16_t port);
 
+// The first of those that is an IPv4 address; empty: there is none, or no link.
+std::string own_link_address(const DaemonOptions& options);
+
 }  // namespace gantry::app
