@@ -14,7 +14,8 @@
 
 namespace {
 
-constexpr const char* kHelp = R"(gantry-sim: the real manager and the agents of one to five modelled machines, from one seed
+constexpr const char* kHelp =
+    R"(gantry-sim: the real manager and the agents of one to five modelled machines, from one seed
 
   gantry-sim --seed N              rehearse one seed; the same seed always gives the same digest
   gantry-sim --seeds A..B          rehearse many; stops at the first violation and prints its timeline

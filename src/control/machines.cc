@@ -5,6 +5,7 @@
 #include "control/change.h"
 #include "control/host_records.h"
 #include "control/keepers.h"
+#include "control/segments.h"
 #include "control/task_machine.h"
 #include "model/state.h"
 
@@ -15,32 +16,34 @@ constexpr Milliseconds kProgressEveryMs = 1'000;
 constexpr Milliseconds kIdempotencyKeyMs = 24LL * 3600 * 1000;
 constexpr std::size_t kPrunedAtOnce = 100;
 
-void run_host(MachineContext& context, const std::string& id) {
+// Whether it is another state than before.
+bool run_host(MachineContext& context, const std::string& id) {
   const auto* host = context.draft.find<v1::Host>(id);
-  if (host == nullptr) return;
+  if (host == nullptr) return false;
   const bool connected = context.connected.count(id) != 0;
   if (host->meta().has_deletion()) {
     const Milliseconds asked_ms = time_of(host->meta().deletion().requested_at());
     const bool waited = context.now.unix_ms - asked_ms >= kLeavingMs;
     // Of a machine that is not there nothing can be taken away.
     finish_leaving(context.draft, id, waited || (!connected && context.may_lose_hosts), context.now);
-    if (context.draft.find<v1::Host>(id) == nullptr) return;
+    if (context.draft.find<v1::Host>(id) == nullptr) return true;
     // What goes does not say so of its host, and time alone may end it.
     context.look_again.insert(id);
   }
-  if (!connected && !context.may_lose_hosts) return;
+  if (!connected && !context.may_lose_hosts) return false;
   const auto state = connected ? v1::HostStatus::CONNECTED : v1::HostStatus::LOST;
-  if (host->status().state() == state) return;
+  if (host->status().state() == state) return false;
   v1::HostStatus& status = *context.draft.edit<v1::Host>(id).mutable_status();
   status.set_state(state);
   set_time(*status.mutable_last_seen_at(), context.now.unix_ms);
 #ifdef GANTRY_BREAK_START_ELSEWHERE
   // A defect for the simulator to catch: the guests of a lost host are started on another, though they may run on.
-  if (connected || context.connected.empty()) return;
+  if (connected || context.connected.empty()) return true;
   for (const std::string& vm_id : context.draft.view().users_of_kind<v1::Vm>(id)) {
     context.draft.edit<v1::Vm>(vm_id).mutable_placement()->set_host_id(*context.connected.begin());
   }
 #endif
+  return true;
 }
 
 // A deleted VM that is gone from its host: first its own volumes go, then the record.
@@ -141,7 +144,11 @@ bool is_old(const View& view, const std::string& key, Now now) {
 
 void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   const std::set<std::string> all = followers(context.draft, dirty);
-  for (const std::string& id : all) run_host(context, id);
+  bool hosts_moved = false;
+  for (const std::string& id : all) hosts_moved = run_host(context, id) || hosts_moved;
+  for (const auto& [id, network] : context.draft.view().all<v1::Network>().by_id) {
+    if (hosts_moved || all.contains(id)) settle_segment(context.draft, id);
+  }
   for (const std::string& id : all) run_vm(context, id);
   run_keepers(context, all);
   for (const std::string& id : all) run_rule(context, id);

@@ -91,7 +91,10 @@ void Core::pass() {
   tend_images();
   tend_volumes();
   // Before everything running was seen once, that a guest is not seen means nothing.
-  if (guests_known_) tend_vms();
+  if (guests_known_) {
+    tend_vms();
+    tend_groups();
+  }
   report();
 }
 
