@@ -361,6 +361,18 @@ void Agent::remove_network(const v1::Network& network, port::Done done) {
       std::move(done));
 }
 
+void Agent::set_overlay(const v1::Network& network, std::vector<v1::OverlayEntry> entries, port::Done done) {
+  run<void>(
+      "entries of an overlay", 20,
+      [this, id = network.meta().id(), entries = std::move(entries)] { return world_.set_overlay(id, entries); },
+      std::move(done));
+}
+
+void Agent::set_groups(const port::NicRequest& request, port::Done done) {
+  run<void>(
+      "security groups", 20, [this, request] { return world_.set_groups(request); }, std::move(done));
+}
+
 void Agent::attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) {
   run<port::GuestNic>(
       "network interface", 30, [this, request] { return world_.attach(request); }, std::move(done));

@@ -54,6 +54,8 @@ class Agent final : public port::Hypervisor,
   void delete_seed(const std::string& vm_id, port::Done done) override;
   // port::Network
   void ensure_network(const v1::Network& network, std::function<void(Result<port::NetworkFacts>)> done) override;
+  void set_overlay(const v1::Network& network, std::vector<v1::OverlayEntry> entries, port::Done done) override;
+  void set_groups(const port::NicRequest& request, port::Done done) override;
   void remove_network(const v1::Network& network, port::Done done) override;
   void attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) override;
   void detach(const std::string& vm_id, port::Done done) override;

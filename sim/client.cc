@@ -14,6 +14,7 @@ std::string_view deleted_kind(std::string_view rpc) {
   if (rpc == "DeleteImage") return model::kImage;
   if (rpc == "DeleteHost") return model::kHost;
   if (rpc == "DeletePool") return model::kPool;
+  if (rpc == "DeleteSecurityGroup") return model::kSecurityGroup;
   return rpc == "DeleteNetwork" ? model::kNetwork : std::string_view();
 }
 

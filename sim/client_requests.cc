@@ -75,6 +75,7 @@ Client::Request Client::create_vm() {
     v1::VmNic& nic = *spec.add_nics();
     if (rng_.chance(1, 3)) nic.set_network(pick("net", 2, near(place)));
     if (rng_.chance(1, 4)) nic.add_port_forwards()->set_guest_port(22);
+    if (rng_.chance(1, 4)) nic.add_security_groups(pick("group", 2));
   }
   if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
   if (rng_.chance(1, 6)) spec.set_power(v1::VmSpec::STOPPED);
@@ -106,7 +107,11 @@ Client::Request Client::create_image(const Place& place) {
 Client::Request Client::create_network(const Place& place) {
   auto request = make<v1::CreateNetworkRequest>();
   request->set_name(pick("net", 2, place));
-  request->set_host(place.host);
+  if (rng_.chance(1, 2)) {
+    request->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
+  } else {
+    request->set_host(place.host);
+  }
   return request;
 }
 
@@ -185,7 +190,7 @@ void Client::ask_something() {
   if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
   if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_shared_pool());
   if (numbers_ < 3) return begin("CreateImage", create_image({}));
-  switch (rng_.below(41)) {
+  switch (rng_.below(45)) {
     case 0:
     case 1: return begin("CreateImage", create_image(place));
     case 2: return begin("DeleteImage", by_id(pick("image", 2, place)));
@@ -239,6 +244,28 @@ void Client::ask_something() {
     case 30:
     case 31: return begin("StartVm", by_id(vm));
     case 32: return ask_of_hosts(place);
+    case 33: {
+      auto request = make<v1::CreateSecurityGroupRequest>();
+      request->set_name(pick("group", 2));
+      request->mutable_spec()->add_rules()->set_protocol(v1::SecurityRule::ICMP);
+      return begin("CreateSecurityGroup", request);
+    }
+    case 34: {
+      auto request = make<v1::UpdateSecurityGroupRequest>();
+      request->set_id(pick("group", 2));
+      v1::SecurityRule& rule = *request->add_rules();
+      rule.set_protocol(v1::SecurityRule::TCP);
+      rule.set_port(static_cast<std::uint32_t>(1 + rng_.below(65'535)));
+      return begin("UpdateSecurityGroup", request);
+    }
+    case 35: {
+      auto request = make<v1::UpdateVmRequest>();
+      request->set_id(vm);
+      v1::NicGroups& groups = *request->add_nic_security_groups();
+      if (rng_.chance(2, 3)) groups.add_security_groups(pick("group", 2));
+      return begin("UpdateVm", request);
+    }
+    case 36: return begin("DeleteSecurityGroup", by_id(pick("group", 2)));
     default: return begin("CreateVm", create_vm());
   }
 }

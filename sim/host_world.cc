@@ -280,6 +280,7 @@ void HostWorld::lose_power() {
   }
   networks.clear();
   sentinel.lose_power();
+  filters.clear();
   // Before the manager knows of the pool it may rightly be made where it is not mounted.
   if (calm || !records_.knows_pool_ready(host_id, setup.pool_path) || !rng_.chance(swarm_.pool_comes_late, 1'000))
     return;
@@ -438,42 +439,6 @@ void HostWorld::keep_from_before() {
   for (const auto& [id, guest] : guests) from_before.insert(id);
   for (const auto& [id, volume] : volumes) from_before.insert(id);
   for (const auto& [id, network] : networks) from_before.insert(id);
-}
-
-// ---- networks
-
-Result<port::GuestNic> HostWorld::attach(const port::NicRequest& request) {
-  const auto network = networks.find(request.network.meta().id());
-  if (network == networks.end()) return fail(ErrorCode::unavailable, "the network's bridge is not there");
-  network->second.insert(request.vm_id);
-  return port::GuestNic{.mac = request.nic.mac(),
-                        .model = request.nic.model(),
-                        .tap = "tap-" + request.vm_id + "-" + std::to_string(request.index),
-                        .forwards = {},
-                        .ipv4 = request.nic.ipv4()};
-}
-
-void HostWorld::detach(const std::string& vm_id) {
-  const auto guest = guests.find(vm_id);
-  if (guest != guests.end() && lives(guest->second)) {
-    trace_.violation("guest " + vm_id + " loses its network interfaces while it lives");
-  }
-  for (auto& [network_id, attached] : networks) attached.erase(vm_id);
-}
-
-void HostWorld::remove_network(const std::string& network_id) {
-  const auto network = networks.find(network_id);
-  if (network == networks.end()) return;
-  for (const std::string& vm_id : network->second) {
-    const auto guest = guests.find(vm_id);
-    if (guest != guests.end() && lives(guest->second)) {
-      trace_.violation("network " + network_id + " is removed under guest " + vm_id);
-    }
-  }
-  if (!records_.is_to_be_deleted(network_id)) {
-    trace_.violation("network " + network_id + " is removed, and nobody asked for it");
-  }
-  networks.erase(network);
 }
 
 }  // namespace gantry::sim

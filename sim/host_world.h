@@ -59,6 +59,9 @@ struct MachineSetup {
   MachineClock clock;
 };
 
+// The groups of a NIC with their rules, as text; empty: it has none.
+std::string filter_of(const v1::VmNic& nic, const std::map<std::string, v1::SecurityGroup>& groups);
+
 class HostWorld {
  public:
   HostWorld(Stage& stage, MachineSetup setup);
@@ -73,6 +76,8 @@ class HostWorld {
   std::set<std::string> images;
   // Networks made, each with the VMs attached to it.
   std::map<std::string, std::set<std::string>> networks;
+  // By NIC ("vm-…/0") that is attached, what its security groups are there: see filter_of().
+  std::map<std::string, std::string> filters;
   std::set<std::string> seeds;
   // Volumes whose file was removed or spoilt from outside, ever.
   std::set<std::string> damaged;
@@ -120,6 +125,8 @@ class HostWorld {
 
   // What the network does.
   Result<port::GuestNic> attach(const port::NicRequest& request);
+  Result<void> set_overlay(const std::string& network_id, const std::vector<v1::OverlayEntry>& entries);
+  Result<void> set_groups(const port::NicRequest& request);
   void detach(const std::string& vm_id);
   void remove_network(const std::string& network_id);
 

@@ -17,6 +17,7 @@ std::string host_in(const v1::Image& image, const Records& records) { return rec
 std::string host_in(const v1::Network& network, const Records&) { return network.status().host_id(); }
 std::string host_in(const v1::Pool& pool, const Records&) { return pool.spec().host_id(); }
 std::string host_in(const v1::Host& host, const Records&) { return host.meta().id(); }
+std::string host_in(const v1::SecurityGroup&, const Records&) { return {}; }
 std::string host_in(const v1::Rule&, const Records&) { return {}; }
 std::string host_in(const v1::Task&, const Records&) { return {}; }
 
@@ -108,6 +109,9 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
                      const std::string& id) {
   if (change.kind == port::Write::Kind::erase) {
     births_[id].gone_ms = trace_.now_ms();
+    // Of a group nothing is on a host once no VM has it: it goes at once, and not unasked.
+    constexpr bool kGoesAtOnce = std::is_same_v<Record, v1::SecurityGroup>;
+    if (kGoesAtOnce && deleting_.insert(id).second) check_deletion(id);
     if (!std::is_same_v<Record, v1::Task> && !may_go(id))
       trace_.violation("the record of " + id + " is removed, and was not to be deleted");
     records.erase(id);
@@ -162,6 +166,9 @@ void Records::apply(const port::ChangeBatch& batch) {
     if (const auto id = id_in(model::kImage); !id.empty()) change(images, one, std::string(model::kImage), id);
     if (const auto id = id_in(model::kPool); !id.empty()) change(pools, one, std::string(model::kPool), id);
     if (const auto id = id_in(model::kNetwork); !id.empty()) change(networks, one, std::string(model::kNetwork), id);
+    if (const auto id = id_in(model::kSecurityGroup); !id.empty()) {
+      change(security_groups, one, std::string(model::kSecurityGroup), id);
+    }
     if (const auto id = id_in(model::kRule); !id.empty()) change(rules, one, std::string(model::kRule), id);
     if (const auto id = id_in(model::kHost); !id.empty()) change(hosts, one, std::string(model::kHost), id);
     if (const auto id = id_in(model::kTask); !id.empty()) {

@@ -10,6 +10,7 @@
 #include "gantry/v1/host.pb.h"
 #include "gantry/v1/network.pb.h"
 #include "gantry/v1/rule.pb.h"
+#include "gantry/v1/security.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
@@ -31,6 +32,7 @@ class Records {
   // Also those that are gone.
   std::map<std::string, v1::Pool> shared_pools;
   std::map<std::string, v1::Network> networks;
+  std::map<std::string, v1::SecurityGroup> security_groups;
   std::map<std::string, v1::Rule> rules;
   std::map<std::string, v1::Task> tasks;
 

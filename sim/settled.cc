@@ -1,5 +1,6 @@
 #include "sim/settled.h"
 
+#include "model/network_kinds.h"
 #include "model/state.h"
 #include "sim/host_world.h"
 
@@ -66,13 +67,34 @@ std::string wrong_vm(const v1::Vm& vm, const HostWorld& world) {
   return over || vm.placement().host_id().empty() ? "" : "ended, and told to be otherwise: " + text(vm);
 }
 
+// A guest's NICs let through what their groups say now.
+std::string wrong_filter(const v1::Vm& vm, const Records& records, const HostWorld& world) {
+  const auto guest = world.guests.find(vm.meta().id());
+  if (guest == world.guests.end() || !HostWorld::lives(guest->second)) return "";
+  for (int i = 0; i < vm.spec().nics_size(); ++i) {
+    const auto filter = world.filters.find(vm.meta().id() + "/" + std::to_string(i));
+    if (filter == world.filters.end()) return "runs without NIC " + std::to_string(i) + ": " + text(vm);
+    if (filter->second != filter_of(vm.spec().nics(i), records.security_groups)) {
+      return "has other security groups on NIC " + std::to_string(i) + " than it should: " + text(vm);
+    }
+  }
+  return "";
+}
+
 std::string wrong_vms(const Stage& stage) {
   for (const auto& [id, vm] : stage.records.vms) {
     const HostWorld* world = world_of(stage, stage.records.home_of(id));
     std::string wrong = world == nullptr ? "is on no machine: " + text(vm) : wrong_vm(vm, *world);
+    if (wrong.empty() && world != nullptr) wrong = wrong_filter(vm, stage.records, *world);
     if (!wrong.empty()) return wrong;
   }
   return "";
+}
+
+bool is_on_all(const Stage& stage, const std::string& network_id) {
+  return std::ranges::all_of(stage.worlds, [&](const HostWorld* world) {
+    return !stage.records.hosts.contains(world->host_id) || world->networks.contains(network_id);
+  });
 }
 
 std::string wrong_things(const Stage& stage) {
@@ -94,7 +116,9 @@ std::string wrong_things(const Stage& stage) {
     const HostWorld* world = world_of(stage, records.home_of(id));
     if (state != v1::NetworkStatus::READY && state != v1::NetworkStatus::FAILED)
       return "is not ready: " + text(network);
-    if (state == v1::NetworkStatus::READY && (world == nullptr || !world->networks.contains(id)))
+    const bool everywhere = model::spans_hosts(network);
+    if (everywhere && !is_on_all(stage, id)) return "is not on every host: " + text(network);
+    if (!everywhere && state == v1::NetworkStatus::READY && (world == nullptr || !world->networks.contains(id)))
       return "is not on the host: " + text(network);
   }
   for (const auto& [id, pool] : records.pools) {

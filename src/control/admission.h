@@ -54,6 +54,10 @@ Result<void> create_image(Change& change, const v1::CreateImageRequest& request)
 Result<void> delete_image(Change& change, const v1::ById& request);
 Result<void> create_network(Change& change, const v1::CreateNetworkRequest& request);
 Result<void> delete_network(Change& change, const v1::ById& request);
+// Their tasks end at once: hosts are told as soon as it is written.
+Result<void> create_security_group(Change& change, const v1::CreateSecurityGroupRequest& request);
+Result<void> update_security_group(Change& change, const v1::UpdateSecurityGroupRequest& request);
+Result<void> delete_security_group(Change& change, const v1::ById& request);
 Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request);
 Result<void> delete_pool(Change& change, const v1::ById& request);
 Result<void> create_rule(Change& change, const v1::CreateRuleRequest& request);

@@ -50,10 +50,15 @@ control::View make_view() {
   image.mutable_meta()->set_name("i");
   image.mutable_spec()->set_pool(pool.meta().id());
   add(range, image);
+  v1::SecurityGroup group;
+  group.mutable_meta()->set_id("sg-000000000001");
+  group.mutable_meta()->set_name("g");
+  add(range, group);
   v1::Vm vm;
   vm.mutable_meta()->set_id("vm-000000000001");
   vm.mutable_meta()->set_name("v");
   vm.mutable_placement()->set_host_id(host.meta().id());
+  vm.mutable_spec()->add_nics()->set_network(network.meta().id());
   add(range, vm);
   v1::Host other;
   other.mutable_meta()->set_id("host-000000000002");
@@ -119,6 +124,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<v1::CreateVolumeRequest>("CreateVolume", bytes);
   try_one<v1::CreateImageRequest>("CreateImage", bytes);
   try_one<v1::CreateNetworkRequest>("CreateNetwork", bytes);
+  try_one<v1::CreateSecurityGroupRequest>("CreateSecurityGroup", bytes);
+  try_one<v1::UpdateSecurityGroupRequest>("UpdateSecurityGroup", bytes);
+  try_one<v1::ById>("DeleteSecurityGroup", bytes);
   try_one<v1::CreatePoolRequest>("CreatePool", bytes);
   try_one<v1::CreateRuleRequest>("CreateRule", bytes);
   try_one<v1::UpdateRuleRequest>("UpdateRule", bytes);

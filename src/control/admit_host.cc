@@ -6,6 +6,7 @@
 #include "control/host_records.h"
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
+#include "control/segments.h"
 
 namespace gantry::control {
 namespace {
@@ -145,6 +146,7 @@ Result<void> delete_host(Change& change, const v1::ById& request) {
   for (const std::string& network : networks) GANTRY_CHECK(refuse_on_host<v1::Vm>(change, host, network));
   change.mark_deleted(*host.mutable_meta());
   forget_things(change, *pools, networks);
+  if (is_left_on_host(change.draft, id)) change.step("take its part of the networks that are on every host down");
   if (host.status().state() != v1::HostStatus::CONNECTED) {
     change.warn("host " + host.meta().name() +
                 " is not connected: its networks, and guests that are being deleted, stay on that machine until it is "

@@ -7,6 +7,7 @@
 #include "control/subnets.h"
 #include "model/ipv4.h"
 #include "model/mac.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -43,7 +44,7 @@ Result<void> give_mac(Change& change, v1::VmNic& nic, Given& given) {
 }
 
 Result<void> check_given_address(const v1::Network& network, const std::string& ipv4) {
-  if (network.spec().kind() == v1::NetworkSpec::BRIDGE) return {};
+  if (model::is_foreign_segment(network.spec().kind())) return {};
   const std::string summary = "the address " + ipv4 + " cannot be used on network \"" + network.meta().name() + "\"";
   if (network.spec().kind() == v1::NetworkSpec::USER) {
     return fail(ErrorCode::invalid_argument, summary, "a user-mode network gives its guests their addresses itself",
@@ -72,7 +73,7 @@ Result<void> give_address(Change& change, v1::VmNic& nic, const v1::Network& net
                   "another VM on network \"" + network.meta().name() + "\" has it",
                   "choose another, or leave ipv4 out to have one chosen", "address_in_use");
     }
-  } else if (network.spec().kind() == v1::NetworkSpec::NAT) {
+  } else if (model::has_gateway(network.spec().kind())) {
     auto address = choose_address(network.spec().ipv4_subnet(), change.rng(), taken);
     if (!address) return fail(std::move(address.error()));
     nic.set_ipv4(*address);
@@ -134,13 +135,14 @@ Result<void> use_network(Change& change, v1::VmNic& nic, const v1::Network& netw
   if (network.status().state() == v1::NetworkStatus::FAILED) {
     change.warn("network \"" + network.meta().name() + "\" has a problem: " + network.status().problem().summary());
   }
-  if (network.spec().kind() == v1::NetworkSpec::BRIDGE && !nic.port_forwards().empty()) {
-    return fail(ErrorCode::invalid_argument, "network \"" + network.meta().name() + "\" cannot forward ports",
-                "it is of kind BRIDGE: its guests are reached directly", "leave portForwards out",
-                "forward_not_allowed");
+  if (model::is_foreign_segment(network.spec().kind()) && !nic.port_forwards().empty()) {
+    return fail(
+        ErrorCode::invalid_argument, "network \"" + network.meta().name() + "\" cannot forward ports",
+        "it is of kind " + v1::NetworkSpec::Kind_Name(network.spec().kind()) + ": its guests are reached directly",
+        "leave portForwards out", "forward_not_allowed");
   }
   nic.set_network(network.meta().id());
-  return {};
+  return resolve_groups(change, network, *nic.mutable_security_groups());
 }
 
 }  // namespace

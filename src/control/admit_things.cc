@@ -1,34 +1,16 @@
-// Admission of images, networks and pools.
+// Admission of images and pools.
 #include <algorithm>
 
 #include "control/admission.h"
 #include "control/admit_volume.h"
+#include "control/choose_host.h"
 #include "control/keepers.h"
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
-#include "control/subnets.h"
-#include "model/bridge_name.h"
 #include "model/state.h"
 
 namespace gantry::control {
 namespace {
-
-// The host a new pool or network is put on when none is named: the manager's own machine, if it is a host; else the
-// first that is connected.
-Result<const v1::Host*> choose_host(const Change& change, const std::string& name_or_id) {
-  if (!name_or_id.empty()) return change.find<v1::Host>(name_or_id);
-  const auto usable = [](const v1::Host* host) {
-    return host != nullptr && host->status().state() == v1::HostStatus::CONNECTED && !host->meta().has_deletion();
-  };
-  for (const std::string& id : change.view().own_hosts) {
-    if (const auto* host = change.view().find<v1::Host>(id)) return host;
-  }
-  for (const auto& [name, id] : change.view().all<v1::Host>().id_by_name) {
-    if (const auto* host = change.view().find<v1::Host>(id); usable(host)) return host;
-  }
-  return fail(ErrorCode::conflict, "there is no host to put \"" + change.task.target_name() + "\" on",
-              "no host is connected", "see \"gantry host list\"", "no_host");
-}
 
 // Before there is a record: an image that cannot be built would hold its name.
 Result<void> check_recipe(const Change& change, const std::string& recipe, const std::string& host_id) {
@@ -122,44 +104,6 @@ Result<void> announce_upload(Change& change, const std::string& image_name) {
   change.step("take the content of image " + image.meta().name());
   // A new generation makes the host look for the content at once.
   image.mutable_meta()->set_generation(image.meta().generation() + 1);
-  return {};
-}
-
-Result<void> create_network(Change& change, const v1::CreateNetworkRequest& request) {
-  auto meta = change.new_meta<v1::Network>(request.name(), request.labels());
-  if (!meta) return fail(std::move(meta.error()));
-  change.name_target("network.create", *meta);
-  auto host = choose_host(change, request.host());
-  if (!host) return fail(std::move(host.error()));
-  v1::Network network;
-  *network.mutable_meta() = std::move(*meta);
-  *network.mutable_spec() = request.spec();
-  v1::NetworkSpec& spec = *network.mutable_spec();
-  if (spec.domain().empty()) spec.set_domain(std::string(model::kDefaultDomain));
-  if (spec.kind() == v1::NetworkSpec::NAT) {
-    auto subnet = choose_subnet(change.view(), spec.ipv4_subnet());
-    if (!subnet) return fail(std::move(subnet.error()));
-    spec.set_ipv4_subnet(*subnet);
-    spec.set_bridge(model::bridge_name(network.meta().id()));
-  }
-  network.mutable_status()->set_state(v1::NetworkStatus::PENDING);
-  network.mutable_status()->set_host_id((*host)->meta().id());
-  change.step("make network " + request.name() +
-              (spec.kind() == v1::NetworkSpec::NAT      ? " (NAT, " + spec.ipv4_subnet() + ")"
-               : spec.kind() == v1::NetworkSpec::BRIDGE ? " (on bridge " + spec.bridge() + ")"
-                                                        : " (user mode)") +
-              " on host " + (*host)->meta().name());
-  change.draft.create(std::move(network));
-  return {};
-}
-
-Result<void> delete_network(Change& change, const v1::ById& request) {
-  auto target = change.target<v1::Network>("network.delete", request.id(), true);
-  if (!target) return fail(std::move(target.error()));
-  v1::Network& network = **target;
-  if (auto unused = refuse_used<v1::Network, v1::Vm>(change, network, "network_in_use"); !unused) return unused;
-  change.mark_deleted(*network.mutable_meta());
-  change.step("delete network " + network.meta().name());
   return {};
 }
 

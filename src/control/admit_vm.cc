@@ -1,5 +1,6 @@
 // Admission of what is done with existing VMs.
 #include "control/admission.h"
+#include "control/admit_nics.h"
 #include "control/placement.h"
 #include "model/state.h"
 #include "model/validate.h"
@@ -80,13 +81,6 @@ void begin_boot(Change& change, v1::Vm& vm) {
   vm.mutable_spec()->clear_stop_once_timeout_seconds();
   vm.mutable_spec()->set_power(v1::VmSpec::RUNNING);
   next_generation(vm);
-}
-
-void label(Change& change, const policy::Labels& labels, v1::Vm& vm) {
-  auto& has = *vm.mutable_meta()->mutable_labels();
-  if (same(has, labels)) return;
-  change.step((labels.empty() ? "take all labels from VM " : "label VM anew: ") + vm.meta().name());
-  has = labels;
 }
 
 // What it asks of its hosts.
@@ -242,7 +236,12 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
     next_generation(vm);
   }
   update_wishes(change, request, fields, vm);
-  if (fields.count("labels") != 0) label(change, request.labels(), vm);
+  if (fields.count("nic_security_groups") != 0) {
+    const auto changed = change_groups(change, request, vm);
+    if (!changed) return fail(changed.error());
+    if (*changed) next_generation(vm);
+  }
+  if (fields.count("labels") != 0) change.label(request.labels(), *vm.mutable_meta(), "VM");
   if (change.task.plan().steps().empty()) change.step("nothing: VM " + vm.meta().name() + " is as asked");
   change.succeed_at_once();
   return {};

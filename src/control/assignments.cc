@@ -1,9 +1,12 @@
 #include "control/assignments.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "control/pool_hosts.h"
+#include "control/segments.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -22,11 +25,53 @@ std::string host_in_pool(const View& view, const Record& record) {
   return pool->spec().shared() ? record.keeper().host_id() : pool->spec().host_id();
 }
 
-void set(v1::Assignment& assignment, const v1::Vm& vm) { *assignment.mutable_vm() = vm; }
-void set(v1::Assignment& assignment, const v1::Volume& volume) { *assignment.mutable_volume() = volume; }
-void set(v1::Assignment& assignment, const v1::Image& image) { *assignment.mutable_image() = image; }
-void set(v1::Assignment& assignment, const v1::Network& network) { *assignment.mutable_network() = network; }
-void set(v1::Assignment& assignment, const v1::Pool& pool) { *assignment.mutable_pool() = pool; }
+// The addresses of all NICs that have the group.
+void add_members(const View& view, const std::string& group_id, v1::AssignedGroup& assigned) {
+  for (const std::string& vm_id : view.users_of_kind<v1::Vm>(group_id)) {
+    const auto* vm = view.find<v1::Vm>(vm_id);
+    if (vm == nullptr) continue;
+    for (const v1::VmNic& nic : vm->spec().nics()) {
+      const auto& groups = nic.security_groups();
+      const bool has_it = std::find(groups.begin(), groups.end(), group_id) != groups.end();
+      if (has_it && !nic.ipv4().empty()) assigned.add_members(nic.ipv4());
+    }
+  }
+}
+
+// The groups of its NICs, and those that their rules name.
+void add_groups(const View& view, const v1::Vm& vm, v1::Assignment& assignment) {
+  std::set<std::string> own;
+  std::set<std::string> named;
+  for (const v1::VmNic& nic : vm.spec().nics()) own.insert(nic.security_groups().begin(), nic.security_groups().end());
+  for (const std::string& id : own) {
+    const auto* group = view.find<v1::SecurityGroup>(id);
+    if (group == nullptr) continue;
+    for (const v1::SecurityRule& rule : group->spec().rules()) {
+      if (!rule.group().empty()) named.insert(rule.group());
+    }
+  }
+  std::set<std::string> all = own;
+  all.insert(named.begin(), named.end());
+  for (const std::string& id : all) {
+    const auto* group = view.find<v1::SecurityGroup>(id);
+    if (group == nullptr) continue;
+    v1::AssignedGroup& assigned = *assignment.add_groups();
+    *assigned.mutable_group() = *group;
+    if (!own.contains(id)) assigned.mutable_group()->clear_spec();
+    if (named.contains(id)) add_members(view, id, assigned);
+  }
+}
+
+void set(const View& view, v1::Assignment& assignment, const v1::Vm& vm) {
+  *assignment.mutable_vm() = vm;
+  add_groups(view, vm, assignment);
+}
+void set(const View&, v1::Assignment& assignment, const v1::Volume& volume) { *assignment.mutable_volume() = volume; }
+void set(const View&, v1::Assignment& assignment, const v1::Image& image) { *assignment.mutable_image() = image; }
+void set(const View&, v1::Assignment& assignment, const v1::Network& network) {
+  *assignment.mutable_network() = network;
+}
+void set(const View&, v1::Assignment& assignment, const v1::Pool& pool) { *assignment.mutable_pool() = pool; }
 
 template <class Records>
 std::string host_in(const Records& records, const View& view, const std::string& id) {
@@ -130,7 +175,7 @@ template <class Record>
 v1::Assignment assignment_of(const View& view, const std::string& host_id, const Record& record) {
   v1::Assignment assignment;
   assignment.set_look_only(only_looks(view, host_id, record));
-  set(assignment, record);
+  set(view, assignment, record);
   return assignment;
 }
 
@@ -193,6 +238,31 @@ bool route_kind(const View& view, const std::string& id, std::vector<Routed>& ro
   return true;
 }
 
+// To all that have something to do for it, or NICs in it.
+std::vector<Routed> route_segment(const View& view, const v1::Network& network) {
+  std::vector<Routed> all;
+  for (const v1::NetworkOnHost& entry : network.status().hosts()) {
+    auto assignment = segment_assignment(view, network, entry.host_id());
+    const bool open = !is_settled_on_host(network, entry.host_id());
+    if (!assignment ||
+        !(open || assignment->network().meta().has_deletion() || has_nic_on(view, network, entry.host_id())))
+      continue;
+    all.push_back({.host_id = entry.host_id(), .assignment = std::move(*assignment)});
+  }
+  return all;
+}
+
+void add_segments(const View& view, const std::string& host_id, bool only_open,
+                  std::vector<v1::Assignment>& assignments) {
+  for (const auto& [id, network] : view.all<v1::Network>().by_id) {
+    if (!model::spans_hosts(network)) continue;
+    auto assignment = segment_assignment(view, network, host_id);
+    const bool open =
+        assignment && (assignment->network().meta().has_deletion() || !is_settled_on_host(network, host_id));
+    if (assignment && (open || !only_open)) assignments.push_back(std::move(*assignment));
+  }
+}
+
 // Everything of one host, gathered by id.
 class HostRecords {
  public:
@@ -207,6 +277,7 @@ class HostRecords {
       if (pool != nullptr && told_of(view_, *pool).contains(host_id_)) add_one(*pool, assignments);
     }
     for (const std::string& id : view_.users_of_kind<v1::Network>(host_id_)) add_if_own<v1::Network>(id, assignments);
+    add_segments(view_, host_id_, only_open_, assignments);
     for (const std::string& id : all_.images) add_if_there<v1::Image>(id, needed_.images, assignments);
     for (const std::string& id : all_.volumes) add_if_there<v1::Volume>(id, needed_.volumes, assignments);
     for (const std::string& id : view_.users_of_kind<v1::Vm>(host_id_)) add_if_own<v1::Vm>(id, assignments);
@@ -285,10 +356,14 @@ std::string host_of_id(const Draft& draft, const std::string& id) { return host_
 bool may_tell_of(const View& view, const std::string& host_id, const std::string& id) {
   const auto* pool = view.find<v1::Pool>(id);
   if (pool != nullptr) return has_pool(view, host_id, *pool);
+  const auto* network = view.find<v1::Network>(id);
+  if (network != nullptr && model::spans_hosts(*network)) return find_on_host(*network, host_id) != nullptr;
   return host_of_id(view, id) == host_id;
 }
 
 std::vector<Routed> route(const View& view, const std::string& id) {
+  const auto* network = view.find<v1::Network>(id);
+  if (network != nullptr && model::spans_hosts(*network)) return route_segment(view, *network);
   std::vector<Routed> routed;
   route_kind<v1::Vm>(view, id, routed) || route_kind<v1::Volume>(view, id, routed) ||
       route_kind<v1::Image>(view, id, routed) || route_kind<v1::Network>(view, id, routed) ||

@@ -1,10 +1,24 @@
 #include "control/change.h"
 
+#include <algorithm>
+
 #include "base/id.h"
 #include "model/state.h"
 #include "model/uid.h"
 
 namespace gantry::control {
+
+namespace {
+
+// That lists them.
+std::string command_of(std::string_view noun) {
+  if (noun == "VM") return "list";
+  std::string group(noun);
+  std::replace(group.begin(), group.end(), ' ', '-');
+  return group + " list";
+}
+
+}  // namespace
 
 void set_deletion(v1::Meta& meta, const std::string& task_id, Now now) {
   meta.mutable_deletion()->set_task_id(task_id);
@@ -70,10 +84,18 @@ void Change::name_target(const std::string& action, const v1::Meta& meta) {
   task.set_target_name(meta.name());
 }
 
+void Change::label(const google::protobuf::Map<std::string, std::string>& labels, v1::Meta& meta,
+                   const std::string& noun) {
+  auto& has = *meta.mutable_labels();
+  const auto ordered = [](const auto& map) { return std::map<std::string, std::string>(map.begin(), map.end()); };
+  if (ordered(has) == ordered(labels)) return;
+  step((labels.empty() ? "take all labels from " : "label ") + noun + (labels.empty() ? " " : " anew: ") + meta.name());
+  has = labels;
+}
+
 tl::unexpected<Error> Change::not_found(std::string_view noun, const std::string& name_or_id) {
   return fail(ErrorCode::not_found, "there is no " + std::string(noun) + " \"" + name_or_id + "\"",
-              "no name and no id of one is like that",
-              "see \"gantry " + std::string(noun == "VM" ? "list" : noun) + (noun == "VM" ? "" : " list") + "\"");
+              "no name and no id of one is like that", "see \"gantry " + command_of(noun) + "\"");
 }
 
 model::Checked Change::check_match(std::string_view noun, const v1::Meta& meta, const std::string& what) const {

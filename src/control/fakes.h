@@ -270,6 +270,8 @@ class FakeHost {
   // What it did: "start vm-1 task-2".
   std::vector<std::string> deeds;
   std::uint64_t memory_bytes = 8ULL << 30U;
+  // Where other hosts reach it.
+  std::string address;
 
   void connect() {
     link_.connect(id_, true);
@@ -311,6 +313,7 @@ class FakeHost {
     status.set_cpus(8);
     status.set_memory_bytes(memory_bytes);
     status.set_accelerator("tcg");
+    status.set_address(address);
     status.add_recipes("debian-12");
   }
 

@@ -2,6 +2,7 @@
 
 #include "base/id.h"
 #include "control/change.h"
+#include "control/segments.h"
 #include "control/shared_pools.h"
 #include "control/subnets.h"
 #include "model/bridge_name.h"
@@ -112,6 +113,7 @@ bool has_ended(const v1::HostToken& token, Now now) { return time_of(token.expir
 void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
   const bool first = draft.view().all<v1::Host>().by_id.empty();
   make_record(draft, host, v1::HostStatus::CONNECTED, now);
+  expect_all_on_host(draft, host.id);
   draft.guard(host.id);
   if (!first || !draft.view().all<v1::Pool>().by_id.empty() || !draft.view().all<v1::Network>().by_id.empty()) return;
   const std::string name(model::kDefaultName);
@@ -121,6 +123,7 @@ void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
 
 JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
   const v1::Host& record = make_record(draft, host, v1::HostStatus::LOST, now);
+  expect_all_on_host(draft, host.id);
   const std::string name = model::to_name(std::string(model::kDefaultName) + "-" + record.meta().name());
   make_pool(draft, host, name, now, rng);
   return {record, make_network(draft, host, name, now, rng)};
@@ -142,7 +145,8 @@ void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now
     }
   }
   left = any_left<v1::Network>(draft, host_id, lost) || left;
-  if (left || pools_left) return;
+  if (lost) forget_on_host(draft, host_id);
+  if (left || pools_left || is_left_on_host(draft, host_id)) return;
   forget_host_in_pools(draft, host_id);
   draft.erase<v1::Host>(host_id);
 }

@@ -5,6 +5,7 @@
 #include "control/change.h"
 #include "control/host_records.h"
 #include "control/keepers.h"
+#include "control/segments.h"
 #include "control/task_machine.h"
 #include "model/state.h"
 
@@ -18,32 +19,34 @@ constexpr std::size_t kPrunedAtOnce = 20;
 // So many changes follow in one transaction.
 constexpr std::size_t kChangesAtOnce = 40;
 
-void run_host(MachineContext& context, const std::string& id) {
+// Whether it is another state than before.
+bool run_host(MachineContext& context, const std::string& id) {
   const auto* host = context.draft.find<v1::Host>(id);
-  if (host == nullptr) return;
+  if (host == nullptr) return false;
   const bool connected = context.connected.count(id) != 0;
   if (host->meta().has_deletion()) {
     const Milliseconds asked_ms = time_of(host->meta().deletion().requested_at());
     const bool waited = context.now.unix_ms - asked_ms >= kLeavingMs;
     // Of a machine that is not there nothing can be taken away.
     finish_leaving(context.draft, id, waited || (!connected && context.may_lose_hosts), context.now);
-    if (context.draft.find<v1::Host>(id) == nullptr) return;
+    if (context.draft.find<v1::Host>(id) == nullptr) return true;
     // What goes does not say so of its host, and time alone may end it.
     context.look_again.insert(id);
   }
-  if (!connected && !context.may_lose_hosts) return;
+  if (!connected && !context.may_lose_hosts) return false;
   const auto state = connected ? v1::HostStatus::CONNECTED : v1::HostStatus::LOST;
-  if (host->status().state() == state) return;
+  if (host->status().state() == state) return false;
   v1::HostStatus& status = *context.draft.edit<v1::Host>(id).mutable_status();
   status.set_state(state);
   set_time(*status.mutable_last_seen_at(), context.now.unix_ms);
 #ifdef GANTRY_BREAK_START_ELSEWHERE
   // A defect for the simulator to catch: the guests of a lost host are started on another, though they may run on.
-  if (connected || context.connected.empty()) return;
+  if (connected || context.connected.empty()) return true;
   for (const std::string& vm_id : context.draft.view().users_of_kind<v1::Vm>(id)) {
     context.draft.edit<v1::Vm>(vm_id).mutable_placement()->set_host_id(*context.connected.begin());
   }
 #endif
+  return true;
 }
 
 // A deleted VM that is gone from its host: first its own volumes go, then the record.
@@ -145,7 +148,7 @@ bool is_old(const View& view, const std::string& key, Now now) {
 void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   const std::set<std::string> all = followers(context.draft, dirty);
   const std::size_t most = context.draft.changes() + kChangesAtOnce;
-  for (const auto run : {run_host, run_vm, run_keepers, run_rule, run_task}) {
+  const auto each = [&](const auto& run) {
     for (const std::string& id : all) {
       if (context.draft.changes() < most) {
         run(context, id);
@@ -153,7 +156,18 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
         context.put_off.insert(id);
       }
     }
+  };
+  bool hosts_moved = false;
+  each([&](MachineContext& machine, const std::string& id) { hosts_moved = run_host(machine, id) || hosts_moved; });
+  for (const auto& [id, network] : context.draft.view().all<v1::Network>().by_id) {
+    if (!hosts_moved && !all.contains(id)) continue;
+    if (context.draft.changes() < most) {
+      settle_segment(context.draft, id);
+    } else {
+      context.put_off.insert(id);
+    }
   }
+  for (const auto run : {run_vm, run_keepers, run_rule, run_task}) each(run);
 }
 
 bool has_ended_token(const View& view, Now now) {

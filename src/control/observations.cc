@@ -8,8 +8,10 @@
 #include "control/assignments.h"
 #include "control/host_records.h"
 #include "control/printable.h"
+#include "control/segments.h"
 #include "control/shared_pools.h"
 #include "model/check.h"
+#include "model/network_kinds.h"
 
 namespace gantry::control {
 namespace {
@@ -167,6 +169,10 @@ bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b) {
 
 void observe(Draft& draft, const std::string& host_id, const v1::ObservationMark& mark,
              const v1::Observation& observation) {
+  const auto* network = draft.find<v1::Network>(observation.id());
+  if (network != nullptr && model::spans_hosts(*network)) {
+    return observe_segment(draft, host_id, mark, observation);
+  }
   observe_kind<v1::Vm>(draft, host_id, mark, observation) ||
       observe_kind<v1::Volume>(draft, host_id, mark, observation) ||
       observe_kind<v1::Image>(draft, host_id, mark, observation) ||

@@ -1,6 +1,8 @@
 #include "control/placement.h"
 
 #include "control/pool_hosts.h"
+#include "control/segments.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 #include "policy/cpu_models.h"
 
@@ -49,9 +51,9 @@ void add_all_reach(const View& view, const v1::VmSpec& spec, policy::PlaceDemand
 }  // namespace
 
 bool reaches(const View&, const std::string& host_id, const v1::Network& network) {
-  const auto kind = network.spec().kind();
-  const bool everywhere = kind == v1::NetworkSpec::VLAN || kind == v1::NetworkSpec::OVERLAY;
-  return everywhere || network.status().host_id() == host_id;
+  if (!model::spans_hosts(network)) return network.status().host_id() == host_id;
+  const auto* there = find_on_host(network, host_id);
+  return there != nullptr && there->state() != v1::NetworkStatus::FAILED;
 }
 
 void add_reach(const View& view, const std::string& before, const v1::Pool& pool, policy::PlaceDemand& demand) {

@@ -29,7 +29,10 @@ std::vector<std::string> references(const v1::Vm& vm) {
   add(ids, vm.spec().host());
   add(ids, vm.spec().image());
   for (const v1::VmDisk& disk : vm.spec().disks()) add(ids, disk.volume());
-  for (const v1::VmNic& nic : vm.spec().nics()) add(ids, nic.network());
+  for (const v1::VmNic& nic : vm.spec().nics()) {
+    add(ids, nic.network());
+    for (const std::string& group : nic.security_groups()) add(ids, group);
+  }
   return ids;
 }
 
@@ -59,6 +62,14 @@ std::vector<std::string> references(const v1::Image& image) {
 std::vector<std::string> references(const v1::Network& network) {
   std::vector<std::string> ids;
   add(ids, network.status().host_id());
+  return ids;
+}
+
+std::vector<std::string> references(const v1::SecurityGroup& group) {
+  std::vector<std::string> ids;
+  for (const v1::SecurityRule& rule : group.spec().rules()) {
+    if (rule.group() != group.meta().id()) add(ids, rule.group());
+  }
   return ids;
 }
 

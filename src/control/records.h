@@ -13,6 +13,7 @@
 #include "gantry/v1/join.pb.h"
 #include "gantry/v1/network.pb.h"
 #include "gantry/v1/rule.pb.h"
+#include "gantry/v1/security.pb.h"
 #include "gantry/v1/storage.pb.h"
 #include "gantry/v1/task.pb.h"
 #include "gantry/v1/vm.pb.h"
@@ -44,6 +45,10 @@ struct Kind<v1::Network> {
   static constexpr std::string_view word = model::kNetwork, id_prefix = "net", noun = "network";
 };
 template <>
+struct Kind<v1::SecurityGroup> {
+  static constexpr std::string_view word = model::kSecurityGroup, id_prefix = "sg", noun = "security group";
+};
+template <>
 struct Kind<v1::Host> {
   static constexpr std::string_view word = model::kHost, id_prefix = "host", noun = "host";
 };
@@ -58,8 +63,9 @@ struct Kind<v1::Task> {
 
 // Holder<Vm>, Holder<Volume>... in the order in which machines look at them: each kind before those that use it.
 template <template <class> class Holder>
-using EachKind = std::tuple<Holder<v1::Host>, Holder<v1::Pool>, Holder<v1::Image>, Holder<v1::Network>,
-                            Holder<v1::Volume>, Holder<v1::Vm>, Holder<v1::Rule>, Holder<v1::Task>>;
+using EachKind =
+    std::tuple<Holder<v1::Host>, Holder<v1::Pool>, Holder<v1::Image>, Holder<v1::Network>, Holder<v1::SecurityGroup>,
+               Holder<v1::Volume>, Holder<v1::Vm>, Holder<v1::Rule>, Holder<v1::Task>>;
 
 inline constexpr std::uint32_t kSchemaVersion = 1;
 
@@ -86,6 +92,8 @@ std::vector<std::string> references(const v1::Volume& volume);
 std::vector<std::string> references(const v1::Pool& pool);
 std::vector<std::string> references(const v1::Image& image);
 std::vector<std::string> references(const v1::Network& network);
+// But for itself.
+std::vector<std::string> references(const v1::SecurityGroup& group);
 std::vector<std::string> references(const v1::Host& host);
 // Those it names; it goes on without them.
 std::vector<std::string> references(const v1::Rule& rule);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/segments.h"
 #include "model/limits.h"
 #include "model/state.h"
 
@@ -266,6 +267,16 @@ std::optional<TaskVerdict> judge_going(const Draft& draft, const v1::Task& task,
   return working(phase_of(record->status(), ""));
 }
 
+TaskVerdict judge_network_or_going(const Draft& draft, const v1::Task& task, const v1::Network* network) {
+  auto going = judge_going(draft, task, network);
+  if (!going) return judge_network(task, *network);
+  if (network == nullptr || going->state != v1::Task::RUNNING) return *going;
+  if (const std::string hosts = waited_for(draft, *network); !hosts.empty()) {
+    going->progress.set_phase("waiting for it to be taken down on " + hosts);
+  }
+  return *going;
+}
+
 }  // namespace
 
 TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
@@ -286,11 +297,7 @@ TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
     const auto going = judge_going(draft, task, image);
     return going ? *going : judge_image(task, *image, now);
   }
-  if (kind == "network") {
-    const auto* network = draft.find<v1::Network>(id);
-    const auto going = judge_going(draft, task, network);
-    return going ? *going : judge_network(task, *network);
-  }
+  if (kind == "network") return judge_network_or_going(draft, task, draft.find<v1::Network>(id));
   if (kind == "host") return judge_host(task, draft.find<v1::Host>(id));
   const auto* pool = draft.find<v1::Pool>(id);
   const auto going = judge_going(draft, task, pool);

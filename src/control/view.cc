@@ -1,5 +1,6 @@
 #include "control/view.h"
 
+#include "control/reach.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -52,7 +53,8 @@ void View::change(const port::Change& change, Ids& touched) {
     change_kind<v1::Vm>(change, touched) || change_kind<v1::Volume>(change, touched) ||
         change_kind<v1::Task>(change, touched) || change_kind<v1::Image>(change, touched) ||
         change_kind<v1::Network>(change, touched) || change_kind<v1::Pool>(change, touched) ||
-        change_kind<v1::Host>(change, touched) || change_kind<v1::Rule>(change, touched);
+        change_kind<v1::SecurityGroup>(change, touched) || change_kind<v1::Host>(change, touched) ||
+        change_kind<v1::Rule>(change, touched);
   }
 }
 
@@ -89,21 +91,27 @@ bool View::change_kind(const port::Change& change, Ids& touched) {
   const std::string id = change.entry.key.substr(prefix.size());
   auto& table = std::get<Table<Record>>(tables_);
   touched.insert(id);
+  Record next;
+  const bool put = change.kind == port::Write::Kind::put;
+  // What cannot be read whole is kept as far as it can: a record must not vanish by a defect of another version.
+  if (put && !next.ParseFromString(change.entry.value)) next.mutable_meta()->set_id(id);
   const auto found = table.by_id.find(id);
+  const bool reaches = reach_of(next) != (found != table.by_id.end() ? reach_of(found->second) : reach_of(Record()));
   if (found != table.by_id.end()) {
     touch(found->second, touched);
+    if (reaches) touch_reach(*this, found->second, touched);
     index(found->second, -1);
   }
-  if (change.kind == port::Write::Kind::erase) {
+  if (!put) {
     if (found != table.by_id.end()) table.by_id.erase(found);
     return true;
   }
   Record& record = found != table.by_id.end() ? found->second : table.by_id[id];
-  // What cannot be read whole is kept as far as it can: a record must not vanish by a defect of another version.
-  if (!record.ParseFromString(change.entry.value)) record.mutable_meta()->set_id(id);
+  record = std::move(next);
   record.mutable_meta()->set_revision(change.entry.modified);
   index(record, +1);
   touch(record, touched);
+  if (reaches) touch_reach(*this, record, touched);
   return true;
 }
 

@@ -39,7 +39,8 @@ class View {
 
   // Replaces everything that is of the store. The ids of all records are added to `touched`.
   void load(const port::Range& range, Ids& touched);
-  // Adds the ids of the changed records, and of the VMs whose own volumes changed, to `touched`.
+  // Adds the ids of the changed records, of the VMs whose own volumes changed, and of the records whose assignments
+  // say something else by the change (reach.h) to `touched`.
   void apply(const port::ChangeBatch& batch, Ids& touched);
 
   [[nodiscard]] port::Revision revision() const { return revision_; }

@@ -94,6 +94,7 @@ void Core::pass() {
   // Before everything running was seen once, that a guest is not seen means nothing.
   if (guests_known_) {
     tend_vms();
+    tend_groups();
   } else {
     for (auto& [id, vm] : table_.vms) tend_lease(id, vm, guest_of(id));
   }

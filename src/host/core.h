@@ -103,6 +103,12 @@ class Core : public std::enable_shared_from_this<Core> {
   void tend_networks();
   void carry_out(const std::string& id, NetworkObject& network, NetworkStep step);
   [[nodiscard]] NetworkInput network_input(const NetworkObject& network) const;
+  void tend_overlay(const std::string& id, NetworkObject& network);
+
+  // core_groups.cc
+  void tend_groups();
+  void set_groups(const std::string& id, VmObject& vm);
+  [[nodiscard]] port::NicRequest nic_request(const std::string& id, const VmObject& vm, std::uint32_t index) const;
 
   // Whether that guest runs, may run or is being started.
   [[nodiscard]] bool may_run(const std::string& id, const VmObject& vm) const;

@@ -24,7 +24,34 @@ void Core::tend_networks() {
     const NetworkPlan plan = plan_network(network_input(network));
     wake_at(plan.wake_at_ms);
     carry_out(id, network, plan.step);
+    tend_overlay(id, network);
   }
+}
+
+// Guests do not wait for it, and it fails no network: it is tried until it is so.
+void Core::tend_overlay(const std::string& id, NetworkObject& network) {
+  const OverlayWanted& overlay = network.overlay;
+  const bool due = network.wanted.spec().kind() == v1::NetworkSpec::OVERLAY && overlay.given != overlay.version &&
+                   !overlay.under_way && network.under_way == NetworkStep::none &&
+                   is_ready(network.wanted, network.memory);
+  if (!due) return;
+  if (const auto until = waits_until(overlay.trouble, now())) return wake_at(until);
+  network.overlay.under_way = true;
+  ports_.network.set_overlay(
+      network.wanted, overlay.entries, alive([id, version = overlay.version](Core& core, const Result<void>& result) {
+        const auto found = core.table_.networks.find(id);
+        if (found == core.table_.networks.end()) return;
+        OverlayWanted& object = found->second.overlay;
+        object.under_way = false;
+        if (result) {
+          object.given = version;
+          object.trouble.reset();
+        } else {
+          note_failure(object.trouble, result.error(), "", core.now(), Tries::endless);
+          core.log("network " + id + " does not know its guests on other hosts yet: " + result.error().to_text());
+        }
+        core.touch();
+      }));
 }
 
 void Core::carry_out(const std::string& id, NetworkObject& network, NetworkStep step) {

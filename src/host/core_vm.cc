@@ -184,14 +184,9 @@ void Core::attach_nic(const std::string& id, VmObject& vm) {
     memory.boot_id = spec.boot_id();
   }
   memory.detached = false;
-  port::NicRequest request;
-  request.vm_id = id;
-  request.vm_name = vm.wanted.meta().name();
-  request.index = static_cast<std::uint32_t>(memory.nics.size());
-  request.uid = model::guest_uid(id);
-  request.nic = spec.nics(static_cast<int>(request.index));
-  request.network = table_.networks.at(request.nic.network()).wanted;
-  ports_.network.attach(request,
+  // Attaching gives them; a change from here on is given to all NICs once more.
+  if (memory.nics.empty()) vm.groups.given = vm.groups.version;
+  ports_.network.attach(nic_request(id, vm, static_cast<std::uint32_t>(memory.nics.size())),
                         alive([id, boot_id = spec.boot_id()](Core& core, const Result<port::GuestNic>& result) {
                           VmObject& object = core.table_.vms.at(id);
                           object.under_way = VmStep::none;

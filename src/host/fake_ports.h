@@ -240,6 +240,17 @@ class FakeWorld final : public port::Hypervisor,
   void remove_network(const v1::Network&, port::Done done) override {
     answer("remove_network", std::move(done), [] {});
   }
+  // What was told last, by network and by NIC ("vm-…/0").
+  std::map<std::string, std::vector<v1::OverlayEntry>> overlays;
+  std::map<std::string, port::NicRequest> guarded;
+  void set_overlay(const v1::Network& network, std::vector<v1::OverlayEntry> entries, port::Done done) override {
+    answer("set_overlay", std::move(done),
+           [this, id = network.meta().id(), entries = std::move(entries)] { overlays[id] = entries; });
+  }
+  void set_groups(const port::NicRequest& request, port::Done done) override {
+    answer("set_groups", std::move(done),
+           [this, request] { guarded[request.vm_id + "/" + std::to_string(request.index)] = request; });
+  }
   void attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) override {
     give<port::GuestNic>("attach", std::move(done), [index = request.index] {
       port::GuestNic nic;

@@ -1,5 +1,7 @@
 #include "host/network_machine.h"
 
+#include "model/network_kinds.h"
+
 namespace gantry::host {
 
 bool is_ready(const v1::Network& wanted, const NetworkMemory& memory) {
@@ -10,7 +12,9 @@ NetworkPlan plan_network(const NetworkInput& input) {
   if (input.under_way != NetworkStep::none) return {};
   const NetworkMemory& memory = input.memory;
   const bool deletes = input.wanted.meta().has_deletion();
-  if (memory.trouble && memory.trouble->definite && !deletes) return {};
+  // On every host: the one host that cannot have it is told of, and has it as soon as it can.
+  const bool gives_up = !model::spans_hosts(input.wanted);
+  if (memory.trouble && memory.trouble->definite && !deletes && gives_up) return {};
   if (const auto until = waits_until(memory.trouble, input.now))
     return {.waiting_for = "another try", .wake_at_ms = until};
   if (deletes) {

@@ -23,6 +23,16 @@ bool take(Map& map, const Record& record) {
          before.deletion().task_id() != record.meta().deletion().task_id();
 }
 
+// Answers whether it is something else than before.
+template <class Message>
+bool replace(std::vector<Message>& had, const google::protobuf::RepeatedPtrField<Message>& has) {
+  const bool same = std::equal(had.begin(), had.end(), has.begin(), has.end(), [](const Message& a, const Message& b) {
+    return a.SerializeAsString() == b.SerializeAsString();
+  });
+  if (!same) had.assign(has.begin(), has.end());
+  return !same;
+}
+
 template <class Map>
 void erase_others(Map& map, const std::set<std::string>& ids) {
   for (auto it = map.begin(); it != map.end();) {
@@ -83,7 +93,24 @@ void Table::prepare_disks(const v1::Vm& vm) {
   }
 }
 
-void Table::apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log) {
+// Whether a message of this connection that came before it said something newer of that record.
+bool Table::is_latest(const std::string& id, std::uint64_t sequence) {
+  std::uint64_t& newest = sequences_[id];
+  if (sequence < newest) return false;
+  newest = sequence;
+  return true;
+}
+
+void Table::apply_network(const v1::Assignment& assignment, std::uint64_t sequence) {
+  const std::string& id = assignment.network().meta().id();
+  if (take(networks, assignment.network())) networks[id].memory.trouble.reset();
+  OverlayWanted& overlay = networks[id].overlay;
+  if (is_latest(id, sequence) && replace(overlay.entries, assignment.overlay_entries())) ++overlay.version;
+}
+
+void Table::apply_vm(const v1::Assignment& assignment, std::uint64_t sequence, const std::string& host_id,
+                     const std::function<void(std::string_view)>& log) {
+  const v1::Vm& vm = assignment.vm();
   const std::string& id = vm.meta().id();
   const std::string& placed_on = vm.placement().host_id();
   std::uint64_t& epoch = epochs_[id];
@@ -95,7 +122,12 @@ void Table::apply_vm(const v1::Vm& vm, const std::string& host_id, const std::fu
   epoch = vm.placement().epoch();
   const auto known = vms.find(id);
   const std::string boot_before = known == vms.end() ? vm.status().boot_id() : known->second.wanted.spec().boot_id();
-  if (!take(vms, vm)) return;
+  const bool is_new = take(vms, vm);
+  GroupsWanted& groups = vms[id].groups;
+  if (is_latest(id, sequence) && replace(groups.groups, assignment.groups())) ++groups.version;
+  if (!is_new) return;
+  // Which NIC has which may be what changed.
+  ++groups.version;
   VmMemory& memory = vms[id].memory;
   if (memory.trouble && !memory.trouble->definite) memory.trouble.reset();
   memory.cleanup_trouble.reset();
@@ -186,14 +218,14 @@ std::set<std::string> Table::apply(const v1::ToHost& message, const std::string&
         apply_image(assignment.image(), assignment.look_only());
       }
     } else if (assignment.has_network()) {
-      if (take(networks, assignment.network())) networks[meta.id()].memory.trouble.reset();
+      apply_network(assignment, message.sequence());
     } else if (assignment.has_pool() && has_pool(assignment.pool().spec(), host_id)) {
       take(pools, assignment.pool());
     }
   }
   for (const v1::Assignment& assignment : message.assignments()) {
     if (assignment.has_vm() && !assignment.vm().meta().id().empty() && !graves_.contains(assignment.vm().meta().id())) {
-      apply_vm(assignment.vm(), host_id, log);
+      apply_vm(assignment, message.sequence(), host_id, log);
     }
   }
   if (message.complete() && message.sequence() >= newest_sequence_) keep_only(ids);

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gantry/v1/link.pb.h"
 #include "host/image_machine.h"
@@ -32,10 +33,34 @@ struct Object {
   std::string told = {};
 };
 
-using VmObject = Object<v1::Vm, VmMemory, VmStep>;
+// The security groups of a VM's NICs, which change without its record.
+struct GroupsWanted {
+  std::vector<v1::AssignedGroup> groups;
+  // Grows with each change of them, or of which NIC has which.
+  std::uint64_t version = 1;
+  // The version that its NICs were given last.
+  std::uint64_t given = 0;
+  bool under_way = false;
+  MaybeTrouble trouble = {};
+};
+
+// Where the NICs of an overlay on other hosts are.
+struct OverlayWanted {
+  std::vector<v1::OverlayEntry> entries;
+  std::uint64_t version = 1;
+  std::uint64_t given = 0;
+  bool under_way = false;
+  MaybeTrouble trouble = {};
+};
+
+struct VmObject : Object<v1::Vm, VmMemory, VmStep> {
+  GroupsWanted groups = {};
+};
 using VolumeObject = Object<v1::Volume, VolumeMemory, VolumeStep>;
 using ImageObject = Object<v1::Image, ImageMemory, ImageStep>;
-using NetworkObject = Object<v1::Network, NetworkMemory, NetworkStep>;
+struct NetworkObject : Object<v1::Network, NetworkMemory, NetworkStep> {
+  OverlayWanted overlay = {};
+};
 using PoolObject = Object<v1::Pool, PoolMemory, PoolStep>;
 
 // Why an image will not come by itself; nothing: it may.
@@ -59,10 +84,14 @@ class Table {
   void begin_connection() {
     graves_.clear();
     newest_sequence_ = 0;
+    sequences_.clear();
   }
 
  private:
-  void apply_vm(const v1::Vm& vm, const std::string& host_id, const std::function<void(std::string_view)>& log);
+  void apply_vm(const v1::Assignment& assignment, std::uint64_t sequence, const std::string& host_id,
+                const std::function<void(std::string_view)>& log);
+  void apply_network(const v1::Assignment& assignment, std::uint64_t sequence);
+  bool is_latest(const std::string& id, std::uint64_t sequence);
   void apply_volume(const v1::Volume& volume, bool look_only);
   void apply_image(const v1::Image& image, bool look_only);
   // Whether what another host may keep is to be taken in: what is assigned late may be of an earlier keeper.
@@ -75,6 +104,8 @@ class Table {
   std::set<std::string> graves_;
   // Of this connection: what "all there are" means in an older message says nothing of newer records.
   std::uint64_t newest_sequence_ = 0;
+  // By id, the message of this connection that its entries or groups are from.
+  std::map<std::string, std::uint64_t> sequences_;
   // Of VMs' placements, and of the keepers of volumes and images.
   std::map<std::string, std::uint64_t> epochs_;
 };

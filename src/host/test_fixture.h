@@ -40,10 +40,18 @@ class CoreTest : public testing::Test {
   }
   void assign_all() {
     v1::ToHost message;
-    if (!vm.meta().id().empty()) *message.add_assignments()->mutable_vm() = vm;
+    if (!vm.meta().id().empty()) {
+      v1::Assignment& assignment = *message.add_assignments();
+      *assignment.mutable_vm() = vm;
+      assignment.mutable_groups()->Assign(groups.begin(), groups.end());
+    }
     if (!volume.meta().id().empty()) *message.add_assignments()->mutable_volume() = volume;
     if (!image.meta().id().empty()) *message.add_assignments()->mutable_image() = image;
-    if (!network.meta().id().empty()) *message.add_assignments()->mutable_network() = network;
+    if (!network.meta().id().empty()) {
+      v1::Assignment& assignment = *message.add_assignments();
+      *assignment.mutable_network() = network;
+      assignment.mutable_overlay_entries()->Assign(entries.begin(), entries.end());
+    }
     if (!pool.meta().id().empty()) *message.add_assignments()->mutable_pool() = pool;
     message.set_complete(true);
     link.receive(message);
@@ -74,6 +82,8 @@ class CoreTest : public testing::Test {
   FakeLink link;
   v1::Pool pool;
   v1::Network network;
+  std::vector<v1::OverlayEntry> entries;
+  std::vector<v1::AssignedGroup> groups;
   v1::Image image;
   v1::Volume volume;
   v1::Vm vm;

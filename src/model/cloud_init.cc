@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/network_kinds.h"
 #include "model/state.h"
 #include "model/utf8.h"
 
@@ -53,7 +54,7 @@ std::string domain_of(const v1::Vm& vm, const std::vector<v1::Network>& networks
   const std::string& id = vm.spec().nics(0).network();
   const auto network =
       std::find_if(networks.begin(), networks.end(), [&](const auto& n) { return n.meta().id() == id; });
-  if (network == networks.end() || network->spec().kind() != v1::NetworkSpec::NAT) return {};
+  if (network == networks.end() || !has_gateway(network->spec().kind())) return {};
   return network->spec().domain().empty() ? std::string(kDefaultDomain) : network->spec().domain();
 }
 

@@ -12,6 +12,7 @@ inline constexpr std::string_view kVolume = "volume";
 inline constexpr std::string_view kPool = "pool";
 inline constexpr std::string_view kImage = "image";
 inline constexpr std::string_view kNetwork = "network";
+inline constexpr std::string_view kSecurityGroup = "security_group";
 inline constexpr std::string_view kHost = "host";
 inline constexpr std::string_view kTask = "task";
 inline constexpr std::string_view kRule = "rule";

@@ -19,6 +19,11 @@ inline constexpr int kNicsMax = 8;
 // Disks and NICs together: slots of the machine's root bus that are left for them.
 inline constexpr int kDevicesMax = 24;
 inline constexpr int kPortForwardsMax = 64;
+inline constexpr int kSecurityGroupsMax = 16;  // of one NIC
+inline constexpr int kSecurityRulesMax = 256;  // of one group
+// What IPv4 asks of every link (RFC 791: 68, hosts 576), and jumbo frames less an overlay's head.
+inline constexpr std::uint32_t kMtuMin = 576;
+inline constexpr std::uint32_t kMtuMax = 9'200;
 // VMs, or hosts, that one rule names; by labels it may be about more.
 inline constexpr int kRuleMembersMax = 256;
 inline constexpr std::uint32_t kStopTimeoutSecondsMax = 86'400;

@@ -80,6 +80,7 @@ Checked validate(const v1::UpdateVmRequest& request) {
     GANTRY_CHECK(check_range("memoryMib", request.memory_mib(), kMemoryMibMin, kMemoryMibMax));
   }
   GANTRY_CHECK(check_range("stopTimeoutSeconds", request.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
+  GANTRY_CHECK(check_nic_groups(request));
   GANTRY_CHECK(check_cpu_model("cpuModel", request.cpu_model()));
   GANTRY_CHECK(check_labels(request.host_labels(), "hostLabels"));
   return check_labels(request.labels());

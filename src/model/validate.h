@@ -34,6 +34,8 @@ Checked validate(const v1::CreateVolumeRequest& request);
 Checked validate(const v1::ResizeVolumeRequest& request);
 Checked validate(const v1::CreateImageRequest& request);
 Checked validate(const v1::CreateNetworkRequest& request);
+Checked validate(const v1::CreateSecurityGroupRequest& request);
+Checked validate(const v1::UpdateSecurityGroupRequest& request);
 Checked validate(const v1::CreatePoolRequest& request);
 Checked validate(const v1::UpdateHostRequest& request);
 Checked validate(const v1::CreateRuleRequest& request);
@@ -43,6 +45,10 @@ Checked validate(const v1::AdmitHostRequest& request);
 Checked validate(const v1::ById& request);
 Checked validate(const v1::ListRequest& request);
 Checked validate(const v1::ListTasksRequest& request);
+
+// Security groups as NICs name them.
+Checked check_groups(const std::string& field, const google::protobuf::RepeatedPtrField<std::string>& groups);
+Checked check_nic_groups(const v1::UpdateVmRequest& request);
 
 // The fields that an Update...Request is to change: those its update_mask names; without one, those that are not at
 // their defaults.

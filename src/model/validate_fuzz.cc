@@ -34,6 +34,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<gantry::v1::CreateVolumeRequest>(text);
   try_one<gantry::v1::CreateImageRequest>(text);
   try_one<gantry::v1::CreateNetworkRequest>(text);
+  try_one<gantry::v1::CreateSecurityGroupRequest>(text);
+  try_one<gantry::v1::UpdateSecurityGroupRequest>(text);
   try_one<gantry::v1::CreatePoolRequest>(text);
   try_one<gantry::v1::ListRequest>(text);
   try_one<gantry::v1::ListTasksRequest>(text);

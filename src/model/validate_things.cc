@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "model/ipv4.h"
+#include "model/network_kinds.h"
 #include "model/validate.h"
 
 namespace gantry::model {
@@ -47,15 +48,40 @@ Checked check_recipe_options(const v1::ImageSpec& spec) {
   return {};
 }
 
-Checked check_bridge(const std::string& bridge) {
+bool is_interface(const std::string& name) {
   // What the kernel takes for an interface (IFNAMSIZ is 16 with the final 0), without what shells and files dislike.
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-  if (!bridge.empty() && bridge.size() <= 15 && bridge.find_first_not_of(kLetters) == std::string::npos &&
-      bridge.front() != '.' && bridge.front() != '-') {
-    return {};
+  return !name.empty() && name.size() <= 15 && name.find_first_not_of(kLetters) == std::string::npos &&
+         name.front() != '.' && name.front() != '-';
+}
+
+Checked check_bridge(const v1::NetworkSpec& spec) {
+  if (spec.kind() != v1::NetworkSpec::BRIDGE) {
+    if (spec.bridge().empty()) return {};
+    return bad_field("spec.bridge", "only networks of kind BRIDGE take one", "leave it out, or set kind to BRIDGE");
   }
+  if (is_interface(spec.bridge())) return {};
   return bad_field("spec.bridge", "it is not the name of a bridge",
                    "give the name of an existing one: see \"ip link\"");
+}
+
+// What only networks on every host have.
+Checked check_segment(const v1::NetworkSpec& spec) {
+  if (spec.vni() != 0) return bad_field("spec.vni", "it is given by Gantry", "leave it out");
+  if (spec.kind() == v1::NetworkSpec::VLAN) {
+    GANTRY_CHECK(check_range("spec.vlan", spec.vlan(), 1, 4094));
+    if (!is_interface(spec.uplink())) {
+      return bad_field("spec.uplink", "it is not the name of an interface",
+                       "give the one that carries the VLAN on every host: see \"ip link\"");
+    }
+  } else if (spec.vlan() != 0 || !spec.uplink().empty()) {
+    return bad_field(spec.vlan() != 0 ? "spec.vlan" : "spec.uplink", "only networks of kind VLAN take one",
+                     "leave it out, or set kind to VLAN");
+  }
+  if (spec.mtu() == 0) return {};
+  if (!spans_hosts(spec.kind()))
+    return bad_field("spec.mtu", "only networks of kind VLAN and OVERLAY take one", "leave it out");
+  return check_range("spec.mtu", spec.mtu(), kMtuMin, kMtuMax);
 }
 
 Checked check_subnet(const std::string& text) {
@@ -123,14 +149,13 @@ Checked validate(const v1::CreateNetworkRequest& request) {
     return bad_field("name", "\"none\" means no network where one is asked for", "choose another name");
   if (!v1::NetworkSpec::Kind_IsValid(spec.kind())) return bad_field("spec.kind", "no such kind", std::string(kSeeApi));
   if (!spec.domain().empty()) GANTRY_CHECK(check_dns_name("spec.domain", spec.domain()));
-  if (spec.kind() == v1::NetworkSpec::BRIDGE) {
-    GANTRY_CHECK(check_bridge(spec.bridge()));
-  } else if (!spec.bridge().empty()) {
-    return bad_field("spec.bridge", "only networks of kind BRIDGE take one", "leave it out, or set kind to BRIDGE");
-  }
+  GANTRY_CHECK(check_bridge(spec));
+  GANTRY_CHECK(check_segment(spec));
+  if (spans_hosts(spec.kind()) && !request.host().empty())
+    return bad_field("host", "networks of kind VLAN and OVERLAY are on every host", "leave it out");
   if (spec.ipv4_subnet().empty()) return {};
-  if (spec.kind() != v1::NetworkSpec::NAT)
-    return bad_field("spec.ipv4Subnet", "only networks of kind NAT take one", "leave it out");
+  if (!has_gateway(spec.kind()))
+    return bad_field("spec.ipv4Subnet", "only networks of kind NAT and OVERLAY take one", "leave it out");
   return check_subnet(spec.ipv4_subnet());
 }
 

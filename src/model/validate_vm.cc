@@ -60,6 +60,7 @@ Checked check_nic(const v1::VmNic& nic, int index) {
   if (!nic.ipv4().empty() && !parse_ipv4(nic.ipv4())) {
     return bad_field(item("nics", index, "ipv4"), "it is not an IPv4 address", "write it as \"10.66.0.10\"");
   }
+  GANTRY_CHECK(check_groups(item("nics", index, "securityGroups"), nic.security_groups()));
   if (nic.port_forwards_size() > kPortForwardsMax) {
     return bad_field(item("nics", index, "portForwards"), "there are more than " + std::to_string(kPortForwardsMax),
                      "leave some out");

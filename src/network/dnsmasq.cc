@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "base/unique_fd.h"
+#include "model/network_kinds.h"
 #include "network/dhcp_release.h"
 #include "network/nic_store.h"
 #include "runtime/files.h"
@@ -122,7 +123,7 @@ Result<void> Dnsmasq::ensure(const std::vector<NicPlan>& nics) {
   std::filesystem::remove_all(paths_.dns_hosts, ignored);
   if (auto made = make_directories(*user); !made) return made;
   for (const auto& nic : nics) {
-    if (nic.kind != v1::NetworkSpec::NAT) continue;
+    if (!model::has_gateway(nic.kind)) continue;
     if (auto written = write_hosts(nic); !written) return written;
   }
   if (auto written = replace_file(paths_.config, config); !written) return written;

@@ -46,6 +46,7 @@ std::string dnsmasq_config(const NatPlan& plan, const DnsmasqPaths& paths, const
   add("dhcp-leasefile=" + paths.leases);
   add("dhcp-lease-max=65536");
   add("dhcp-option=option:router," + model::format_ipv4(plan.gateway));
+  if (plan.mtu != 0) add("dhcp-option=option:mtu," + std::to_string(plan.mtu));
   add("quiet-dhcp");
   return text;
 }

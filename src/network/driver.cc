@@ -6,7 +6,10 @@
 #include <sstream>
 
 #include "base/id.h"
+#include "model/network_kinds.h"
+#include "network/devices.h"
 #include "network/generation.h"
+#include "network/group_rules.h"
 #include "network/links.h"
 #include "network/names.h"
 #include "network/occupied.h"
@@ -40,8 +43,12 @@ Result<std::set<std::string>> tables() {
   return lines;
 }
 
-NatPlan named_plan(const std::string& network_id) {
-  return {.network_id = network_id, .bridge = bridge_name(network_id), .subnet = {}, .gateway = {}, .domain = {}};
+NatPlan named_plan(const std::string& network_id, v1::NetworkSpec::Kind kind) {
+  NatPlan plan{.network_id = network_id, .bridge = bridge_name(network_id), .subnet = {}, .gateway = {}, .domain = {}};
+  if (kind == v1::NetworkSpec::OVERLAY) {
+    plan.overlay = OverlayPlan{.vni = 0, .device = overlay_device(network_id), .local = {}};
+  }
+  return plan;
 }
 
 Result<void> check_bridge(const std::string& bridge, const v1::Network& network) {
@@ -86,20 +93,29 @@ Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
   if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
   const auto kind = network.spec().kind();
   std::string reason = reason_against(kind);
+  if (model::spans_hosts(kind) && !reason.empty()) {
+    // In user mode its guests would be alone.
+    return fail(ErrorCode::unsupported, "cannot have network \"" + network.meta().name() + "\" on this host", reason,
+                "give gantryd the right to change this host's network", "no_network_rights");
+  }
   if (kind == v1::NetworkSpec::USER || !reason.empty()) return ensure_user(network.meta().id(), std::move(reason));
-  if (kind == v1::NetworkSpec::BRIDGE) {
-    if (auto there = check_bridge(network.spec().bridge(), network); !there) return fail(there.error());
-  }
-  if (kind == v1::NetworkSpec::NAT) {
-    const auto plan = plan_nat(network);
-    if (!plan) return fail(plan.error());
-    if (auto ensured = ensure_nat(*plan); !ensured) return fail(ensured.error());
-  }
+  if (auto ensured = ensure_kind(network); !ensured) return fail(ensured.error());
   // It was of kind USER until now.
   if (guarded_.contains(network.meta().id())) {
     if (auto left = leave_loopback(network.meta().id()); !left) return fail(left.error());
   }
   return port::NetworkFacts{kind, {}};
+}
+
+Result<void> Driver::ensure_kind(const v1::Network& network) {
+  const auto kind = network.spec().kind();
+  if (kind == v1::NetworkSpec::BRIDGE) return check_bridge(network.spec().bridge(), network);
+  if (kind == v1::NetworkSpec::VLAN) {
+    const auto plan = plan_vlan(network);
+    return plan ? ensure_vlan(*plan, network) : fail(plan.error());
+  }
+  const auto plan = plan_of(network);
+  return plan ? ensure_nat(*plan) : fail(plan.error());
 }
 
 port::NetworkFacts Driver::ensure_user(const std::string& network_id, std::string reason) {
@@ -153,6 +169,9 @@ Result<void> Driver::build_nat(const NatPlan& plan) {
     if (auto set = set_sysctl("ipv6/conf/" + plan.bridge + "/disable_ipv6", "1", true); !set) return set;
     if (auto given = set_link_address(plan.bridge, plan.gateway, plan.subnet); !given) return given;
   }
+  if (plan.mtu != 0) {
+    if (auto set = set_link_mtu(plan.bridge, plan.mtu); !set) return set;
+  }
   std::string rules = network_rules(plan);
   std::vector<NicPlan> attached = nics_.of_network(plan.network_id);
   std::erase_if(attached, [&](const NicPlan& nic) { return nic.bridge != plan.bridge || !link_exists(nic.tap); });
@@ -161,14 +180,16 @@ Result<void> Driver::build_nat(const NatPlan& plan) {
   if (auto set = set_sysctl("ipv4/ip_forward", "1"); !set) return set;
   if (auto set = set_sysctl("ipv4/conf/" + plan.bridge + "/route_localnet", "1"); !set) return set;
   if (auto up = set_link_up(plan.bridge, true); !up) return up;
-  for (const auto& nic : attached) {
-    if (auto joined = add_bridge_port(plan.bridge, nic.tap); !joined) return joined;
-  }
-  return dnsmasq_of(plan).ensure(attached);
+  if (auto joined = rejoin(plan.bridge); !joined) return joined;
+  if (auto served = dnsmasq_of(plan).ensure(attached); !served || !plan.overlay) return served;
+  return build_overlay(plan);
 }
 
 Result<void> Driver::tear_down(const NatPlan& plan) {
   if (auto gone = dnsmasq_of(plan).destroy(); !gone) return gone;
+  if (plan.overlay) {
+    if (auto gone = delete_device(plan.overlay->device); !gone) return gone;
+  }
   if (auto gone = delete_bridge(plan.bridge); !gone) return gone;
   return change_rules(network_removal(plan));
 }
@@ -180,27 +201,34 @@ Result<void> Driver::remove_network(const v1::Network& network) {
   if (guarded_.contains(id) || network.spec().kind() == v1::NetworkSpec::USER) {
     if (auto left = leave_loopback(id); !left) return left;
   }
-  if (network.spec().kind() != v1::NetworkSpec::NAT) return {};
+  const auto kind = network.spec().kind();
+  if (kind == v1::NetworkSpec::BRIDGE || kind == v1::NetworkSpec::USER) return {};
   for (const auto& nic : nics_.of_network(id)) {
     if (nic.tap.empty() || !link_exists(nic.tap)) continue;
     return fail(ErrorCode::conflict, "cannot remove network \"" + network.meta().name() + "\"",
                 "VM " + nic.vm_id + " is attached to it", "delete that VM first", "network_in_use");
   }
   ensured_.erase(id);
-  if (!reason_against(v1::NetworkSpec::NAT).empty()) return {};
-  return tear_down(named_plan(id));
+  overlays_.erase(id);
+  if (!reason_against(kind).empty()) return {};
+  if (kind == v1::NetworkSpec::VLAN) {
+    if (auto gone = delete_device(vlan_device(id)); !gone) return gone;
+    return delete_bridge(bridge_name(id));
+  }
+  return tear_down(named_plan(id, kind));
+}
+
+// As far as a look can tell that costs next to nothing.
+bool Driver::is_whole(const NatPlan& plan) const {
+  return link_address(plan.bridge) == plan.gateway && dnsmasq_of(plan).is_running() &&
+         (!plan.overlay || link_exists(plan.overlay->device));
 }
 
 // Attaching is the time to notice what was lost of a network since it was ensured.
 Result<void> Driver::prepare(const NicPlan& nic, const v1::Network& network) {
-  if (nic.kind == v1::NetworkSpec::BRIDGE) return check_bridge(nic.bridge, network);
-  const auto plan = plan_nat(network);
-  if (!plan) return fail(plan.error());
-  if (ensured_.contains(nic.network_id) && link_address(plan->bridge) == plan->gateway &&
-      dnsmasq_of(*plan).is_running()) {
-    return {};
-  }
-  return ensure_nat(*plan);
+  const auto ensured = ensured_.find(nic.network_id);
+  if (ensured != ensured_.end() && is_whole(ensured->second)) return {};
+  return ensure_kind(network);
 }
 
 Result<port::GuestNic> Driver::attach(const port::NicRequest& request) {
@@ -239,11 +267,14 @@ Result<void> Driver::put(const NicPlan& nic, const NicPlan* before) {
   const auto mtu = link_mtu(nic.bridge);
   if (!mtu) return fail(mtu.error());
   if (auto set = set_link_mtu(nic.tap, *mtu); !set) return set;
+  if (nic.filter) {
+    if (auto tracked = track_bridge_connections(nic.bridge); !tracked) return tracked;
+  }
   const bool other_rules = before != nullptr && !before->tap.empty() && *before != nic;
   if (auto applied = change_rules((other_rules ? nic_removal(*before) : "") + nic_rules(nic)); !applied) return applied;
   if (auto joined = add_bridge_port(nic.bridge, nic.tap); !joined) return joined;
   if (auto up = set_link_up(nic.tap, true); !up) return up;
-  if (nic.kind != v1::NetworkSpec::NAT) return {};
+  if (!model::has_gateway(nic.kind)) return {};
   return dnsmasq_of(ensured_.at(nic.network_id)).add(nic);
 }
 
@@ -253,7 +284,7 @@ Result<void> Driver::take_away(const std::vector<NicPlan>& nics) {
     if (nic.tap.empty()) continue;
     if (auto gone = delete_tap(nic.tap); !gone) return gone;
     rules += nic_removal(nic);
-    if (nic.kind == v1::NetworkSpec::NAT) dnsmasq_of(named_plan(nic.network_id)).remove(nic);
+    if (model::has_gateway(nic.kind)) dnsmasq_of(named_plan(nic.network_id, nic.kind)).remove(nic);
   }
   const bool last = std::all_of(nics_.all().begin(), nics_.all().end(), [&](const auto& entry) {
     return entry.second.tap.empty() || std::find(nics.begin(), nics.end(), entry.second) != nics.end();
@@ -286,11 +317,13 @@ Driver::Rules Driver::wanted_rules() const {
   }
   for (const auto& [id, plan] : ensured_) {
     wanted.tables.insert("table inet " + plan.bridge);
+    if (plan.overlay) wanted.tables.insert("table bridge " + plan.bridge);
     wanted.text += network_removal(plan) + network_rules(plan);
   }
   for (const auto& [key, nic] : nics_.all()) {
     if (nic.tap.empty() || !link_exists(nic.tap)) continue;
     if (wanted.tables.insert("table bridge gantry").second) wanted.text += guard_removal();
+    if (nic.filter) wanted.tables.insert("table " + std::string(kGroupState));
     wanted.text += nic_rules(nic);
   }
   return wanted;
@@ -332,9 +365,10 @@ void Driver::revive() {
   // Failing stays doubtful, and is tried again the next time.
   static_cast<void>(restore_rules());
   for (const auto& [id, plan] : ensured_) {
-    if (link_address(plan.bridge) != plan.gateway || dnsmasq_of(plan).is_running()) continue;
+    if (link_address(plan.bridge) != plan.gateway) continue;
     // Failing here is seen at the next ensure_network or attach, which reports it.
-    static_cast<void>(dnsmasq_of(plan).ensure(nics_.of_network(id)));
+    if (!dnsmasq_of(plan).is_running()) static_cast<void>(dnsmasq_of(plan).ensure(nics_.of_network(id)));
+    if (plan.overlay && !link_exists(plan.overlay->device)) static_cast<void>(build_overlay(plan));
   }
 }
 

@@ -6,18 +6,24 @@
 // and by port forwards. `ip_forward` is switched on and stays on. While there is a network in user mode, an nft
 // table keeps guests' processes from the host's loopback.
 //
+// An overlay is a NAT network on every host, whose bridges are joined by a VXLAN device on each (overlay_rules.h,
+// overlay_entries.h). A VLAN is a bridge that has the VLAN of the host's uplink for a port, and nothing else of ours.
+//
 // For one thread at a time.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "network/dnsmasq.h"
 #include "network/nic_store.h"
+#include "network/overlay_entries.h"
 #include "port/network.h"
 
 namespace gantry::network {
@@ -27,6 +33,8 @@ struct DriverOptions {
   bool may_change_host = true;
   // The host's resolvers; empty: /etc/resolv.conf.
   std::string resolv_file = {};
+  // This host's address among hosts, which overlays are joined by; may be empty, and change. From any thread.
+  std::function<std::string()> host_address = {};
 };
 
 class Driver {
@@ -34,12 +42,16 @@ class Driver {
   // `state_directory` and those above it must let everybody enter (mode o+x): dnsmasq reads its files there.
   Driver(std::string state_directory, DriverOptions options);
 
-  // conflict "subnet_in_use", not_found "no_such_bridge", "dns_port_in_use"...
+  // conflict "subnet_in_use", not_found "no_such_bridge", "no_such_uplink", "dns_port_in_use"...
   Result<port::NetworkFacts> ensure_network(const v1::Network& network);
   // conflict "network_in_use" while NICs are attached.
   Result<void> remove_network(const v1::Network& network);
+  // Of an overlay that was ensured.
+  Result<void> set_overlay(const v1::Network& network, const std::vector<v1::OverlayEntry>& entries);
   // conflict "port_in_use", "address_not_here"; what ensure_network says.
   Result<port::GuestNic> attach(const port::NicRequest& request);
+  // Of a NIC that is not attached: nothing. unsupported "groups_not_held", "no_br_netfilter".
+  Result<void> set_groups(const port::NicRequest& request);
   Result<void> detach(const std::string& vm_id);
   // Starts what died of the networks ensured so far, and puts firewall rules back that were flushed.
   void revive();
@@ -56,6 +68,18 @@ class Driver {
   Result<void> ensure_nat(const NatPlan& plan);
   Result<void> build_nat(const NatPlan& plan);
   Result<void> tear_down(const NatPlan& plan);
+  // The plan of a network of kind NAT or OVERLAY.
+  Result<NatPlan> plan_of(const v1::Network& network);
+  // The outer part of an overlay: local address, MTU.
+  Result<void> plan_overlay(const v1::Network& network, NatPlan& plan);
+  // Joins the bridge to other hosts.
+  Result<void> build_overlay(const NatPlan& plan);
+  // Guests' taps that are there are ports of that bridge, whoever made it anew.
+  Result<void> rejoin(const std::string& bridge);
+  Result<void> ensure_vlan(const VlanPlan& plan, const v1::Network& network);
+  Result<void> build_vlan(const VlanPlan& plan);
+  Result<void> ensure_kind(const v1::Network& network);
+  [[nodiscard]] bool is_whole(const NatPlan& plan) const;
   Result<void> prepare(const NicPlan& nic, const v1::Network& network);
   Result<void> put(const NicPlan& nic, const NicPlan* before);
   Result<void> take_away(const std::vector<NicPlan>& nics);
@@ -74,6 +98,8 @@ class Driver {
   DriverOptions options_;
   NicStore nics_;
   std::map<std::string, NatPlan> ensured_;
+  // By network, where guests on other hosts are.
+  std::map<std::string, OverlayState> overlays_;
   // Networks in user mode whose guests are kept from the host's loopback.
   std::set<std::string> guarded_;
   std::map<v1::NetworkSpec::Kind, bool> allowed_;

@@ -100,6 +100,16 @@ void HostNetwork::remove_network(const v1::Network& network, port::Done done) {
   lane_->call<void>([network](Driver& driver) { return driver.remove_network(network); }, std::move(done));
 }
 
+void HostNetwork::set_overlay(const v1::Network& network, std::vector<v1::OverlayEntry> entries, port::Done done) {
+  lane_->call<void>(
+      [network, entries = std::move(entries)](Driver& driver) { return driver.set_overlay(network, entries); },
+      std::move(done));
+}
+
+void HostNetwork::set_groups(const port::NicRequest& request, port::Done done) {
+  lane_->call<void>([request](Driver& driver) { return driver.set_groups(request); }, std::move(done));
+}
+
 void HostNetwork::attach(const port::NicRequest& request, std::function<void(Result<port::GuestNic>)> done) {
   lane_->call<port::GuestNic>([request](Driver& driver) { return driver.attach(request); }, std::move(done));
 }

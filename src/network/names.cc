@@ -25,6 +25,9 @@ std::string bridge_mac(std::string_view network_id) {
   return mac;
 }
 
+std::string overlay_device(std::string_view network_id) { return "gx-" + std::string(letters_of(network_id)); }
+std::string vlan_device(std::string_view network_id) { return "gv-" + std::string(letters_of(network_id)); }
+
 std::string tap_name(std::string_view vm_id, std::uint32_t index) {
   return "gt" + std::string(letters_of(vm_id)) + kIndexLetters[index % kNicsMax];
 }

@@ -16,6 +16,10 @@ using model::bridge_name;
 // The bridge's own MAC address, always the same for a network, so that guests do not lose their gateway.
 std::string bridge_mac(std::string_view network_id);
 
+// The port of an overlay's or a VLAN's bridge that leads to other hosts: "gx-" or "gv-" and the letters of its id.
+std::string overlay_device(std::string_view network_id);
+std::string vlan_device(std::string_view network_id);
+
 inline constexpr std::uint32_t kNicsMax = 32;
 // "gt", the letters of the VM's id and one for `index` (below kNicsMax). Also the name of its nft chain.
 std::string tap_name(std::string_view vm_id, std::uint32_t index);

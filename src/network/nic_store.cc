@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "model/check.h"
 #include "model/mac.h"
+#include "model/network_kinds.h"
 #include "network/names.h"
 #include "runtime/files.h"
 
@@ -43,15 +45,76 @@ bool decode_forwards(const Json& json, NicPlan& nic) {
   return true;
 }
 
+constexpr std::array<std::pair<v1::NetworkSpec::Kind, const char*>, 5> kKindWords = {
+    {{v1::NetworkSpec::NAT, "nat"},
+     {v1::NetworkSpec::BRIDGE, "bridge"},
+     {v1::NetworkSpec::VLAN, "vlan"},
+     {v1::NetworkSpec::OVERLAY, "overlay"},
+     {v1::NetworkSpec::USER, "user"}}};
+
+std::string word_of(v1::NetworkSpec::Kind kind) {
+  for (const auto& [known, word] : kKindWords) {
+    if (known == kind) return word;
+  }
+  return "user";
+}
+
+v1::NetworkSpec::Kind kind_of(const std::string& word) {
+  for (const auto& [kind, known] : kKindWords) {
+    if (word == known) return kind;
+  }
+  return v1::NetworkSpec::USER;
+}
+
+Json encode_filter(const NicPlan& nic) {
+  if (!nic.filter) return nullptr;
+  Json rules = Json::array();
+  for (const auto& rule : *nic.filter) {
+    rules.push_back({{"ingress", rule.ingress},
+                     {"protocol", static_cast<int>(rule.protocol)},
+                     {"port", rule.port},
+                     {"port_last", rule.port_last},
+                     {"peers", rule.peers}});
+  }
+  return rules;
+}
+
+bool decode_rule(const Json& json, FilterRule& rule) {
+  rule.ingress = json.value("ingress", true);
+  const auto protocol = json.value("protocol", std::uint64_t{99});
+  const auto port = json.value("port", std::uint64_t{0});
+  const auto port_last = json.value("port_last", std::uint64_t{0});
+  if (protocol > 3 || port > 65535 || port_last > 65535) return false;
+  rule.protocol = static_cast<v1::SecurityRule::Protocol>(protocol);
+  rule.port = static_cast<std::uint16_t>(port);
+  rule.port_last = static_cast<std::uint16_t>(port_last);
+  for (const auto& one : json.value("peers", Json::array())) {
+    const auto peer = one.get<std::string>();
+    if (!model::parse_ipv4(peer) && !model::parse_ipv4_subnet(peer)) return false;
+    rule.peers.insert(peer);
+  }
+  return true;
+}
+
+// A record of before there were groups has none.
+bool decode_filter(const Json& json, NicPlan& nic) {
+  const auto found = json.find("filter");
+  if (found == json.end() || found->is_null()) return true;
+  nic.filter.emplace();
+  for (const auto& one : *found) {
+    if (!decode_rule(one, nic.filter->emplace_back())) return false;
+  }
+  return nic.kind != v1::NetworkSpec::USER;
+}
+
 bool decode_place(const Json& json, NicPlan& nic) {
-  const std::string kind = text_of(json, "kind");
-  nic.kind = kind == "nat" ? v1::NetworkSpec::NAT : kind == "bridge" ? v1::NetworkSpec::BRIDGE : v1::NetworkSpec::USER;
+  nic.kind = kind_of(text_of(json, "kind"));
   if (nic.kind == v1::NetworkSpec::USER) return true;
   nic.tap = tap_name(nic.vm_id, nic.index);
-  nic.bridge = nic.kind == v1::NetworkSpec::NAT ? bridge_name(nic.network_id) : text_of(json, "bridge");
+  nic.bridge = nic.kind == v1::NetworkSpec::BRIDGE ? text_of(json, "bridge") : bridge_name(nic.network_id);
   const auto address = model::parse_ipv4(text_of(json, "ipv4"));
   if (address) nic.ipv4 = *address;
-  return is_interface_name(nic.bridge) && (address || nic.kind == v1::NetworkSpec::BRIDGE);
+  return is_interface_name(nic.bridge) && (address || model::is_foreign_segment(nic.kind));
 }
 
 bool decode(const Json& json, NicPlan& nic) {
@@ -67,13 +130,12 @@ bool decode(const Json& json, NicPlan& nic) {
   nic.mac = *mac;
   nic.uid = json.value("uid", std::uint32_t{0});
   nic.allow_spoofing = json.value("allow_spoofing", false);
-  return decode_place(json, nic) && decode_forwards(json, nic);
+  return decode_place(json, nic) && decode_forwards(json, nic) && decode_filter(json, nic);
 }
 
 }  // namespace
 
 std::string encode_nic(const NicPlan& nic) {
-  const char* kind = nic.kind == v1::NetworkSpec::NAT ? "nat" : nic.kind == v1::NetworkSpec::BRIDGE ? "bridge" : "user";
   Json forwards = Json::array();
   for (const auto& forward : nic.forwards) {
     forwards.push_back({{"udp", forward.udp},
@@ -86,13 +148,14 @@ std::string encode_nic(const NicPlan& nic) {
                      {"index", nic.index},
                      {"uid", nic.uid},
                      {"network_id", nic.network_id},
-                     {"kind", kind},
+                     {"kind", word_of(nic.kind)},
                      {"bridge", nic.bridge},
                      {"mac", nic.mac},
                      {"ipv4", nic.ipv4 ? model::format_ipv4(*nic.ipv4) : ""},
                      {"domain", nic.domain},
                      {"allow_spoofing", nic.allow_spoofing},
-                     {"forwards", forwards}};
+                     {"forwards", forwards},
+                     {"filter", encode_filter(nic)}};
   return json.dump();
 }
 

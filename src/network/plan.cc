@@ -2,7 +2,9 @@
 
 #include "base/id.h"
 #include "model/check.h"
+#include "model/limits.h"
 #include "model/mac.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 #include "network/names.h"
 
@@ -37,7 +39,7 @@ Result<void> plan_address(const port::NicRequest& request, const std::string& wh
     if (!address) return fail(ErrorCode::invalid_argument, what, address.error().summary, address.error().next_step);
     plan.ipv4 = *address;
   }
-  if (plan.kind != v1::NetworkSpec::NAT) return {};
+  if (!model::has_gateway(plan.kind)) return {};
   const auto nat = plan_nat(request.network);
   if (!nat) return fail(nat.error());
   if (!plan.ipv4) return fail(ErrorCode::invalid_argument, what, "no address was chosen for it");
@@ -54,13 +56,13 @@ Result<void> plan_bridge(const port::NicRequest& request, const std::string& wha
   if (plan.kind == v1::NetworkSpec::USER) return {};
   plan.tap = tap_name(request.vm_id, request.index);
   plan.bridge =
-      plan.kind == v1::NetworkSpec::NAT ? bridge_name(request.network.meta().id()) : request.network.spec().bridge();
+      plan.kind == v1::NetworkSpec::BRIDGE ? request.network.spec().bridge() : bridge_name(request.network.meta().id());
   if (!is_interface_name(plan.bridge)) {
     return fail(ErrorCode::invalid_argument, what, "\"" + plan.bridge + "\" is not the name of a bridge",
                 "name an existing bridge in the network");
   }
-  if (plan.kind == v1::NetworkSpec::BRIDGE && !plan.forwards.empty()) {
-    return fail(ErrorCode::invalid_argument, what, "ports are not forwarded on a bridge network",
+  if (model::is_foreign_segment(plan.kind) && !plan.forwards.empty()) {
+    return fail(ErrorCode::invalid_argument, what, "ports are not forwarded on a network of kind BRIDGE or VLAN",
                 "connect to the guest's own address, or use a NAT network");
   }
   return {};
@@ -90,7 +92,20 @@ Result<NatPlan> plan_nat(const v1::Network& network) {
     return fail(ErrorCode::invalid_argument, what, "\"" + domain + "\" is not a DNS domain",
                 "use a-z, 0-9, \"-\" and dots");
   }
-  return NatPlan{network.meta().id(), bridge_name(network.meta().id()), *subnet, *gateway, domain};
+  return NatPlan{network.meta().id(), bridge_name(network.meta().id()), *subnet, *gateway, domain,
+                 network.spec().mtu()};
+}
+
+Result<VlanPlan> plan_vlan(const v1::Network& network) {
+  const std::string& id = network.meta().id();
+  const std::string what = "cannot set up " + called(network);
+  if (!is_id(id, "net")) return fail(ErrorCode::invalid_argument, "\"" + id + "\" is not the id of a network");
+  const v1::NetworkSpec& spec = network.spec();
+  if (spec.vlan() == 0 || spec.vlan() > 4094 || !is_interface_name(spec.uplink()) || spec.mtu() > model::kMtuMax) {
+    return fail(ErrorCode::invalid_argument, what, "its VLAN, its uplink or its MTU is none",
+                "make the network anew with a VLAN from 1 to 4094 and an uplink");
+  }
+  return VlanPlan{bridge_name(id), vlan_device(id), spec.uplink(), static_cast<std::uint16_t>(spec.vlan()), spec.mtu()};
 }
 
 Result<NicPlan> plan_nic(const port::NicRequest& request, v1::NetworkSpec::Kind effective_kind) {
@@ -104,20 +119,25 @@ Result<NicPlan> plan_nic(const port::NicRequest& request, v1::NetworkSpec::Kind 
   }
   const auto mac = model::parse_mac(request.nic.mac());
   if (!mac) return fail(ErrorCode::invalid_argument, what, mac.error().summary + ": " + mac.error().cause);
-  NicPlan plan{.vm_id = request.vm_id,
-               .vm_name = request.vm_name,
-               .index = request.index,
-               .uid = request.uid,
-               .network_id = request.network.meta().id(),
-               .kind = effective_kind,
-               .tap = {},
-               .bridge = {},
-               .mac = *mac,
-               .ipv4 = {},
-               .domain = effective_kind == v1::NetworkSpec::NAT ? domain_of(request.network)
-                                                                : std::string(model::kDefaultDomain),
-               .allow_spoofing = request.network.spec().allow_spoofing(),
-               .forwards = {}};
+  NicPlan plan{
+      .vm_id = request.vm_id,
+      .vm_name = request.vm_name,
+      .index = request.index,
+      .uid = request.uid,
+      .network_id = request.network.meta().id(),
+      .kind = effective_kind,
+      .tap = {},
+      .bridge = {},
+      .mac = *mac,
+      .ipv4 = {},
+      .domain = model::has_gateway(effective_kind) ? domain_of(request.network) : std::string(model::kDefaultDomain),
+      .allow_spoofing = request.network.spec().allow_spoofing(),
+      .forwards = {},
+      .filter = plan_filter(request)};
+  if (plan.filter && plan.kind == v1::NetworkSpec::USER) {
+    return fail(ErrorCode::unsupported, what, "its security groups cannot be held to in user mode",
+                "give gantryd the right to change this host's network, or take the groups away", "groups_not_held");
+  }
   if (!model::is_dns_label(plan.vm_name)) plan.vm_name.clear();
   for (const auto& asked : request.nic.port_forwards()) {
     auto forward = plan_forward(asked, what);

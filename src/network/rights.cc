@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "model/network_kinds.h"
 #include "network/links.h"
 #include "network/names.h"
 #include "network/rules.h"
@@ -30,7 +31,7 @@ std::string sample_rules(v1::NetworkSpec::Kind kind) {
   nic.bridge = network.bridge;
   nic.mac = "52:54:00:00:00:01";
   nic.ipv4 = model::Ipv4Address{0xc0000202};
-  return (kind == v1::NetworkSpec::NAT ? network_rules(network) : "") + nic_rules(nic);
+  return (model::has_gateway(kind) ? network_rules(network) : "") + nic_rules(nic);
 }
 
 std::string why_no_rules(const std::string& rules) {
@@ -43,7 +44,7 @@ std::string why_no_rules(const std::string& rules) {
 
 // The capability alone tells little: in a container it may be that of another network namespace's owner.
 std::string why_no_devices(v1::NetworkSpec::Kind kind) {
-  if (kind == v1::NetworkSpec::NAT) {
+  if (kind != v1::NetworkSpec::BRIDGE) {
     if (auto tried = try_to_make_bridge(); !tried) return "no bridge can be made here: " + tried.error().to_text();
   }
   if (auto tried = try_to_make_tap(); !tried) return "no tap can be made here: " + tried.error().to_text();
@@ -66,7 +67,7 @@ std::string why_not(v1::NetworkSpec::Kind kind) {
   if (kind == v1::NetworkSpec::USER) return {};
   if (auto why = why_no_rules(sample_rules(kind)); !why.empty()) return why;
   if (auto why = why_no_devices(kind); !why.empty()) return why;
-  if (kind != v1::NetworkSpec::NAT) return {};
+  if (!model::has_gateway(kind)) return {};
   if (::access("/proc/sys/net/ipv4/ip_forward", W_OK) != 0)
     return "gantryd may not change /proc/sys/net/ipv4/ip_forward";
   if (auto ran = runtime::run_process({.argv = {"dnsmasq", "--version"}, .timeout_ms = 10'000}); !ran) {

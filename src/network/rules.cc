@@ -2,32 +2,14 @@
 
 #include <charconv>
 
+#include "model/network_kinds.h"
 #include "model/uid.h"
+#include "network/group_rules.h"
+#include "network/overlay_rules.h"
+#include "network/script.h"
 
 namespace gantry::network {
 namespace {
-
-// Writes rules of one table.
-class Script {
- public:
-  explicit Script(std::string table) : table_(std::move(table)) { text_ = "add table " + table_ + "\n"; }
-  void line(std::string_view verb, const std::string& rest) {
-    text_ += std::string(verb) + " " + table_ + " " + rest + "\n";
-  }
-  // A chain that exists and is empty.
-  void chain(const std::string& name, const std::string& hook = {}) {
-    line("add chain", hook.empty() ? name : name + " { type " + hook + "; policy accept; }");
-    line("flush chain", name);
-  }
-  void rule(const std::string& chain, const std::string& rule) { line("add rule", chain + " " + rule); }
-  [[nodiscard]] const std::string& text() const { return text_; }
-
- private:
-  std::string table_;
-  std::string text_;
-};
-
-std::string quoted(const std::string& name) { return "\"" + name + "\""; }
 
 void add_forward_maps(Script& script) {
   script.line("add map", "forwards { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }");
@@ -106,8 +88,8 @@ std::string with_colons(const std::string& digits) {
 
 void add_ipv6_guard(Script& script, const NicPlan& nic) {
   script.rule(nic.tap, "icmpv6 type { nd-router-advert, nd-redirect } drop");
-  // A NAT network has no IPv6 beyond the link; on a bridge the guest's other addresses are not known.
-  if (nic.kind != v1::NetworkSpec::NAT) return;
+  // A network of ours has no IPv6 beyond the link; on a foreign one the guest's other addresses are not known.
+  if (!model::has_gateway(nic.kind)) return;
   const std::string digits = link_local_digits(nic.mac);
   script.rule(nic.tap, "ip6 saddr != { ::, " + with_colons(digits) + " } drop");
   // The target address of a neighbour advertisement (RFC 4861, 4.4): 8 bytes into the ICMPv6 message.
@@ -148,22 +130,24 @@ std::string network_rules(const NatPlan& plan) {
   add_forward_maps(script);
   add_translation(script, plan);
   add_filters(script, plan);
-  return script.text();
+  return script.text() + (plan.overlay ? overlay_rules(plan) : "");
 }
 
 // Adding first makes the removal of what is not there succeed.
 std::string network_removal(const NatPlan& plan) {
-  return "add table inet " + plan.bridge + "\ndelete table inet " + plan.bridge + "\n";
+  return "add table inet " + plan.bridge + "\ndelete table inet " + plan.bridge + "\n" +
+         (plan.overlay ? overlay_removal(plan) : "");
 }
 
 std::string nic_rules(const NicPlan& nic) {
   Script guard("bridge gantry");
   add_guard(guard, nic);
-  if (nic.kind != v1::NetworkSpec::NAT || nic.forwards.empty()) return guard.text();
+  const std::string text = guard.text() + group_rules(nic);
+  if (!model::has_gateway(nic.kind) || nic.forwards.empty()) return text;
   Script script("inet " + nic.bridge);
   add_forward_maps(script);
   for (const auto& forward : nic.forwards) script.line("add element", forward_element(forward, *nic.ipv4));
-  return guard.text() + script.text();
+  return text + script.text();
 }
 
 std::string nic_removal(const NicPlan& nic) {
@@ -174,14 +158,15 @@ std::string nic_removal(const NicPlan& nic) {
   guard.line("delete element", "guests { " + quoted(nic.tap) + " }");
   guard.line("flush chain", nic.tap);
   guard.line("delete chain", nic.tap);
-  if (nic.kind != v1::NetworkSpec::NAT || nic.forwards.empty()) return guard.text();
+  const std::string text = guard.text() + group_removal(nic);
+  if (!model::has_gateway(nic.kind) || nic.forwards.empty()) return text;
   Script script("inet " + nic.bridge);
   add_forward_maps(script);
   for (const auto& forward : nic.forwards) {
     script.line("add element", forward_element(forward, *nic.ipv4));
     script.line("delete element", forward_map(forward) + " { " + forward_key(forward) + " }");
   }
-  return guard.text() + script.text();
+  return text + script.text();
 }
 
 std::string loopback_guard() {
@@ -205,6 +190,6 @@ std::string loopback_guard_removal() {
   return "add table " + table + "\ndelete table " + table + "\n";
 }
 
-std::string guard_removal() { return "add table bridge gantry\ndelete table bridge gantry\n"; }
+std::string guard_removal() { return "add table bridge gantry\ndelete table bridge gantry\n" + group_state_removal(); }
 
 }  // namespace gantry::network

@@ -34,6 +34,26 @@ inline port::NicRequest nic_request(const std::string& vm_id, const std::string&
   return request;
 }
 
+inline v1::SecurityRule rule_of(v1::SecurityRule::Direction direction, v1::SecurityRule::Protocol protocol,
+                                std::uint32_t port = 0, const std::string& subnet = "") {
+  v1::SecurityRule rule;
+  rule.set_direction(direction);
+  rule.set_protocol(protocol);
+  rule.set_port(port);
+  rule.set_subnet(subnet);
+  return rule;
+}
+
+// The NIC has that group, and it is assigned.
+inline v1::AssignedGroup& add_group(port::NicRequest& request, const std::string& id,
+                                    const std::vector<v1::SecurityRule>& rules) {
+  request.nic.add_security_groups(id);
+  v1::AssignedGroup& group = request.groups.emplace_back();
+  group.mutable_group()->mutable_meta()->set_id(id);
+  for (const auto& rule : rules) *group.mutable_group()->mutable_spec()->add_rules() = rule;
+  return group;
+}
+
 inline void add_forward(port::NicRequest& request, const std::string& address, std::uint32_t host_port,
                         std::uint32_t guest_port) {
   auto* forward = request.nic.add_port_forwards();

@@ -7,7 +7,7 @@ import uuid
 from api import Api, ApiChecks
 from lab import BUILD, CommandFailed, Lab, run, wait_until
 
-LISTS = ("vms", "volumes", "pools", "images", "networks", "rules", "tasks")
+LISTS = ("vms", "volumes", "pools", "images", "networks", "security-groups", "rules", "tasks")
 
 
 class ApiTest(ApiChecks, unittest.TestCase):
@@ -101,6 +101,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
         lab.gantry("pause", "held")
         lab.gantry("volume", "create", "still", "--size", "1M")
         lab.gantry("network", "create", "quiet", "--kind", "nat")
+        lab.gantry("security-group", "create", "closed")
         lab.gantry("rule", "create", "strict", "--kind", "apart", "--vm-label", "tier=nothing")
         lab.gantry("pool", "create", "empty", "--path", str(lab.directory / "empty"))
         waiting = self.begin_upload("waiting")
@@ -118,6 +119,8 @@ class ApiTest(ApiChecks, unittest.TestCase):
             "DeletePool": ("empty", b""), "CreateImage": (None, {"name": "ghost", "spec": {"upload": True}}),
             "UploadImage": ("waiting", b"content"), "DeleteImage": ("waiting", b""),
             "CreateNetwork": (None, {"name": "ghost", "spec": {}}), "DeleteNetwork": ("quiet", b""),
+            "CreateSecurityGroup": (None, {"name": "ghost", "spec": {"rules": [{"direction": "EGRESS"}]}}),
+            "UpdateSecurityGroup": ("closed", {"rules": [{"protocol": "ICMP"}]}), "DeleteSecurityGroup": ("closed", b""),
             "CreateRule": (None, {"name": "ghost", "spec": {"kind": "APART", "vmLabels": {"tier": "web"}}}),
             "UpdateRule": ("strict", {"preferred": True}), "DeleteRule": ("strict", b""),
             "UpdateHost": (host, {"cordoned": True}), "DeleteHost": ("leaver", b""), "CreateHostToken": (None, {}), "CancelTask": (waiting["meta"]["id"], {}),
@@ -154,6 +157,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
             lab.gantry("delete", name, "--yes")
         lab.gantry("volume", "delete", "still")
         lab.gantry("network", "delete", "quiet")
+        lab.gantry("security-group", "delete", "closed")
         lab.gantry("rule", "delete", "strict")
         lab.gantry("pool", "delete", "empty")
         lab.gantry("host", "leave", "leaver")

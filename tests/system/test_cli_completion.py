@@ -74,7 +74,7 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(self.offered("--output=y"), ["--output=yaml"])
         self.assertEqual(self.offered("launch", "--firmware", "u"), ["uefi"])
         self.assertEqual(self.offered("completion", "z"), ["zsh"])
-        self.assertEqual(self.offered("network", "create", "lan", "--kind", ""), ["nat", "bridge", "user"])
+        self.assertEqual(self.offered("network", "create", "lan", "--kind", ""), ["nat", "bridge", "user", "overlay", "vlan"])
         self.assertEqual(self.offered("image", "build", ""), ["debian-12"])
         self.assertEqual(self.offered("events", "--kinds", "vo"), ["volume"])
         self.assertEqual(self.offered("launch", "--name", ""), [])

@@ -44,7 +44,9 @@ def connect(manager, host):
         run("ip", "-n", lab.name, "link", "set", "cable", "up")
 
 
-class JoinTest(unittest.TestCase):
+class Machines(unittest.TestCase):
+    """A manager and a machine that can join it."""
+
     def setUp(self):
         self.manager = Lab(["--link-listen", MANAGER_ADDRESS, "--link-port", "8444"])
         self.addCleanup(self.manager.close)
@@ -109,6 +111,8 @@ class JoinTest(unittest.TestCase):
     def qemu_of(self, lab, vm_id):
         return [p for p in lab.processes(vm_id) if b"qemu" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes()]
 
+
+class JoinTest(Machines):
     def test_a_guest_on_the_joined_host_outlives_both_daemons(self):
         manager, beta = self.manager, self.beta
         url, digest = self.serve(self.make_guest_image())

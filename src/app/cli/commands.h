@@ -35,6 +35,7 @@ void add_image_commands(const Commands& commands);
 void add_volume_commands(const Commands& commands);
 void add_pool_commands(const Commands& commands);
 void add_network_commands(const Commands& commands);
+void add_security_group_commands(const Commands& commands);
 void add_rule_commands(const Commands& commands);
 void add_task_commands(const Commands& commands);  // task, events
 void add_host_commands(const Commands& commands);

@@ -57,6 +57,7 @@ Candidates names_of_kind(Session& session, const std::string& kind) {
   if (kind == "VOLUME") return names_by<v1::VolumeList>(session, "ListVolumes");
   if (kind == "POOL") return names_by<v1::PoolList>(session, "ListPools");
   if (kind == "NETWORK") return names_by<v1::NetworkList>(session, "ListNetworks");
+  if (kind == "SECURITY-GROUP") return names_by<v1::SecurityGroupList>(session, "ListSecurityGroups");
   if (kind == "HOST") return names_by<v1::HostList>(session, "ListHosts");
   if (kind == "RULE") return names_by<v1::RuleList>(session, "ListRules");
   if (kind == "TASK") return tasks(session);

@@ -21,6 +21,7 @@ struct LaunchOptions {
   std::string pool;
   std::vector<std::string> networks;
   std::vector<std::string> forwards;
+  std::vector<std::string> security_groups;
   std::vector<std::string> ssh_keys;
   bool no_ssh_key = false;
   std::string user;
@@ -106,8 +107,11 @@ Result<void> fill_networks(const LaunchOptions& options, v1::VmSpec& spec) {
     if (!nic) return fail(nic.error());
     *spec.add_nics() = std::move(*nic);
   }
-  if (options.forwards.empty()) return {};
+  if (options.forwards.empty() && options.security_groups.empty()) return {};
   if (spec.nics().empty()) spec.add_nics();
+  for (auto& nic : *spec.mutable_nics()) {
+    nic.mutable_security_groups()->Assign(options.security_groups.begin(), options.security_groups.end());
+  }
   for (const auto& text : options.forwards) {
     auto forward = parse_forward(text);
     if (!forward) return fail(forward.error());
@@ -225,6 +229,7 @@ void add_launch_command(const Commands& commands) {
                                "gantry launch debian-12 --name web --cpus 2 --memory 1G\n"
                                "gantry launch debian-12 --name db --disk 50G --add-disk 200G --forward 5432:5432\n"
                                "gantry launch debian-12 --name old --disk bus=sata --network default,model=e1000e\n"
+                               "gantry launch debian-12 --name www --network segment --security-group web\n"
                                "gantry launch debian-12 --name test --dry-run");
   auto options = std::make_shared<LaunchOptions>();
   command->add_option("image", options->image, "Name or id of an image (see: gantry image list)")
@@ -253,6 +258,10 @@ void add_launch_command(const Commands& commands) {
       ->type_name("NETWORK|{none}");
   command->add_option("-p,--forward", options->forwards,
                       "Port forward to its first NIC: [ADDRESS:][HOST_PORT]:GUEST_PORT[/udp]");
+  command
+      ->add_option("--security-group", options->security_groups,
+                   "What is let through to and from all its NICs; may be given again; everything if not given")
+      ->type_name("SECURITY-GROUP");
   command->add_option("--ssh-key", options->ssh_keys, "Public key, or a file with one; yours in ~/.ssh if not given")
       ->type_name("KEY|FILE");
   command->add_flag("--no-ssh-key", options->no_ssh_key, "Give it no key");

@@ -88,6 +88,7 @@ int run(int argc, char** argv) {
   add_volume_commands(commands);
   add_pool_commands(commands);
   add_network_commands(commands);
+  add_security_group_commands(commands);
   add_host_commands(commands);
   add_rule_commands(commands);
   add_task_commands(commands);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "gantry/v1/routes.pb.h"
+#include "model/network_kinds.h"
 
 namespace gantry::app {
 namespace {
@@ -19,7 +20,7 @@ bool is_bridged(ApiClient& client, const v1::VmNic& nic) {
   v1::ById request;
   request.set_id(nic.network());
   const auto network = client.call<v1::Network>("GetNetwork", request);
-  return network && network->spec().kind() == v1::NetworkSpec::BRIDGE;
+  return network && model::is_foreign_segment(network->spec().kind());
 }
 
 bool is_of_that_machine(const v1::PortForward& forward) {

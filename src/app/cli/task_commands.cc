@@ -67,6 +67,7 @@ std::string describe(const v1::ChangeEvent& event) {
     case v1::ChangeEvent::kNetwork:
       return text + event.network().meta().name() + " " +
              v1::NetworkStatus::State_Name(event.network().status().state());
+    case v1::ChangeEvent::kSecurityGroup: return text + event.security_group().meta().name();
     case v1::ChangeEvent::kPool:
       return text + event.pool().meta().name() + " " + v1::PoolStatus::State_Name(event.pool().status().state());
     case v1::ChangeEvent::kHost:
@@ -110,7 +111,7 @@ void add_task_commands(const Commands& commands) {
   auto options = std::make_shared<Options>();
   events->add_option("--from", options->from_revision, "Begin after this revision; from now on if not given");
   events->add_option("--kinds", options->kinds, "Only these, with a comma between them")
-      ->type_name("{vm,volume,pool,image,network,host,task}");
+      ->type_name("{vm,volume,pool,image,network,security_group,host,task}");
   events->add_option("--count", options->count, "End after so many")->type_name("N")->check(within(1, 1'000'000'000));
   commands.run(events, [&session = commands.session, options] {
     auto client = session.api();

@@ -16,10 +16,14 @@ void add_set_command(const Commands& commands) {
     bool no_cpu_model = false;
     bool no_host_labels = false;
     std::vector<std::string> host_labels;
+    std::vector<std::string> security_groups;
+    bool no_security_groups = false;
+    std::uint32_t nic = 0;
   };
   auto* command =
       commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
                    "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300\n"
+                   "gantry set web --security-group web --security-group admin\n"
                    "gantry set web --cpu-model Nehalem --host-label rack=r1");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Name or id")->required()->type_name("VM");
@@ -42,6 +46,19 @@ void add_set_command(const Commands& commands) {
                           ->check(label());
   command->add_flag("--no-host-labels", options->no_host_labels, "Hosts with any labels will do")
       ->excludes(host_labels);
+  auto* groups = command
+                     ->add_option("--security-group", options->security_groups,
+                                  "What is let through to and from its NIC, at once, in place of the groups that it "
+                                  "has; may be given again")
+                     ->type_name("SECURITY-GROUP");
+  command
+      ->add_flag("--no-security-groups", options->no_security_groups,
+                 "Take all security groups from its NIC: everything is let through")
+      ->excludes(groups);
+  command->add_option("--nic", options->nic, "Which NIC that is, counted from 0")
+      ->type_name("N")
+      ->check(within(0, model::kNicsMax - 1))
+      ->capture_default_str();
   commands.run(command, [&session = commands.session, command, options] {
     v1::UpdateVmRequest request;
     request.set_cpu_model(options->cpu_model);
@@ -50,6 +67,11 @@ void add_set_command(const Commands& commands) {
     request.set_cpus(options->cpus);
     request.set_stop_timeout_seconds(options->stop_timeout_seconds);
     add_labels(options->labels, *request.mutable_labels());
+    if (!options->security_groups.empty() || options->no_security_groups) {
+      v1::NicGroups& asked = *request.add_nic_security_groups();
+      asked.set_nic(options->nic);
+      asked.mutable_security_groups()->Assign(options->security_groups.begin(), options->security_groups.end());
+    }
     if (!options->memory.empty()) {
       const auto mebibytes = parse_mebibytes(options->memory);
       if (!mebibytes) return report(mebibytes.error());
@@ -63,7 +85,9 @@ void add_set_command(const Commands& commands) {
                                                           {"--cpu-model", "cpu_model"},
                                                           {"--no-cpu-model", "cpu_model"},
                                                           {"--host-label", "host_labels"},
-                                                          {"--no-host-labels", "host_labels"}};
+                                                          {"--no-host-labels", "host_labels"},
+                                                          {"--security-group", "nic_security_groups"},
+                                                          {"--no-security-groups", "nic_security_groups"}};
     for (const auto& [option, field] : fields) {
       if (command->count(option) != 0) request.mutable_update_mask()->add_paths(field);
     }

@@ -29,7 +29,7 @@ namespace gantry::app {
 Result<void> make_machine_directories(const DaemonOptions& options);
 
 struct Machine {
-  // `address` tells where other hosts reach this one; it is asked on a worker.
+  // `address` tells where other hosts reach this one; it is asked on workers.
   Machine(const DaemonOptions& options, std::function<std::string()> address);
   // Stops.
   ~Machine();
