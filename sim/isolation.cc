@@ -42,6 +42,11 @@ bool may_hear_of(const Records& records, const std::string& host_id, const v1::A
 bool may_hear_of_shared(const Records& records, const std::string& host_id, const v1::Assignment& assignment) {
   if (assignment.has_volume()) return may_hear_of(records, host_id, assignment, assignment.volume());
   if (assignment.has_image()) return may_hear_of(records, host_id, assignment, assignment.image());
+  // A network on every host.
+  if (assignment.has_network()) {
+    const auto kind = assignment.network().spec().kind();
+    return kind == v1::NetworkSpec::VLAN || kind == v1::NetworkSpec::OVERLAY;
+  }
   return assignment.has_pool() && assignment.pool().spec().shared() && has_shared(assignment.pool(), host_id);
 }
 
