@@ -72,6 +72,26 @@ void forget_things(Change& change, const std::vector<std::string>& pools, const 
   }
 }
 
+// A machine that is not heard of may run guests still. Once its record is gone, nothing keeps others from their disks.
+void warn_of_shared_disks(Change& change, const v1::Host& host) {
+  for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(host.meta().id())) {
+    const auto* vm = change.view().find<v1::Vm>(vm_id);
+    if (vm == nullptr || vm->placement().host_id() != host.meta().id()) continue;
+    std::string volumes;
+    for (const v1::VmDisk& disk : vm->spec().disks()) {
+      const auto* volume = change.view().find<v1::Volume>(disk.volume());
+      const auto* pool = volume == nullptr ? nullptr : change.view().find<v1::Pool>(volume->spec().pool());
+      if (pool == nullptr || !pool->spec().shared()) continue;
+      volumes += (volumes.empty() ? "" : ", ") + volume->meta().name();
+    }
+    if (volumes.empty()) continue;
+    change.warn("host " + host.meta().name() + " may still run VM " + vm->meta().name() +
+                ", which is being deleted, and write to " + volumes +
+                " in a shared pool; afterwards other VMs may use that, and two that write destroy it: be sure that " +
+                "the machine is off");
+  }
+}
+
 }  // namespace
 
 Result<v1::HostToken> keep_host_token(Change& change, const v1::KeepHostTokenRequest& request) {
@@ -147,6 +167,7 @@ Result<void> delete_host(Change& change, const v1::ById& request) {
   change.mark_deleted(*host.mutable_meta());
   forget_things(change, *pools, networks);
   if (is_left_on_host(change.draft, id)) change.step("take its part of the networks that are on every host down");
+  warn_of_shared_disks(change, host);
   if (host.status().state() != v1::HostStatus::CONNECTED) {
     change.warn("host " + host.meta().name() +
                 " is not connected: its networks, and guests that are being deleted, stay on that machine until it is "

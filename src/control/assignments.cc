@@ -71,7 +71,11 @@ void set(const View&, v1::Assignment& assignment, const v1::Image& image) { *ass
 void set(const View&, v1::Assignment& assignment, const v1::Network& network) {
   *assignment.mutable_network() = network;
 }
-void set(const View&, v1::Assignment& assignment, const v1::Pool& pool) { *assignment.mutable_pool() = pool; }
+// How the pool is on each host is nothing to the others, and long where there are many.
+void set(const View&, v1::Assignment& assignment, const v1::Pool& pool) {
+  *assignment.mutable_pool() = pool;
+  assignment.mutable_pool()->mutable_status()->clear_hosts();
+}
 
 template <class Records>
 std::string host_in(const Records& records, const View& view, const std::string& id) {
@@ -146,20 +150,33 @@ Hosts told_of(const View& view, const v1::Image& image) {
   return hosts;
 }
 
-// A pool that goes is told to those that can take away what says whose directory it is.
+bool is_connected(const View& view, const std::string& host_id) {
+  const auto* host = view.find<v1::Host>(host_id);
+  return host != nullptr && host->status().state() == v1::HostStatus::CONNECTED;
+}
+
+// A pool that goes is told to those that can take away what says whose directory it is. One that was never made does
+// not wait for a maker that is gone.
 Hosts told_of(const View& view, const v1::Pool& pool) {
+  const bool goes = pool.meta().has_deletion();
   const std::string maker = maker_of(pool);
-  if (!maker.empty()) return {maker};
-  const auto all = hosts_of_pool(view, pool);
+  if (!maker.empty() && (!goes || is_connected(view, maker))) return {maker};
   Hosts able;
-  for (const std::string& id : all) {
-    const auto* there = pool_on_host(pool, id);
-    const auto* host = view.find<v1::Host>(id);
-    const bool connected = host != nullptr && host->status().state() == v1::HostStatus::CONNECTED;
-    if (there != nullptr && there->state() == v1::PoolStatus::READY && connected) able.insert(id);
+  if (goes) {
+    for (const v1::PoolOnHost& there : pool.status().hosts()) {
+      const bool ready = there.state() == v1::PoolStatus::READY && has_pool(view, there.host_id(), pool);
+      if (ready && is_connected(view, there.host_id())) able.insert(there.host_id());
+    }
   }
-  if (pool.meta().has_deletion() && !able.empty()) return able;
+  if (!able.empty()) return able;
+  const auto all = hosts_of_pool(view, pool);
   return {all.begin(), all.end()};
+}
+
+// As told_of() has it, without looking at all hosts for each: every host asks.
+bool is_told(const View& view, const std::string& host_id, const v1::Pool& pool) {
+  if (!pool.meta().has_deletion() && maker_of(pool).empty()) return has_pool(view, host_id, pool);
+  return told_of(view, pool).contains(host_id);
 }
 
 template <class Record>
@@ -274,7 +291,8 @@ class HostRecords {
     std::vector<v1::Assignment> assignments;
     for (const std::string& id : pools_of_host(view_, host_id_)) {
       const auto* pool = view_.find<v1::Pool>(id);
-      if (pool != nullptr && told_of(view_, *pool).contains(host_id_)) add_one(*pool, assignments);
+      if (pool == nullptr || (only_open_ && model::is_converged(*pool))) continue;
+      if (is_told(view_, host_id_, *pool)) add_one(*pool, assignments);
     }
     for (const std::string& id : view_.users_of_kind<v1::Network>(host_id_)) add_if_own<v1::Network>(id, assignments);
     add_segments(view_, host_id_, only_open_, assignments);

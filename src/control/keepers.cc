@@ -51,6 +51,10 @@ bool is_growing(const v1::Volume& volume) {
 }
 bool is_growing(const v1::Image&) { return false; }
 
+// What was not made is left to do, for all that its keeper has said its last word.
+bool has_failed(const v1::Image& image) { return image.status().state() == v1::ImageStatus::FAILED; }
+bool has_failed(const v1::Volume& volume) { return volume.status().state() == v1::VolumeStatus::FAILED; }
+
 // Whether it will not do its work; `record_id` is looked at again while that is not certain yet.
 bool is_lost(MachineContext& context, const v1::Host& host, const std::string& record_id) {
   if (host.meta().has_deletion()) return true;
@@ -72,10 +76,11 @@ std::optional<std::string> next_keeper(MachineContext& context, const Record& re
   const std::string demanded = demanded_host(context.draft, record);
   std::string next = demanded;
   if (demanded.empty()) {
-    const bool settled = now != nullptr && !now->meta().has_deletion() && model::is_converged(record);
+    const bool stays = now != nullptr && !now->meta().has_deletion();
+    if (stays && model::is_converged(record) && !has_failed(record)) return std::nullopt;
     const bool able = now != nullptr && has_pool(view, now_id, *pool) && pool_obstacle(*pool, now_id).empty() &&
                       !is_lost(context, *now, record.meta().id());
-    if (settled || able) return std::nullopt;
+    if (able) return std::nullopt;
     next = choose_keeper(view, *pool, wish_of(record));
   }
   if (next.empty() || next == now_id) return std::nullopt;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/assignments.h"
 #include "control/observations.h"
 #include "control/pool_hosts.h"
 #include "control/printable.h"
@@ -64,9 +65,15 @@ void drop_strangers(const View& view, const v1::Pool& pool, v1::PoolStatus& stat
               hosts.end());
 }
 
+bool was_told(const View& view, const std::string& host_id, const std::string& pool_id) {
+  const auto told = route(view, pool_id);
+  return std::any_of(told.begin(), told.end(), [&](const Routed& to) { return to.host_id == host_id; });
+}
+
 void take_room(const View& view, const v1::Pool& pool, v1::PoolStatus told, v1::PoolStatus& status) {
   steady(pool.status(), told);
-  status.set_capacity_bytes(told.capacity_bytes());
+  // Without any it would pass for a pool that was never ready.
+  status.set_capacity_bytes(std::max<std::uint64_t>(told.capacity_bytes(), 1));
   status.set_available_bytes(told.available_bytes());
   status.set_allocation_bytes(told.allocation_bytes());
   // No host knows of all that lies there.
@@ -81,7 +88,7 @@ void observe_shared_pool(Draft& draft, const std::string& host_id, const v1::Obs
   const auto* pool = draft.find<v1::Pool>(id);
   if (pool == nullptr) return;
   if (observation.absent()) {
-    if (pool->meta().has_deletion()) draft.erase<v1::Pool>(id);
+    if (pool->meta().has_deletion() && was_told(draft.view(), host_id, id)) draft.erase<v1::Pool>(id);
     return;
   }
   const std::string maker = maker_of(*pool);

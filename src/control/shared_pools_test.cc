@@ -6,6 +6,8 @@
 namespace gantry::control {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -124,6 +126,52 @@ TEST(SharedPool, FailsWhenItsMakerCannotMakeIt) {
   EXPECT_EQ(task.state(), v1::Task::FAILED);
   EXPECT_EQ(task.problem().summary(), "no such directory");
   EXPECT_TRUE(world.sent_as_look_only(world.beta, world.pool().meta().id()).empty());
+}
+
+// Each change of it goes to all: what one host says is not sent to the others.
+TEST(SharedPool, HostsAreNotToldOfEachOther) {
+  SharedWorld world;
+  world.make_pool();
+  int told = 0;
+  for (const std::string& id : {std::string(kHostId), world.beta}) {
+    for (const v1::ToHost& message : world.sent[id]) {
+      for (const v1::Assignment& assignment : message.assignments()) {
+        if (assignment.pool().meta().name() != "shared") continue;
+        ++told;
+        EXPECT_EQ(assignment.pool().status().hosts_size(), 0);
+      }
+    }
+  }
+  EXPECT_GT(told, 1);
+}
+
+TEST(SharedPool, OneThatWasReadyIsNotMadeAnew) {
+  SharedWorld world;
+  world.make_pool();
+  v1::Observation news;
+  news.set_id(world.pool().meta().id());
+  for (const std::string& id : {std::string(kHostId), world.beta}) {
+    world.fake(id).asleep = true;
+    news.mutable_pool()->set_state(v1::PoolStatus::READY);
+    world.fake(id).say(news);
+    world.executor.run_for(1'000);
+    news.mutable_pool()->set_state(v1::PoolStatus::FAILED);
+    world.fake(id).say(news);
+    world.executor.run_for(1'000);
+  }
+  EXPECT_EQ(world.pool().status().state(), v1::PoolStatus::FAILED);
+  EXPECT_NE(world.pool().status().capacity_bytes(), 0U) << "the next to hear of it would take any directory for it";
+}
+
+TEST(SharedPool, OneThatIsNeverMadeGoesWithoutItsMaker) {
+  SharedWorld world;
+  world.joined[world.beta]->asleep = true;
+  world.accept("CreatePool", SharedWorld::pool_request({"beta", "alpha-example"}));
+  world.executor.run_for(1'000);
+  world.joined[world.beta]->disconnect();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.ended(world.accept("DeletePool", World::by_id("shared"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.find<v1::Pool>("shared"), nullptr);
 }
 
 TEST(SharedPool, WhatIsAskedForIsChecked) {
@@ -249,6 +297,23 @@ TEST(Keeper, OneThatCannotUseThePoolIsReplaced) {
   EXPECT_EQ(world.image().keeper().host_id(), other);
 }
 
+// Its last word was about itself.
+TEST(Keeper, WhatFailedIsTriedElsewhereWhenItIsLost) {
+  SharedWorld world;
+  world.make_pool();
+  world.host.problems["img"].set_summary("no way to the mirror");
+  world.joined[world.beta]->problems["img"].set_summary("no way to the mirror");
+  ASSERT_EQ(world.ended(world.accept("CreateImage", SharedWorld::image_there())).state(), v1::Task::FAILED);
+  const auto [keeper, other] = world.keepers_of(world.image());
+  world.fake(other).problems.clear();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.image().keeper().host_id(), keeper) << "nobody asked for another try";
+  world.fake(keeper).disconnect();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.image().keeper().host_id(), other);
+  EXPECT_EQ(world.image().status().state(), v1::ImageStatus::READY);
+}
+
 TEST(Keeper, OfAVolumeFollowsItsVm) {
   SharedWorld world;
   world.make_pool();
@@ -352,7 +417,9 @@ TEST(Keeper, DisksOfAVmThatIsGivenUpAreDeletedElsewhere) {
   world.executor.run_for(60'000);
   ASSERT_NE(world.find<v1::Volume>("web-disk0"), nullptr) << "its guest may still run";
   EXPECT_EQ(world.volume("web-disk0").keeper().host_id(), world.beta);
-  ASSERT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  const auto left = world.accept("DeleteHost", World::by_id("beta"));
+  EXPECT_THAT(left.plan().warnings(), Contains(AllOf(HasSubstr("may still run VM web,"), HasSubstr("web-disk0"))));
+  ASSERT_EQ(world.ended(left).state(), v1::Task::SUCCEEDED);
   world.executor.run_for(60'000);
   EXPECT_EQ(world.find<v1::Volume>("web-disk0"), nullptr);
   ASSERT_NE(world.find<v1::Image>("img"), nullptr);
@@ -439,6 +506,22 @@ TEST(HostileSharer, IsHeardOfNothingButItsOwnSideOfThePool) {
   }
   EXPECT_EQ(record_bytes(world.image()), image);
   EXPECT_EQ(record_bytes(world.volume("web-disk0")), disk);
+}
+
+TEST(HostileSharer, CannotSayThatAPoolIsGoneThatOthersGiveUp) {
+  SharedWorld world;
+  world.joined[world.beta]->problems["shared"].set_summary("not mounted");
+  world.make_pool();
+  world.host.asleep = true;
+  const auto accepted = world.accept("DeletePool", World::by_id("shared"));
+  v1::Observation lie;
+  lie.set_id(world.pool().meta().id());
+  lie.set_absent(true);
+  world.joined[world.beta]->say(lie);
+  world.executor.run_for(1'000);
+  ASSERT_NE(world.find<v1::Pool>("shared"), nullptr);
+  world.host.asleep = false;
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
 }
 
 TEST(HostileSharer, CannotSayThatAPoolIsMadeBeforeItsMaker) {

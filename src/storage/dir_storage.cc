@@ -1,8 +1,10 @@
 #include "storage/dir_storage.h"
 
+#include <algorithm>
 #include <deque>
 #include <exception>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "storage/images.h"
@@ -30,14 +32,24 @@ auto guarded(const Work& work) -> decltype(work()) {
 // Does one thing at a time for each object, on workers, and answers on the executor while the driver lives.
 class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
  public:
-  Queue(port::Executor& executor, runtime::WorkerPool& quick, runtime::WorkerPool& slow)
-      : executor_(executor), quick_(quick), slow_(slow) {}
+  Queue(port::Executor& executor, Workers own, Workers shared) : executor_(executor), own_(own), shared_(shared) {}
 
-  enum class Speed { quick, slow };
+  // Executor's thread.
+  void note_pool(const port::PoolRequest& pool) {
+    if (!pool.shared_id.empty()) shared_paths_.insert(pool.path + "/");
+  }
+  // Those that work in that pool. A disk in a pool of this host is read with the image it is an overlay of, wherever
+  // that lies. Executor's thread.
+  [[nodiscard]] const Workers& workers_of(const port::PoolRequest& pool, const std::string& image_path = {}) const {
+    const bool image_is_shared = std::any_of(shared_paths_.begin(), shared_paths_.end(),
+                                             [&](const std::string& path) { return image_path.starts_with(path); });
+    return pool.shared_id.empty() && !image_is_shared ? own_ : shared_;
+  }
+  [[nodiscard]] const Workers& own_workers() const { return own_; }
 
-  // `Value work(const Job&)` on a worker, then `done`. Executor's thread.
+  // `Value work(const Job&)` on one of those workers, then `done`. Executor's thread.
   template <class Value>
-  void run(const std::string& object, Speed speed, port::ProgressCallback progress,
+  void run(const std::string& object, runtime::WorkerPool& workers, port::ProgressCallback progress,
            std::function<Result<Value>(const Job&)> work, std::function<void(Result<Value>)> done) {
     auto cancel = std::make_shared<std::atomic<bool>>(false);
     // On the executor's thread, once.
@@ -50,9 +62,9 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
     };
     Entry entry{cancel, std::make_shared<std::atomic<bool>>(false), {}, {}};
     entry.give_up = [object, answer] { answer(cancelled_work<Value>(object)); };
-    entry.start = [self = shared_from_this(), object, speed, cancel, taken = entry.taken, answer,
+    entry.start = [self = shared_from_this(), object, &workers, cancel, taken = entry.taken, answer,
                    job = make_job(cancel, std::move(progress)), work = std::move(work)] {
-      (speed == Speed::slow ? self->slow_ : self->quick_).submit([self, object, cancel, taken, job, work, answer] {
+      workers.submit([self, object, cancel, taken, job, work, answer] {
         if (taken->exchange(true)) return;
         self->active_->begin_work(object);
         auto result =
@@ -139,85 +151,88 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
   }
 
   port::Executor& executor_;
-  runtime::WorkerPool& quick_;
-  runtime::WorkerPool& slow_;
+  Workers own_;
+  Workers shared_;
+  // Of all shared pools there were; with a slash at the end.
+  std::set<std::string> shared_paths_;
   std::shared_ptr<ActiveObjects> active_ = std::make_shared<ActiveObjects>();
   // Of each object the work under way, then what waits for it. Executor's thread only, like `closed_`.
   std::map<std::string, std::deque<Entry>> objects_;
   bool closed_ = false;
 };
 
-DirStorage::DirStorage(port::Executor& executor, runtime::WorkerPool& quick, runtime::WorkerPool& slow,
-                       DirStorageOptions options)
-    : queue_(std::make_shared<Queue>(executor, quick, slow)), options_(std::move(options)) {}
+DirStorage::DirStorage(port::Executor& executor, Workers own, Workers shared, DirStorageOptions options)
+    : queue_(std::make_shared<Queue>(executor, own, shared)), options_(std::move(options)) {}
 
 DirStorage::~DirStorage() { queue_->close(); }
 
 void DirStorage::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
+  queue_->note_pool(request);
   queue_->run<v1::PoolStatus>(
-      request.path, Queue::Speed::quick, {},
+      request.path, queue_->workers_of(request).quick, {},
       [request, active = queue_->active()](const Job&) { return storage::inspect_pool(request, *active); },
       std::move(done));
 }
 
 void DirStorage::release_pool(const port::PoolRequest& request, port::Done done) {
   queue_->run<void>(
-      request.path, Queue::Speed::quick, {}, [request](const Job&) { return storage::remove_identity(request); },
-      std::move(done));
+      request.path, queue_->workers_of(request).quick, {},
+      [request](const Job&) { return storage::remove_identity(request); }, std::move(done));
 }
 
 void DirStorage::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
                                port::VolumeDone done) {
   const bool copies = request.format == v1::VolumeSpec::RAW && !request.image_path.empty();
+  const Workers& workers = queue_->workers_of(request.pool, request.image_path);
   queue_->run<port::VolumeFacts>(
-      request.volume_id, copies ? Queue::Speed::slow : Queue::Speed::quick, std::move(progress),
+      request.volume_id, copies ? workers.slow : workers.quick, std::move(progress),
       [request](const Job& job) { return storage::create_volume(request, job); }, std::move(done));
 }
 
 void DirStorage::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
   queue_->run<port::VolumeFacts>(
-      request.volume_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::inspect_volume(request); },
-      std::move(done));
+      request.volume_id, queue_->workers_of(request.pool, request.image_path).quick, {},
+      [request](const Job&) { return storage::inspect_volume(request); }, std::move(done));
 }
 
 void DirStorage::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
   queue_->run<port::VolumeFacts>(
-      request.volume_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::resize_volume(request); },
-      std::move(done));
+      request.volume_id, queue_->workers_of(request.pool, request.image_path).quick, {},
+      [request](const Job&) { return storage::resize_volume(request); }, std::move(done));
 }
 
 void DirStorage::delete_volume(const port::VolumeRequest& request, port::Done done) {
   queue_->cancel(request.volume_id);
   queue_->run<void>(
-      request.volume_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::delete_volume(request); },
-      std::move(done));
+      request.volume_id, queue_->workers_of(request.pool).quick, {},
+      [request](const Job&) { return storage::delete_volume(request); }, std::move(done));
 }
 
 void DirStorage::import_image(const port::ImageRequest& request, port::ProgressCallback progress,
                               port::ImageDone done) {
   queue_->run<port::ImageFacts>(
-      request.image_id, Queue::Speed::slow, std::move(progress),
+      request.image_id, queue_->workers_of(request.pool).slow, std::move(progress),
       [request, options = options_](const Job& job) { return storage::import_image(request, options, job); },
       std::move(done));
 }
 
 void DirStorage::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
   queue_->run<port::ImageFacts>(
-      request.image_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::inspect_image(request); },
-      std::move(done));
+      request.image_id, queue_->workers_of(request.pool).quick, {},
+      [request](const Job&) { return storage::inspect_image(request); }, std::move(done));
 }
 
 void DirStorage::delete_image(const port::ImageRequest& request, port::Done done) {
   queue_->cancel(request.image_id);
   queue_->run<void>(
-      request.image_id, Queue::Speed::quick, {}, [request](const Job&) { return storage::delete_image(request); },
-      std::move(done));
+      request.image_id, queue_->workers_of(request.pool).quick, {},
+      [request](const Job&) { return storage::delete_image(request); }, std::move(done));
 }
 
 void DirStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
                            std::function<void(Result<std::string>)> done) {
   queue_->run<std::string>(
-      vm_id, Queue::Speed::quick, {},
+      vm_id, queue_->own_workers().quick, {},
       [directory = options_.seed_directory, vm_id, uid, files](const Job&) {
         return storage::make_seed(directory, vm_id, uid, files);
       },
@@ -226,7 +241,7 @@ void DirStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const st
 
 void DirStorage::delete_seed(const std::string& vm_id, port::Done done) {
   queue_->run<void>(
-      vm_id, Queue::Speed::quick, {},
+      vm_id, queue_->own_workers().quick, {},
       [directory = options_.seed_directory, vm_id](const Job&) { return storage::delete_seed(directory, vm_id); },
       std::move(done));
 }

@@ -14,12 +14,19 @@
 
 namespace gantry::storage {
 
+struct Workers {
+  // For what takes milliseconds.
+  runtime::WorkerPool& quick;
+  // For imports and copies; two threads are enough.
+  runtime::WorkerPool& slow;
+};
+
 class DirStorage final : public port::Storage {
  public:
-  // `quick` does what takes milliseconds, `slow` (two threads are enough) imports and copies. All three must outlive
-  // this; the pools are best destroyed next, which waits for what is under way and was cancelled here.
-  DirStorage(port::Executor& executor, runtime::WorkerPool& quick, runtime::WorkerPool& slow,
-             DirStorageOptions options);
+  // `shared` do the work in pools that several hosts have: a server of such a pool that hangs takes them all, and pools
+  // of this host alone are still worked in. All must outlive this; the workers are best destroyed next, which waits for
+  // what is under way and was cancelled here.
+  DirStorage(port::Executor& executor, Workers own, Workers shared, DirStorageOptions options);
   // On the executor's thread, or when it runs no more. Cancels what is under way; nothing is answered afterwards.
   ~DirStorage() override;
   DirStorage(const DirStorage&) = delete;

@@ -22,7 +22,7 @@ class RecipeTest : public StorageTest {
     write_text(program, "#!/bin/sh\nset -e\n" + script);
     ::chmod(program.c_str(), 0755);
     options.recipes["test"] = program;
-    storage.emplace(executor, quick, slow, options);
+    open_storage();
     port::ImageRequest request;
     request.image_id = kImageId;
     request.pool.path = pool;
@@ -104,7 +104,7 @@ class UrlTest : public StorageTest {
          "subjectAltName=IP:127.0.0.1"});
     options.ca_file = directory.path("ca.pem");
     ::chmod(options.ca_file.c_str(), 0644);
-    storage.emplace(executor, quick, slow, options);
+    open_storage();
     // Says "ACCEPT 127.0.0.1:PORT" once it listens.
     server.argv = {"sh", "-c",
                    "cd '" + directory.path("www") + "' && exec openssl s_server -accept 127.0.0.1:0 -WWW -cert '" +
@@ -164,7 +164,7 @@ TEST_F(UrlTest, OnlyHttpsWithAChecksumIsFetched) {
 
 TEST_F(UrlTest, AServerThatIsNotTrustedIsNotUsed) {
   options.ca_file.clear();
-  storage.emplace(executor, quick, slow, options);
+  open_storage();
   const auto refused = import(url("disk", std::string(64, 'a')));
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(word_of(refused), "fetch_failed");

@@ -123,8 +123,12 @@ Result<void> split_kernel_bundle(const port::ImageRequest& request, const std::s
   };
   const std::string fresh = fresh_of(request, initramfs);
   if (auto done = copy(bundle->initramfs, fresh, job.part(0, 70)); !done) return done;
-  // What an earlier attempt left is replaced, by the same or by what was sent since; without a kernel nobody uses it.
-  if (auto done = publish(fresh, initramfs); !done) return done;
+  auto named = publish_new(fresh, initramfs);
+  // What an earlier attempt left is replaced, by the same or by what was sent since: without a kernel nobody uses it.
+  // With one, another host was first.
+  const bool is_taken = !named && named.error().code == ErrorCode::already_exists;
+  if (is_taken && !file_exists(main_path(request))) named = publish(fresh, initramfs);
+  if (!named) return named;
   return copy(bundle->kernel, fresh_of(request, main_path(request)), job.part(70, 100));
 }
 
@@ -243,17 +247,17 @@ Result<void> delete_image(const port::ImageRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
   const std::string& pool = request.pool.path;
   const std::string& id = request.image_id;
-  // The file that says "complete" goes first.
-  for (const std::string& path : {disk_image_path(pool, id), kernel_path(pool, id), initramfs_path(pool, id)}) {
-    if (auto removed = remove_path(path); !removed) return removed;
-  }
-  if (auto removed = remove_remains(request, true); !removed) return removed;
   if (!request.pool.worker.empty()) {
-    // A host that is lost may still be making it: without its files it cannot finish.
+    // First: a host that is lost may still be making it, and without its files it cannot finish once the image is gone.
     for (const std::string& directory : {images_directory(pool), uploads_directory(pool)}) {
       if (auto removed = remove_unfinished(directory, id); !removed) return removed;
     }
   }
+  // Before the others the file that says "complete".
+  for (const std::string& path : {disk_image_path(pool, id), kernel_path(pool, id), initramfs_path(pool, id)}) {
+    if (auto removed = remove_path(path); !removed) return removed;
+  }
+  if (auto removed = remove_remains(request, true); !removed) return removed;
   auto synced = sync_directory(images_directory(pool));
   if (!synced && synced.error().code == ErrorCode::not_found) return {};
   return synced;

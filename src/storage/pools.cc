@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <functional>
@@ -237,7 +238,8 @@ Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObje
   if (!facts) return fail(unusable(facts.error(), pool_path));
   v1::PoolStatus status;
   status.set_state(v1::PoolStatus::READY);
-  status.set_capacity_bytes(static_cast<std::uint64_t>(facts->f_blocks) * facts->f_frsize);
+  // Some file systems do not say, and a pool without any passes for one that was never ready.
+  status.set_capacity_bytes(std::max<std::uint64_t>(std::uint64_t{facts->f_blocks} * facts->f_frsize, 1));
   status.set_available_bytes(static_cast<std::uint64_t>(facts->f_bavail) * facts->f_frsize);
   for (const std::string& directory :
        {volumes_directory(pool_path), images_directory(pool_path), uploads_directory(pool_path)}) {

@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <thread>
+#include <utility>
 
 #include "storage/file_ops.h"
 #include "storage/images.h"
@@ -66,6 +68,42 @@ TEST_F(SharedPoolTest, OneHostMakesItAndTheOthersFindIt) {
   EXPECT_EQ(found->state(), v1::PoolStatus::READY);
   // Its maker may ask again before it was heard.
   EXPECT_EQ(word_of(inspect_as(kAlpha, true)), "done");
+}
+
+TEST_F(SharedPoolTest, AServerThatHangsHoldsUpNoOtherPool) {
+  make();
+  write_text(directory.path("source.raw"), noise(kMiB));
+  fs::copy_file(directory.path("source.raw"), upload_path(pool, kImageId));
+  const auto image = storage::import_image(image_of(kAlpha), options, {});
+  ASSERT_TRUE(image.has_value()) << image.error().to_text();
+  storage->inspect_pool(of(kAlpha), [](const auto&) {});
+  std::promise<void> server_is_back;
+  const auto back = server_is_back.get_future().share();
+  for (auto* workers : {&shared_quick, &shared_slow}) workers->submit([back] { back.wait(); });
+  int answered = 0;
+  const auto count = [&answered](const auto&) { ++answered; };
+  // More than there are workers for this host's own pools.
+  for (int n = 0; n < 4; ++n) {
+    auto request = volume_of(kAlpha);
+    request.volume_id = "vol-00000000000" + std::to_string(n);
+    storage->inspect_volume(request, count);
+  }
+  storage->inspect_image(image_of(kAlpha), count);
+  const port::PoolRequest own{.path = directory.path("own"), .is_new = true};
+  auto overlay = volume(kMiB);
+  overlay.volume_id = "vol-aaaaaaaaaaaa";
+  overlay.pool = own;
+  overlay.image_path = image->path;
+  storage->create_volume(overlay, {}, count);
+
+  const auto status = wait<v1::PoolStatus>([&](const auto& done) { storage->inspect_pool(own, done); });
+  ASSERT_TRUE(status.has_value()) << status.error().to_text();
+  auto blank = volume(kMiB);
+  blank.pool = own;
+  EXPECT_EQ(word_of(create(blank)), "done");
+  EXPECT_EQ(answered, 0);
+  server_is_back.set_value();
+  EXPECT_TRUE(executor.pump_until([&] { return answered == 6; }));
 }
 
 TEST_F(SharedPoolTest, TwoThatMakeItAtOnceAgree) {
@@ -224,6 +262,46 @@ TEST_F(SharedPoolTest, ADeletionTakesAwayWhatALostHostWouldFinish) {
   EXPECT_TRUE(storage::delete_image(image_of(kAlpha)).has_value());
   EXPECT_EQ(files(), std::vector<std::string>{others.substr(pool.size() + 1)});
   EXPECT_FALSE(publish_new(volume_file, pool + "/volumes/vol-0123456789ab.qcow2").has_value());
+}
+
+// As long as its file has the name of what is deleted, a host that is late finds that name taken.
+TEST_F(SharedPoolTest, ADeletionTakesWhatIsUnfinishedBeforeWhatIsWhole) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may keep a file from being deleted";
+  make();
+  for (const std::string& place : {pool + "/volumes", pool + "/images"}) {
+    const bool is_image = place.ends_with("images");
+    const std::string whole = place + (is_image ? "/img-0123456789ab.qcow2" : "/vol-0123456789ab.qcow2");
+    const std::string late = whole + "." + kBeta + ".new";
+    // A directory with something mounted in it stays.
+    fs::create_directories(late + "/stays");
+    mounts.mount(late + "/stays", "64k");
+    write_text(whole, "whole");
+    const auto removed = is_image ? storage::delete_image(image_of(kAlpha)) : storage::delete_volume(volume_of(kAlpha));
+    EXPECT_FALSE(removed.has_value());
+    EXPECT_TRUE(fs::exists(whole)) << "it is tried again, and then all goes";
+  }
+}
+
+TEST_F(SharedPoolTest, AKernelThatIsLateLeavesTheInitramfsOfTheFirst) {
+  make();
+  write_text(directory.path("kernel"), noise(700'000));
+  write_text(directory.path("initramfs"), noise(300'000));
+  auto request = image_of(kAlpha);
+  request.spec.set_kind(v1::ImageSpec::KERNEL);
+  run({"tar", "-C", directory.path(), "-cf", upload_path(pool, kImageId), "./kernel", "./initramfs"});
+  const std::string initramfs = pool + "/images/img-0123456789ab.initramfs";
+  write_text(initramfs, "left by an earlier attempt");
+  // While it copies, the other host comes to its end.
+  bool other_is_done = false;
+  const Job job{{}, [&](std::uint32_t, const std::string&) {
+                  if (std::exchange(other_is_done, true)) return;
+                  write_text(initramfs, "of the first");
+                  write_text(pool + "/images/img-0123456789ab.kernel", "of the first");
+                }};
+  EXPECT_EQ(word_of(storage::import_image(request, options, job)), "done");
+  EXPECT_TRUE(other_is_done);
+  EXPECT_EQ(read_text(initramfs), "of the first");
+  EXPECT_EQ(files(), (std::vector<std::string>{"images/img-0123456789ab.initramfs", "images/img-0123456789ab.kernel"}));
 }
 
 TEST_F(SharedPoolTest, EachHostSweepsWhatIsItsOwn) {

@@ -66,6 +66,9 @@ class StorageTest : public testing::Test {
  protected:
   StorageTest();
 
+  // Anew, with `options` as they are then.
+  void open_storage() { storage.emplace(executor, Workers{quick, slow}, Workers{shared_quick, shared_slow}, options); }
+
   template <class Value>
   Result<Value> wait(const std::function<void(std::function<void(Result<Value>)>)>& call) {
     std::optional<Result<Value>> answer;
@@ -102,6 +105,8 @@ class StorageTest : public testing::Test {
   std::vector<v1::Progress> progress;
   runtime::WorkerPool quick{2};
   runtime::WorkerPool slow{2};
+  runtime::WorkerPool shared_quick{1};
+  runtime::WorkerPool shared_slow{1};
   std::optional<DirStorage> storage;
 };
 

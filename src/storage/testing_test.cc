@@ -62,7 +62,7 @@ bool PumpExecutor::pump_until(const std::function<bool()>& is_done) {
 StorageTest::StorageTest() {
   options.seed_directory = directory.path("seeds");
   options.cache_directory = directory.path("cache");
-  storage.emplace(executor, quick, slow, options);
+  open_storage();
 }
 
 Result<v1::PoolStatus> StorageTest::inspect_pool() {

@@ -245,13 +245,13 @@ Result<port::VolumeFacts> resize_volume(const port::VolumeRequest& request) {
 Result<void> delete_volume(const port::VolumeRequest& request) {
   if (auto checked = check_request(request); !checked) return checked;
   const std::string path = path_of(request);
-  for (const std::string& gone : {fresh_path(request.pool, path), path}) {
-    if (auto removed = remove_path(gone); !removed) return removed;
-  }
   const std::string directory = volumes_directory(request.pool.path);
   if (!request.pool.worker.empty()) {
-    // A host that is lost may still be making it: without its file it cannot finish.
+    // First: a host that is lost may still be making it, and without its file it cannot finish once the volume is gone.
     if (auto removed = remove_unfinished(directory, request.volume_id); !removed) return removed;
+  }
+  for (const std::string& gone : {fresh_path(request.pool, path), path}) {
+    if (auto removed = remove_path(gone); !removed) return removed;
   }
   auto synced = sync_directory(directory);
   if (!synced && synced.error().code == ErrorCode::not_found) return {};

@@ -34,7 +34,8 @@ class OverlayTest(test_join.Machines):
     def fetch(self, name, address, seconds=5):
         """What the guest on the manager's machine gets from another's HTTP server."""
         before = len(self.manager.console_log(name))
-        self.manager.type_at_console(name, f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w {seconds} {address} 80; echo done=$?\n")
+        get = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w {seconds} {address} 80"
+        self.manager.type_at_console(name, f"{get}; echo done=$?\n")
         wait_until("the guest answers", lambda: "done=" in self.manager.console_log(name)[before:].replace("done=$", ""))
         return self.manager.console_log(name)[before:]
 

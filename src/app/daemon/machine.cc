@@ -64,10 +64,13 @@ Machine::Machine(const DaemonOptions& options, std::function<std::string()> addr
       quick(kQuickWorkers),
       storage_quick(kQuickWorkers),
       storage_slow(kSlowWorkers),
+      shared_storage_quick(kQuickWorkers),
+      shared_storage_slow(kSlowWorkers),
       consoles(loop),
       hypervisor(loop, quick, cgroups, consoles, engine_options(options, accelerator)),
       facts(loop, quick, {.accelerator = accelerator, .state_directory = options.state_directory, .address = address}),
-      storage(loop, storage_quick, storage_slow, storage_options(options)),
+      storage(loop, {storage_quick, storage_slow}, {shared_storage_quick, shared_storage_slow},
+              storage_options(options)),
       network(loop, quick, network_directory(options), {.driver = {.host_address = std::move(address)}}),
       sentinel(loop, quick, options.state_directory, sentinel_program()) {
   spdlog::info("accelerator {}: {}", accelerator.accelerator, accelerator.reason);

@@ -50,6 +50,9 @@ struct Machine {
   // Its own: a file system that hangs takes them all, and guests on others are still to be killed and given networks.
   runtime::WorkerPool storage_quick;
   runtime::WorkerPool storage_slow;
+  // And their own for shared pools: these hang more often, with their server, and not with this machine.
+  runtime::WorkerPool shared_storage_quick;
+  runtime::WorkerPool shared_storage_slow;
   qemu::ConsoleHub consoles;
   qemu::QemuHypervisor hypervisor;
   qemu::MachineFacts facts;
