@@ -64,6 +64,13 @@ TEST(RoundSize, WhatFollowsFromOneImageIsWrittenInSeveralTransactions) {
   constexpr int kWaiting = 120;
   World world;
   Largest largest;
+  v1::FromHost large = world.host.begin();
+  large.mutable_host()->set_cpus(kWaiting);
+  large.mutable_host()->set_accelerator("tcg");
+  large.mutable_host()->add_recipes("debian-12");
+  large.mutable_host()->set_memory_bytes(1ULL << 40U);
+  world.link.say(large);
+  world.executor.run_for(1'000);
   world.host.asleep = true;
   world.accept("CreateImage", World::image_request());
   std::vector<v1::Accepted> accepted;
@@ -71,11 +78,23 @@ TEST(RoundSize, WhatFollowsFromOneImageIsWrittenInSeveralTransactions) {
     v1::CreateVmRequest request = World::vm_request("web-" + std::to_string(i));
     request.mutable_spec()->set_memory_mib(16);
     accepted.push_back(world.accept("CreateVm", request));
+    v1::Observation seen;
+    seen.set_id(accepted.back().task().target_id());
+    seen.mutable_vm()->set_state(v1::VmStatus::PENDING);
+    world.host.say(seen);
   }
+  world.executor.run_for(1'000);
   watch(world, largest);
-  world.host.asleep = false;
-  world.restart();
-  for (const v1::Accepted& each : accepted) EXPECT_EQ(world.ended(each).state(), v1::Task::SUCCEEDED);
+  // Whoever waits for it shows how far it is.
+  v1::Observation image;
+  image.set_id(world.find<v1::Image>("debian-12")->meta().id());
+  image.mutable_image()->set_state(v1::ImageStatus::IMPORTING);
+  image.mutable_image()->mutable_progress()->set_phase("fetching");
+  world.host.say(image);
+  world.executor.run_for(10'000);
+  for (const v1::Accepted& each : accepted) {
+    EXPECT_EQ(world.task(each.task().meta().id()).progress().phase(), "fetching");
+  }
   EXPECT_LE(largest.writes, 128U);
   EXPECT_LE(largest.compares, 128U);
   EXPECT_GE(largest.writes, 40U);
