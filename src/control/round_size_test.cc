@@ -61,7 +61,7 @@ TEST(RoundSize, ManyRecordsAreWrittenInSeveralTransactions) { expect_rounds_with
 
 // One record's change makes a difference to more than a transaction holds.
 TEST(RoundSize, WhatFollowsFromOneImageIsWrittenInSeveralTransactions) {
-  constexpr int kWaiting = 120;
+  constexpr int kWaiting = 200;
   World world;
   Largest largest;
   v1::FromHost large = world.host.begin();
