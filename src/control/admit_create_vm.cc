@@ -218,7 +218,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
     if (network != nullptr) add_reach(change.view(), *network, demand);
   }
   GANTRY_CHECK(make_disks(change, *disks, demand, vm));
-  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand));
+  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand, vm.placement().host_id()));
   spec.set_lease_pool(lease_pool(change, spec));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 

@@ -131,11 +131,15 @@ std::string start_obstacle(const View& view, const v1::Vm& vm) {
   return policy::start_obstacle(place_host(view, *host, vm), demand_of(view, vm, true));
 }
 
-std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand) {
+std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand, const std::string& host_id) {
   if (!demand.cpu_model.empty()) return demand.cpu_model;
   std::vector<const v1::Host*> hosts;
   for (const auto& [id, host] : view.all<v1::Host>().by_id) {
-    if (!host.meta().has_deletion() && policy::standing_obstacle(host, demand).empty()) hosts.push_back(&host);
+    // A host that could not tell its models is not to take those of all others away. What was changed since may forbid
+    // the VM the host it is on, but it is booted there.
+    const bool is_possible = !host.meta().has_deletion() && !host.status().cpu_models().empty() &&
+                             policy::standing_obstacle(host, demand).empty();
+    if (is_possible || id == host_id) hosts.push_back(&host);
   }
   return hosts.size() < 2 ? std::string() : policy::best_common_cpu_model(hosts);
 }

@@ -97,6 +97,29 @@ TEST(Rules, WhatRunsStaysAndIsNamedInAWarning) {
   EXPECT_EQ(world.ended(world.accept("StartVm", World::by_id("a"))).state(), v1::Task::SUCCEEDED);
 }
 
+// It is still wanted to run, so nothing else tells that it does not.
+TEST(Rules, HoldForAGuestThatEndedByItselfWhenItIsStartedAgain) {
+  World world;
+  world.make_image();
+  for (const char* name : {"a", "b"}) world.make_vm(name);
+  world.host.guest_ends(world.vm("a").meta().id());
+  world.host.connect();
+  world.executor.run_for(30'000);
+  ASSERT_EQ(world.vm("a").status().state(), v1::VmStatus::STOPPED);
+  ASSERT_EQ(world.vm("a").spec().power(), v1::VmSpec::RUNNING);
+  world.accept("CreateRule", rule_request("r", v1::RuleSpec::APART, {"a", "b"}));
+  const auto answer = world.call("StartVm", World::by_id("a"));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().word(), "no_host_fits");
+  EXPECT_THAT(answer.error().cause, HasSubstr("rule \"r\" keeps it apart from VM \"b\""));
+  v1::StopVmRequest restart;
+  restart.set_id("a");
+  EXPECT_EQ(world.refused("RestartVm", restart), "no_host_fits");
+  // A guest that is there is not taken away by a rule.
+  restart.set_id("b");
+  EXPECT_EQ(world.refused("RestartVm", restart), "");
+}
+
 TEST(Rules, ContradictionsAreRefusedWithTheReason) {
   World world;
   world.join("beta");
