@@ -25,7 +25,8 @@ Result<void> refuse_guests(const Change& change, const v1::Host& host) {
   for (const std::string& id : change.view().users_of_kind<v1::Vm>(host.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(id);
     const bool there = vm != nullptr && vm->placement().host_id() == host.meta().id();
-    if (there && model::holds_memory(*vm)) names.push_back(vm->meta().name());
+    // A guest that powered off by itself does not come back by itself.
+    if (there && model::holds_memory(*vm) && !model::boot_ended(*vm)) names.push_back(vm->meta().name());
   }
   if (names.empty()) return {};
   std::sort(names.begin(), names.end());

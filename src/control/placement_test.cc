@@ -246,6 +246,22 @@ TEST(Maintenance, BeginsWhenNothingRunsAndKeepsAllFromStarting) {
   EXPECT_EQ(world.refused("StartVm", World::by_id("web")), "");
 }
 
+TEST(Maintenance, IsNotHeldUpByAGuestThatEndedByItself) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.guest_ends(world.vm().meta().id());
+  world.host.connect();
+  world.executor.run_for(30'000);
+  ASSERT_EQ(world.vm().spec().power(), v1::VmSpec::RUNNING);
+  v1::UpdateHostRequest request;
+  request.set_id("alpha-example");
+  request.set_maintenance(true);
+  EXPECT_EQ(world.refused("UpdateHost", request), "");
+  EXPECT_EQ(world.refused("StartVm", World::by_id("web")), "no_host_fits");
+  EXPECT_EQ(world.refused("RestartVm", World::stop_request()), "no_host_fits");
+}
+
 TEST(Maintenance, IsNotEndedByOtherChangesOfTheHost) {
   World world;
   v1::UpdateHostRequest request;
