@@ -1,16 +1,14 @@
 // Admission of what is done with existing VMs.
 #include "control/admission.h"
 #include "control/placement.h"
+#include "control/rule_check.h"
+#include "control/same_labels.h"
 #include "model/state.h"
 #include "model/validate.h"
 #include "policy/cpu_models.h"
 
 namespace gantry::control {
 namespace {
-
-bool same(const policy::Labels& one, const policy::Labels& other) {
-  return one.size() == other.size() && policy::has_labels(one, other);
-}
 
 void next_generation(v1::Vm& vm) { vm.mutable_meta()->set_generation(vm.meta().generation() + 1); }
 
@@ -95,9 +93,10 @@ void begin_boot(Change& change, v1::Vm& vm) {
 
 void label(Change& change, const policy::Labels& labels, v1::Vm& vm) {
   auto& has = *vm.mutable_meta()->mutable_labels();
-  if (same(has, labels)) return;
+  if (same_labels(has, labels)) return;
   change.step((labels.empty() ? "take all labels from VM " : "label VM anew: ") + vm.meta().name());
   has = labels;
+  for (std::string& broken : broken_by_labels(change.view(), vm)) change.warn(std::move(broken));
 }
 
 // What it asks of its hosts.
@@ -105,7 +104,7 @@ void update_wishes(Change& change, const v1::UpdateVmRequest& request, const std
                    v1::Vm& vm) {
   v1::VmSpec& spec = *vm.mutable_spec();
   const bool models = fields.contains("cpu_model") && request.cpu_model() != spec.cpu_model();
-  const bool labels = fields.contains("host_labels") && !same(request.host_labels(), spec.host_labels());
+  const bool labels = fields.contains("host_labels") && !same_labels(request.host_labels(), spec.host_labels());
   if (models) {
     spec.set_cpu_model(request.cpu_model());
     change.step(request.cpu_model().empty()
