@@ -57,11 +57,13 @@ bool reaches(const View&, const std::string& host_id, const v1::Network& network
 void add_reach(const View& view, const std::string& before, const v1::Pool& pool, policy::PlaceDemand& demand) {
   const std::string name = "pool " + pool.meta().name();
   const auto hosts = hosts_of_pool(view, pool);
-  demand.reach.push_back({.reason = before + name + " is not on it", .host_ids = {hosts.begin(), hosts.end()}});
-  for (const std::string& host : hosts) {
-    if (pool_obstacle(pool, host).empty()) continue;
-    demand.trouble.emplace(host, "it cannot use " + name + ": see \"gantry pool show " + pool.meta().name() + "\"");
+  policy::PlaceReach reach{.reason = before + name + " is not on it", .host_ids = {hosts.begin(), hosts.end()}};
+  for (const v1::PoolOnHost& there : pool.status().hosts()) {
+    if (there.state() != v1::PoolStatus::FAILED || !reach.host_ids.contains(there.host_id())) continue;
+    demand.trouble.emplace(there.host_id(),
+                           "it cannot use " + name + ": see \"gantry pool show " + pool.meta().name() + "\"");
   }
+  demand.reach.push_back(std::move(reach));
 }
 
 void add_reach(const View& view, const v1::Network& network, policy::PlaceDemand& demand) {
