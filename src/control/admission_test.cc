@@ -227,6 +227,21 @@ TEST(Admission, NoVolumeIsKeptWhoseImageGoes) {
   EXPECT_EQ(world.refused("DeleteVm", request), "");
 }
 
+TEST(Admission, AStoppedVmThatWasJustMadeTooLargeDoesNotStart) {
+  World world;
+  world.make_image();
+  v1::CreateVmRequest request = World::vm_request();
+  request.mutable_spec()->set_power(v1::VmSpec::STOPPED);
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  v1::UpdateVmRequest larger;
+  larger.set_id("web");
+  larger.set_memory_mib(500 * 1024);
+  world.host.asleep = true;
+  world.accept("UpdateVm", larger);
+  EXPECT_EQ(world.refused("StartVm", World::by_id("web")), "no_host_fits");
+  EXPECT_EQ(world.refused("RestartVm", World::stop_request()), "no_host_fits");
+}
+
 TEST(Admission, ACordonedHostTakesNoNewGuests) {
   World world;
   world.make_image();

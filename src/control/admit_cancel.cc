@@ -16,7 +16,10 @@ Result<void> undo_create(Change& change, const v1::Task& task) {
   for (const std::string& user : change.view().users_of(task.target_id())) {
     const auto* volume = change.view().find<v1::Volume>(user);
     const bool goes_with_it = volume != nullptr && volume->spec().owner_vm_id() == task.target_id();
-    if (goes_with_it || change.view().find<v1::Task>(user) != nullptr) continue;
+    // Rules forget what is gone.
+    const bool is_no_use =
+        change.view().find<v1::Task>(user) != nullptr || change.view().find<v1::Rule>(user) != nullptr;
+    if (goes_with_it || is_no_use) continue;
     return fail(ErrorCode::conflict, Change::quoted<Record>("cannot take back the", record->meta().name()),
                 user + " uses it already", "delete what uses it first", "in_use");
   }

@@ -143,7 +143,7 @@ Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, poli
     if (!plan.makes) continue;
     auto pool = choose_pool(change, plan.create.pool(), vm.placement().host_id());
     if (!pool) return fail(std::move(pool.error()));
-    add_reach(change.view(), "", **pool, demand);
+    if (plan.create.pool().empty()) add_reach(change.view(), "", **pool, demand);
     auto volume =
         make_volume(change, {.name = volume_name(change, vm.meta().name(), i),
                              .pool = *pool,
@@ -211,14 +211,10 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   if (!disks) return fail(std::move(disks.error()));
   GANTRY_CHECK(resolve_networks(change, spec, demand));
   GANTRY_CHECK(place_vm(change, demand, vm));
-  GANTRY_CHECK(use_default_network(change, spec, vm.placement().host_id()));
+  GANTRY_CHECK(use_default_network(change, spec, vm.placement().host_id(), demand));
   GANTRY_CHECK(model::check_devices(spec));
-  for (const v1::VmNic& nic : spec.nics()) {
-    const auto* network = change.view().find<v1::Network>(nic.network());
-    if (network != nullptr) add_reach(change.view(), *network, demand);
-  }
   GANTRY_CHECK(make_disks(change, *disks, demand, vm));
-  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand));
+  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand, vm.placement().host_id()));
   spec.set_lease_pool(lease_pool(change, spec));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 

@@ -116,11 +116,12 @@ const v1::Network* default_network(const View& view, const std::string& host_id)
   if (usable(network) && reaches(view, host_id, *network)) return network;
   // Whoever deleted the one of the manager's own machine wanted none there.
   if (view.own_hosts.contains(host_id)) return nullptr;
-  for (const auto& [name, id] : view.all<v1::Network>().id_by_name) {
+  const v1::Network* first = nullptr;
+  for (const std::string& id : view.users_of_kind<v1::Network>(host_id)) {
     const auto* other = view.find<v1::Network>(id);
-    if (usable(other) && other->status().host_id() == host_id) return other;
+    if (usable(other) && (first == nullptr || other->meta().name() < first->meta().name())) first = other;
   }
-  return nullptr;
+  return first;
 }
 
 void add_default_reach(const View& view, policy::PlaceDemand& demand) {
@@ -164,7 +165,8 @@ Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDem
   return {};
 }
 
-Result<void> use_default_network(Change& change, v1::VmSpec& spec, const std::string& host_id) {
+Result<void> use_default_network(Change& change, v1::VmSpec& spec, const std::string& host_id,
+                                 policy::PlaceDemand& demand) {
   if (spec.nics_size() == 1 && spec.nics(0).network() == "none") {
     spec.clear_nics();
     return {};
@@ -178,9 +180,13 @@ Result<void> use_default_network(Change& change, v1::VmSpec& spec, const std::st
     }
     spec.add_nics();
   }
+  bool is_used = false;
   for (v1::VmNic& nic : *spec.mutable_nics()) {
-    if (nic.network().empty()) GANTRY_CHECK(use_network(change, nic, *network));
+    if (!nic.network().empty()) continue;
+    GANTRY_CHECK(use_network(change, nic, *network));
+    is_used = true;
   }
+  if (is_used) add_reach(change.view(), *network, demand);
   return {};
 }
 

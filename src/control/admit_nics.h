@@ -11,7 +11,8 @@ namespace gantry::control {
 Result<void> resolve_networks(Change& change, v1::VmSpec& spec, policy::PlaceDemand& demand);
 // Once the host is known: its own network for interfaces that name none, and one interface where none is asked for
 // ("none" alone: none at all). resolve_networks() has seen to it that there is such a network where one is needed.
-Result<void> use_default_network(Change& change, v1::VmSpec& spec, const std::string& host_id);
+Result<void> use_default_network(Change& change, v1::VmSpec& spec, const std::string& host_id,
+                                 policy::PlaceDemand& demand);
 
 // Gives MAC addresses, IPv4 addresses and host ports that nobody else has, and refuses asked ones that somebody has.
 Result<void> give_addresses(Change& change, v1::VmSpec& spec, const std::string& host_id);

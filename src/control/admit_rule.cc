@@ -55,11 +55,18 @@ std::string sentence(const View& view, const v1::RuleSpec& spec) {
 
 // Whether the rule can be taken, and what taking it means.
 Result<void> consider(Change& change, const v1::Rule& rule) {
-  GANTRY_CHECK(model::check_rule_spec(rule.spec()));
   GANTRY_CHECK(check_possible(change.view(), rule));
   change.step(sentence(change.view(), rule.spec()));
   for (std::string& broken : broken_now(change.view(), rule)) change.warn(std::move(broken));
   return {};
+}
+
+// One that lost members, as they were deleted, can be changed for all that, but not into what could not be made.
+bool must_be_whole(const v1::RuleSpec& spec, const std::set<std::string>& fields) {
+  for (const char* field : {"vms", "vm_labels", "hosts", "host_labels"}) {
+    if (fields.contains(field)) return true;
+  }
+  return fields.contains("failure_domain") && policy::is_about_hosts(spec);
 }
 
 }  // namespace
@@ -73,6 +80,7 @@ Result<void> create_rule(Change& change, const v1::CreateRuleRequest& request) {
   change.name_target("rule.create", rule.meta());
   GANTRY_CHECK(resolve<v1::Vm>(change, *rule.mutable_spec()->mutable_vms()));
   GANTRY_CHECK(resolve<v1::Host>(change, *rule.mutable_spec()->mutable_hosts()));
+  GANTRY_CHECK(model::check_rule_spec(rule.spec()));
   GANTRY_CHECK(consider(change, rule));
   change.draft.create(std::move(rule));
   change.succeed_at_once();
@@ -98,6 +106,7 @@ Result<void> update_rule(Change& change, const v1::UpdateRuleRequest& request) {
   }
   if (fields.contains("host_labels")) *spec.mutable_host_labels() = request.host_labels();
   if (fields.contains("failure_domain")) spec.set_failure_domain(request.failure_domain());
+  if (must_be_whole(spec, fields)) GANTRY_CHECK(model::check_rule_spec(spec));
   GANTRY_CHECK(consider(change, rule));
   rule.mutable_meta()->set_generation(rule.meta().generation() + 1);
   change.succeed_at_once();

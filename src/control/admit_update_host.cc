@@ -2,9 +2,10 @@
 #include <algorithm>
 
 #include "control/admission.h"
+#include "control/rule_check.h"
+#include "control/same_labels.h"
 #include "model/state.h"
 #include "model/validate.h"
-#include "policy/rule.h"
 
 namespace gantry::control {
 namespace {
@@ -25,7 +26,8 @@ Result<void> refuse_guests(const Change& change, const v1::Host& host) {
   for (const std::string& id : change.view().users_of_kind<v1::Vm>(host.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(id);
     const bool there = vm != nullptr && vm->placement().host_id() == host.meta().id();
-    if (there && model::holds_memory(*vm)) names.push_back(vm->meta().name());
+    // A guest that powered off by itself does not come back by itself.
+    if (there && model::holds_memory(*vm) && !model::boot_ended(*vm)) names.push_back(vm->meta().name());
   }
   if (names.empty()) return {};
   std::sort(names.begin(), names.end());
@@ -54,10 +56,11 @@ void set_cordoned(Change& change, bool cordoned, v1::Host& host) {
 
 void set_labels(Change& change, const policy::Labels& labels, v1::Host& host) {
   auto& has = *host.mutable_meta()->mutable_labels();
-  if (has.size() == labels.size() && policy::has_labels(has, labels)) return;
+  if (same_labels(has, labels)) return;
   has = labels;
   change.step((labels.empty() ? "take all labels from host " : "label host anew: ") + host.meta().name() +
               "; guests that run there stay");
+  for (std::string& broken : broken_by_labels(change.view(), host)) change.warn(std::move(broken));
 }
 
 }  // namespace

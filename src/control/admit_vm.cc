@@ -2,15 +2,14 @@
 #include "control/admission.h"
 #include "control/admit_nics.h"
 #include "control/placement.h"
+#include "control/rule_check.h"
+#include "control/same_labels.h"
 #include "model/state.h"
 #include "model/validate.h"
+#include "policy/cpu_models.h"
 
 namespace gantry::control {
 namespace {
-
-bool same(const policy::Labels& one, const policy::Labels& other) {
-  return one.size() == other.size() && policy::has_labels(one, other);
-}
 
 void next_generation(v1::Vm& vm) { vm.mutable_meta()->set_generation(vm.meta().generation() + 1); }
 
@@ -53,13 +52,22 @@ Result<void> check_room(const Change& change, const v1::Vm& vm, std::uint32_t cp
               "stop another VM, or make this one smaller", "no_host_fits");
 }
 
-// A guest starts where its disks are, if that is still allowed. That a stopped one is counted for, until its host has
-// seen the last change of it, may be promised to others already.
+// What a guest has is its own until it ends: it is promised to nobody else by a change that waits for the next start.
+Result<void> refuse_less(const v1::Vm& vm, const std::string& what, const std::string& has) {
+  return fail(ErrorCode::conflict, "cannot take " + what + " from VM \"" + vm.meta().name() + "\" while it runs",
+              "its guest uses " + has + " until it is stopped", "stop it first", "vm_running");
+}
+
+// A guest starts where its disks are, if that is still allowed; one that is there already stays. What a stopped one is
+// counted for, until its host has seen the last change of it, may be promised to others already; and what was found for
+// a guest that ended by itself may have become wrong since.
 Result<void> check_start(const Change& change, const v1::Vm& vm) {
-  if (vm.spec().power() != v1::VmSpec::STOPPED) return {};
-  const std::string obstacle = start_obstacle(change.view(), vm);
-  if (obstacle.empty()) return {};
   const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
+  if (host == nullptr) return {};
+  // QEMU would refuse the processors only when the guest that is there has been stopped.
+  const std::string obstacle =
+      wants_guest(vm) ? policy::cpu_model_obstacle(*host, vm.spec().cpu_model()) : start_obstacle(change.view(), vm);
+  if (obstacle.empty()) return {};
   return fail(ErrorCode::conflict, "VM \"" + vm.meta().name() + "\" cannot be started",
               "it is on host \"" + host->meta().name() + "\": " + obstacle,
               "see \"gantry explain " + vm.meta().name() + "\"", "no_host_fits");
@@ -75,7 +83,8 @@ void warn_of_next_start(Change& change, const v1::Vm& vm) {
 }
 
 void begin_boot(Change& change, v1::Vm& vm) {
-  vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand_of(change.view(), vm, true)));
+  vm.mutable_placement()->set_cpu_model(
+      choose_cpu_model(change.view(), demand_of(change.view(), vm, true), vm.placement().host_id()));
   vm.mutable_spec()->set_boot_id(change.task_id());
   vm.mutable_spec()->clear_force_stop_id();
   vm.mutable_spec()->clear_stop_once_timeout_seconds();
@@ -88,7 +97,7 @@ void update_wishes(Change& change, const v1::UpdateVmRequest& request, const std
                    v1::Vm& vm) {
   v1::VmSpec& spec = *vm.mutable_spec();
   const bool models = fields.contains("cpu_model") && request.cpu_model() != spec.cpu_model();
-  const bool labels = fields.contains("host_labels") && !same(request.host_labels(), spec.host_labels());
+  const bool labels = fields.contains("host_labels") && !same_labels(request.host_labels(), spec.host_labels());
   if (models) {
     spec.set_cpu_model(request.cpu_model());
     change.step(request.cpu_model().empty()
@@ -216,10 +225,9 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
   const std::uint32_t cpus = fields.count("cpus") != 0 ? request.cpus() : spec.cpus();
   const bool guest = model::holds_memory(vm) && !model::boot_ended(vm);
   if (guest && memory_mib < spec.memory_mib()) {
-    return fail(ErrorCode::conflict, "cannot take memory from VM \"" + vm.meta().name() + "\" while it runs",
-                "its guest uses " + std::to_string(spec.memory_mib()) + " MiB until it is stopped", "stop it first",
-                "vm_running");
+    return refuse_less(vm, "memory", std::to_string(spec.memory_mib()) + " MiB");
   }
+  if (guest && cpus < spec.cpus()) return refuse_less(vm, "processors", std::to_string(spec.cpus()) + " CPU");
   GANTRY_CHECK(check_room(change, vm, cpus, memory_mib));
   if (memory_mib != spec.memory_mib() || cpus != spec.cpus()) {
     change.step("give VM " + vm.meta().name() + " " + std::to_string(cpus) + " CPU and " + std::to_string(memory_mib) +
@@ -241,7 +249,9 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
     if (!changed) return fail(changed.error());
     if (*changed) next_generation(vm);
   }
-  if (fields.count("labels") != 0) change.label(request.labels(), *vm.mutable_meta(), "VM");
+  if (fields.count("labels") != 0 && change.label(request.labels(), *vm.mutable_meta(), "VM")) {
+    for (std::string& broken : broken_by_labels(change.view(), vm)) change.warn(std::move(broken));
+  }
   if (change.task.plan().steps().empty()) change.step("nothing: VM " + vm.meta().name() + " is as asked");
   change.succeed_at_once();
   return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/id.h"
+#include "control/same_labels.h"
 #include "model/state.h"
 #include "model/uid.h"
 
@@ -84,13 +85,13 @@ void Change::name_target(const std::string& action, const v1::Meta& meta) {
   task.set_target_name(meta.name());
 }
 
-void Change::label(const google::protobuf::Map<std::string, std::string>& labels, v1::Meta& meta,
+bool Change::label(const google::protobuf::Map<std::string, std::string>& labels, v1::Meta& meta,
                    const std::string& noun) {
   auto& has = *meta.mutable_labels();
-  const auto ordered = [](const auto& map) { return std::map<std::string, std::string>(map.begin(), map.end()); };
-  if (ordered(has) == ordered(labels)) return;
+  if (same_labels(has, labels)) return false;
   step((labels.empty() ? "take all labels from " : "label ") + noun + (labels.empty() ? " " : " anew: ") + meta.name());
   has = labels;
+  return true;
 }
 
 tl::unexpected<Error> Change::not_found(std::string_view noun, const std::string& name_or_id) {

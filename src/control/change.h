@@ -74,7 +74,8 @@ class Change {
 
   void name_target(const std::string& action, const v1::Meta& meta);
   // Instead of those it has. `noun` for the plan's sentence.
-  void label(const google::protobuf::Map<std::string, std::string>& labels, v1::Meta& meta, const std::string& noun);
+  // Answers whether they were others.
+  bool label(const google::protobuf::Map<std::string, std::string>& labels, v1::Meta& meta, const std::string& noun);
   // Asks for the deletion of a record of the draft, as this task.
   void mark_deleted(v1::Meta& meta) const { set_deletion(meta, task_id(), now_); }
   [[nodiscard]] Now now() const { return now_; }

@@ -59,11 +59,13 @@ bool reaches(const View&, const std::string& host_id, const v1::Network& network
 void add_reach(const View& view, const std::string& before, const v1::Pool& pool, policy::PlaceDemand& demand) {
   const std::string name = "pool " + pool.meta().name();
   const auto hosts = hosts_of_pool(view, pool);
-  demand.reach.push_back({.reason = before + name + " is not on it", .host_ids = {hosts.begin(), hosts.end()}});
-  for (const std::string& host : hosts) {
-    if (pool_obstacle(pool, host).empty()) continue;
-    demand.trouble.emplace(host, "it cannot use " + name + ": see \"gantry pool show " + pool.meta().name() + "\"");
+  policy::PlaceReach reach{.reason = before + name + " is not on it", .host_ids = {hosts.begin(), hosts.end()}};
+  for (const v1::PoolOnHost& there : pool.status().hosts()) {
+    if (there.state() != v1::PoolStatus::FAILED || !reach.host_ids.contains(there.host_id())) continue;
+    demand.trouble.emplace(there.host_id(),
+                           "it cannot use " + name + ": see \"gantry pool show " + pool.meta().name() + "\"");
   }
+  demand.reach.push_back(std::move(reach));
 }
 
 void add_reach(const View& view, const v1::Network& network, policy::PlaceDemand& demand) {
@@ -133,11 +135,15 @@ std::string start_obstacle(const View& view, const v1::Vm& vm) {
   return policy::start_obstacle(place_host(view, *host, vm), demand_of(view, vm, true));
 }
 
-std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand) {
+std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand, const std::string& host_id) {
   if (!demand.cpu_model.empty()) return demand.cpu_model;
   std::vector<const v1::Host*> hosts;
   for (const auto& [id, host] : view.all<v1::Host>().by_id) {
-    if (!host.meta().has_deletion() && policy::standing_obstacle(host, demand).empty()) hosts.push_back(&host);
+    // A host that could not tell its models is not to take those of all others away. What was changed since may forbid
+    // the VM the host it is on, but it is booted there.
+    const bool is_possible = !host.meta().has_deletion() && !host.status().cpu_models().empty() &&
+                             policy::standing_obstacle(host, demand).empty();
+    if (is_possible || id == host_id) hosts.push_back(&host);
   }
   return hosts.size() < 2 ? std::string() : policy::best_common_cpu_model(hosts);
 }

@@ -32,7 +32,7 @@ policy::PlaceDemand demand_of(const View& view, const v1::Vm& vm, bool running);
 std::string start_obstacle(const View& view, const v1::Vm& vm);
 
 // What VmPlacement.cpu_model is to be: what the VM asks for, else the best that all hosts have which it could ever run
-// on, else, where that is one host alone or they have none in common, empty.
-std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand);
+// on, and that of `host_id`, which it is on, else, where that is one host alone or they have none in common, empty.
+std::string choose_cpu_model(const View& view, const policy::PlaceDemand& demand, const std::string& host_id);
 
 }  // namespace gantry::control

@@ -149,6 +149,10 @@ TEST(Placement, TheProcessorsAskedForMustBeThere) {
   ASSERT_EQ(accepted.plan().warnings_size(), 1);
   EXPECT_THAT(accepted.plan().warnings(0), HasSubstr("its processors cannot be Haswell"));
   EXPECT_EQ(world.vm().placement().cpu_model(), "Nehalem") << "until it starts anew";
+  const auto restart = world.call("RestartVm", World::stop_request());
+  ASSERT_FALSE(restart) << "its guest would be stopped for nothing";
+  EXPECT_EQ(restart.error().word(), "no_host_fits");
+  EXPECT_THAT(restart.error().cause, HasSubstr("its processors cannot be Haswell"));
   update.set_cpu_model("no, such");
   EXPECT_EQ(world.refused("UpdateVm", update), "invalid_field");
 }
@@ -171,6 +175,11 @@ TEST(Placement, ProcessorsArePromisedAsOftenAsTheManagerIsTold) {
   EXPECT_EQ(world.refused("UpdateVm", update), "no_host_fits");
   update.set_cpus(8);
   EXPECT_EQ(world.refused("UpdateVm", update), "");
+  // Its guest keeps those it has.
+  update.set_cpus(1);
+  EXPECT_EQ(world.refused("UpdateVm", update), "vm_running");
+  ASSERT_EQ(world.ended(world.accept("StopVm", World::stop_request())).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.refused("UpdateVm", update), "");
 }
 
 // A pool that all hosts share is enough to make several hosts possible.
@@ -183,12 +192,12 @@ TEST(Placement, WhereSeveralHostsMayRunItTheProcessorsAreWhatAllHave) {
                              .created = 1,
                              .modified = 1});
   };
-  for (const char* id : {"host-1", "host-2", "host-3"}) {
+  for (const char* id : {"host-1", "host-2", "host-3", "host-4"}) {
     v1::Host host;
     host.mutable_meta()->set_id(id);
     host.mutable_status()->set_accelerator("kvm");
-    host.mutable_status()->add_cpu_models("Westmere");
-    if (host.meta().id() != "host-1") host.mutable_status()->add_cpu_models("Haswell");
+    if (host.meta().id() != "host-4") host.mutable_status()->add_cpu_models("Westmere");
+    if (host.meta().id() == "host-2" || host.meta().id() == "host-3") host.mutable_status()->add_cpu_models("Haswell");
     add(host, model::kHost);
   }
   v1::Pool pool;
@@ -199,16 +208,19 @@ TEST(Placement, WhereSeveralHostsMayRunItTheProcessorsAreWhatAllHave) {
   view.load(range, touched);
   policy::PlaceDemand demand;
   add_reach(view, "", pool, demand);
-  EXPECT_EQ(choose_cpu_model(view, demand), "Westmere");
+  EXPECT_EQ(choose_cpu_model(view, demand, "host-2"), "Westmere")
+      << "one that could not tell its models is passed over";
   pool.mutable_spec()->add_hosts("host-2");
   pool.mutable_spec()->add_hosts("host-3");
   demand.reach.clear();
   add_reach(view, "", pool, demand);
-  EXPECT_EQ(choose_cpu_model(view, demand), "Haswell");
+  EXPECT_EQ(choose_cpu_model(view, demand, "host-2"), "Haswell");
+  EXPECT_EQ(choose_cpu_model(view, demand, "host-1"), "Westmere") << "it is there, whatever it asks for now";
+  EXPECT_EQ(choose_cpu_model(view, demand, "host-4"), "") << "nobody knows what its own host can be";
   demand.host_id = "host-2";
-  EXPECT_EQ(choose_cpu_model(view, demand), "") << "on one host everything it has";
+  EXPECT_EQ(choose_cpu_model(view, demand, "host-2"), "") << "on one host everything it has";
   demand.cpu_model = "Nehalem";
-  EXPECT_EQ(choose_cpu_model(view, demand), "Nehalem");
+  EXPECT_EQ(choose_cpu_model(view, demand, "host-2"), "Nehalem");
 }
 
 TEST(Maintenance, BeginsWhenNothingRunsAndKeepsAllFromStarting) {
@@ -232,6 +244,22 @@ TEST(Maintenance, BeginsWhenNothingRunsAndKeepsAllFromStarting) {
   request.mutable_update_mask()->add_paths("maintenance");
   world.accept("UpdateHost", request);
   EXPECT_EQ(world.refused("StartVm", World::by_id("web")), "");
+}
+
+TEST(Maintenance, IsNotHeldUpByAGuestThatEndedByItself) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  world.host.guest_ends(world.vm().meta().id());
+  world.host.connect();
+  world.executor.run_for(30'000);
+  ASSERT_EQ(world.vm().spec().power(), v1::VmSpec::RUNNING);
+  v1::UpdateHostRequest request;
+  request.set_id("alpha-example");
+  request.set_maintenance(true);
+  EXPECT_EQ(world.refused("UpdateHost", request), "");
+  EXPECT_EQ(world.refused("StartVm", World::by_id("web")), "no_host_fits");
+  EXPECT_EQ(world.refused("RestartVm", World::stop_request()), "no_host_fits");
 }
 
 TEST(Maintenance, IsNotEndedByOtherChangesOfTheHost) {

@@ -1,6 +1,7 @@
 #include "control/pool_hosts.h"
 
 #include <algorithm>
+#include <set>
 
 namespace gantry::control {
 
@@ -15,8 +16,12 @@ bool has_pool(const View& view, const std::string& host_id, const v1::Pool& pool
 std::vector<std::string> hosts_of_pool(const View& view, const v1::Pool& pool) {
   if (!pool.spec().shared()) return {pool.spec().host_id()};
   std::vector<std::string> hosts;
-  for (const auto& [id, host] : view.all<v1::Host>().by_id) {
-    if (has_pool(view, id, pool)) hosts.push_back(id);
+  if (pool.spec().hosts().empty()) {
+    for (const auto& [id, host] : view.all<v1::Host>().by_id) hosts.push_back(id);
+    return hosts;
+  }
+  for (const std::string& id : std::set<std::string>(pool.spec().hosts().begin(), pool.spec().hosts().end())) {
+    if (view.find<v1::Host>(id) != nullptr) hosts.push_back(id);
   }
   return hosts;
 }

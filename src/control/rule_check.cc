@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "control/placement.h"
 #include "model/state.h"
 #include "policy/rule.h"
 
@@ -12,6 +13,7 @@ namespace {
 constexpr std::size_t kSentencesMax = 10;
 
 using Rules = std::vector<const v1::Rule*>;
+using Vms = std::vector<const v1::Vm*>;
 
 std::string quoted(const v1::Vm& vm) { return "VM \"" + vm.meta().name() + "\""; }
 
@@ -46,37 +48,45 @@ std::string names_of(const Rules& rules, const v1::Rule& without) {
   return text;
 }
 
+Vms covered_vms(const View& view, const v1::Rule& rule) {
+  Vms covered;
+  for (const auto& [id, vm] : view.all<v1::Vm>().by_id) {
+    if (policy::covers(rule.spec(), vm)) covered.push_back(&vm);
+  }
+  return covered;
+}
+
 Result<void> check_hosts_left(const View& view, const v1::Rule& rule) {
   Rules about_hosts = other_required(view, rule);
   std::erase_if(about_hosts, [](const v1::Rule* other) { return !policy::is_about_hosts(other->spec()); });
   // Most VMs have the same rules.
   std::map<Rules, bool> known;
-  for (const auto& [id, vm] : view.all<v1::Vm>().by_id) {
-    if (!policy::covers(rule.spec(), vm)) continue;
+  for (const v1::Vm* vm : covered_vms(view, rule)) {
     Rules all = {&rule};
     for (const v1::Rule* other : about_hosts) {
-      if (policy::covers(other->spec(), vm)) all.push_back(other);
+      if (policy::covers(other->spec(), *vm)) all.push_back(other);
     }
     auto found = known.find(all);
     if (found == known.end()) found = known.emplace(all, allow_some_host(view, all)).first;
     if (found->second) continue;
-    if (all.size() == 1) return impossible(rule, "no host is left for " + quoted(vm));
-    return impossible(rule, "with " + names_of(all, rule) + " no host is left for " + quoted(vm));
+    if (all.size() == 1) return impossible(rule, "no host is left for " + quoted(*vm));
+    return impossible(rule, "with " + names_of(all, rule) + " no host is left for " + quoted(*vm));
   }
   return {};
 }
 
 Result<void> check_distance(const View& view, const v1::Rule& rule) {
+  const Vms covered = covered_vms(view, rule);
   for (const v1::Rule* other : other_required(view, rule)) {
     if (!policy::contradict(rule.spec(), other->spec()) && !policy::contradict(other->spec(), rule.spec())) continue;
     const v1::Vm* first = nullptr;
-    for (const auto& [id, vm] : view.all<v1::Vm>().by_id) {
-      if (!policy::covers(rule.spec(), vm) || !policy::covers(other->spec(), vm)) continue;
+    for (const v1::Vm* vm : covered) {
+      if (!policy::covers(other->spec(), *vm)) continue;
       if (first != nullptr) {
         return impossible(rule, "rule \"" + other->meta().name() + "\" wants the opposite of " + quoted(*first) +
-                                    " and " + quoted(vm));
+                                    " and " + quoted(*vm));
       }
-      first = &vm;
+      first = vm;
     }
   }
   return {};
@@ -95,14 +105,37 @@ struct Guest {
   const v1::Host* host = nullptr;
 };
 
-std::vector<Guest> guests_of(const View& view, const v1::Rule& rule) {
+std::string stays(const v1::Vm& vm, const v1::Host& host, const std::string& obstacle) {
+  return quoted(vm) + " stays on host " + host.meta().name() + ", though " + obstacle;
+}
+
+// `changed`: a host as it is to be; nullptr: all are as they are.
+std::vector<Guest> guests_of(const View& view, const v1::Rule& rule, const v1::Host* changed) {
   std::vector<Guest> guests;
-  for (const auto& [id, vm] : view.all<v1::Vm>().by_id) {
-    const auto* host = view.find<v1::Host>(vm.placement().host_id());
-    if (host == nullptr || !model::holds_memory(vm) || !policy::covers(rule.spec(), vm)) continue;
-    guests.push_back({&vm, host});
+  for (const v1::Vm* vm : covered_vms(view, rule)) {
+    const auto* host = view.find<v1::Host>(vm->placement().host_id());
+    if (host == nullptr || !model::holds_memory(*vm)) continue;
+    guests.push_back({vm, changed != nullptr && changed->meta().id() == host->meta().id() ? changed : host});
   }
   return guests;
+}
+
+std::vector<std::string> broken(const View& view, const v1::Rule& rule, const v1::Host* changed) {
+  std::vector<std::string> sentences;
+  std::size_t more = 0;
+  policy::PlaceRule before{.record = &rule};
+  // Each is held against those before it: of two that break it, one is told.
+  for (const auto& [vm, host] : guests_of(view, rule, changed)) {
+    const std::string obstacle = policy::rule_obstacle(before, *host);
+    if (!obstacle.empty()) add_sentence(sentences, more, stays(*vm, *host, obstacle));
+    policy::add_other(before, *vm, *host);
+  }
+  if (more != 0) sentences.push_back("so do " + std::to_string(more) + " more VMs");
+  return sentences;
+}
+
+bool goes_by_host_labels(const v1::RuleSpec& spec) {
+  return !spec.host_labels().empty() || !spec.failure_domain().empty();
 }
 
 }  // namespace
@@ -112,19 +145,31 @@ Result<void> check_possible(const View& view, const v1::Rule& rule) {
   return policy::is_about_hosts(rule.spec()) ? check_hosts_left(view, rule) : check_distance(view, rule);
 }
 
-std::vector<std::string> broken_now(const View& view, const v1::Rule& rule) {
+std::vector<std::string> broken_now(const View& view, const v1::Rule& rule) { return broken(view, rule, nullptr); }
+
+std::vector<std::string> broken_by_labels(const View& view, const v1::Vm& labelled) {
+  const auto* before = view.find<v1::Vm>(labelled.meta().id());
+  const auto* host = view.find<v1::Host>(labelled.placement().host_id());
   std::vector<std::string> sentences;
-  std::size_t more = 0;
-  policy::PlaceRule before{.record = &rule};
-  // Each is held against those before it: of two that break it, one is told.
-  for (const auto& [vm, host] : guests_of(view, rule)) {
-    const std::string obstacle = policy::rule_obstacle(before, *host);
-    if (!obstacle.empty()) {
-      add_sentence(sentences, more, quoted(*vm) + " stays on host " + host->meta().name() + ", though " + obstacle);
-    }
-    policy::add_other(before, *vm, *host);
+  if (before == nullptr || host == nullptr || !model::holds_memory(labelled)) return sentences;
+  for (const policy::PlaceRule& rule : place_rules(view, labelled, true)) {
+    if (policy::covers(rule.record->spec(), *before)) continue;
+    const std::string obstacle = policy::rule_obstacle(rule, *host);
+    if (!obstacle.empty()) sentences.push_back(stays(labelled, *host, obstacle));
   }
-  if (more != 0) sentences.push_back("so do " + std::to_string(more) + " more VMs");
+  return sentences;
+}
+
+std::vector<std::string> broken_by_labels(const View& view, const v1::Host& labelled) {
+  std::vector<std::string> sentences;
+  for (const auto& [name, id] : view.all<v1::Rule>().id_by_name) {
+    const auto* rule = view.find<v1::Rule>(id);
+    if (rule == nullptr || !goes_by_host_labels(rule->spec())) continue;
+    const auto before = broken_now(view, *rule);
+    for (std::string& sentence : broken(view, *rule, &labelled)) {
+      if (std::find(before.begin(), before.end(), sentence) == before.end()) sentences.push_back(std::move(sentence));
+    }
+  }
   return sentences;
 }
 

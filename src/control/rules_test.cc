@@ -97,6 +97,29 @@ TEST(Rules, WhatRunsStaysAndIsNamedInAWarning) {
   EXPECT_EQ(world.ended(world.accept("StartVm", World::by_id("a"))).state(), v1::Task::SUCCEEDED);
 }
 
+// It is still wanted to run, so nothing else tells that it does not.
+TEST(Rules, HoldForAGuestThatEndedByItselfWhenItIsStartedAgain) {
+  World world;
+  world.make_image();
+  for (const char* name : {"a", "b"}) world.make_vm(name);
+  world.host.guest_ends(world.vm("a").meta().id());
+  world.host.connect();
+  world.executor.run_for(30'000);
+  ASSERT_EQ(world.vm("a").status().state(), v1::VmStatus::STOPPED);
+  ASSERT_EQ(world.vm("a").spec().power(), v1::VmSpec::RUNNING);
+  world.accept("CreateRule", rule_request("r", v1::RuleSpec::APART, {"a", "b"}));
+  const auto answer = world.call("StartVm", World::by_id("a"));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().word(), "no_host_fits");
+  EXPECT_THAT(answer.error().cause, HasSubstr("rule \"r\" keeps it apart from VM \"b\""));
+  v1::StopVmRequest restart;
+  restart.set_id("a");
+  EXPECT_EQ(world.refused("RestartVm", restart), "no_host_fits");
+  // A guest that is there is not taken away by a rule.
+  restart.set_id("b");
+  EXPECT_EQ(world.refused("RestartVm", restart), "");
+}
+
 TEST(Rules, ContradictionsAreRefusedWithTheReason) {
   World world;
   world.join("beta");
@@ -166,6 +189,76 @@ TEST(Rules, ForgetWhatIsGone) {
   EXPECT_EQ(world.accept("DeleteRule", World::by_id("there")).task().state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.find<v1::Rule>("there"), nullptr);
   EXPECT_EQ(world.refused("DeleteRule", World::by_id("there")), "not_found");
+}
+
+TEST(Rules, OneThatLostMembersCanStillBeChanged) {
+  World world;
+  for (const char* name : {"a", "b"}) make_free_vm(world, name);
+  world.accept("CreateRule", rule_request("r", v1::RuleSpec::APART, {"a", "b"}));
+  v1::DeleteVmRequest remove;
+  remove.set_id("a");
+  ASSERT_EQ(world.ended(world.accept("DeleteVm", remove)).state(), v1::Task::SUCCEEDED);
+  world.executor.run_for(2'000);
+  ASSERT_EQ(world.find<v1::Rule>("r")->spec().vms_size(), 1);
+  v1::UpdateRuleRequest update;
+  update.set_id("r");
+  update.set_preferred(true);
+  update.set_failure_domain("rack");
+  EXPECT_EQ(world.refused("UpdateRule", update), "");
+  EXPECT_TRUE(world.find<v1::Rule>("r")->spec().preferred());
+  update.add_vms("b");
+  EXPECT_EQ(world.refused("UpdateRule", update), "invalid_field") << "it takes two to be apart";
+  world.accept("CreateRule", rule_request("there", v1::RuleSpec::ON_HOSTS, {"b"}, {"alpha-example"}));
+  update.Clear();
+  update.set_id("there");
+  update.set_failure_domain("rack");
+  EXPECT_EQ(world.refused("UpdateRule", update), "invalid_field");
+}
+
+TEST(Rules, AreNoHindranceToTakingBackAVm) {
+  World world;
+  world.host.asleep = true;
+  v1::CreateVmRequest request;
+  request.set_name("a");
+  request.mutable_spec()->add_disks()->mutable_create()->set_capacity_bytes(1ULL << 30U);
+  const v1::Accepted made = world.accept("CreateVm", request);
+  world.accept("CreateRule", rule_request("r", v1::RuleSpec::ON_HOSTS, {"a"}, {"alpha-example"}));
+  EXPECT_EQ(world.refused("CancelTask", World::by_id(made.task().meta().id())), "");
+  world.host.asleep = false;
+  world.host.connect();
+  world.executor.run_for(5'000);
+  EXPECT_EQ(world.find<v1::Vm>("a"), nullptr);
+  EXPECT_TRUE(world.find<v1::Rule>("r")->spec().vms().empty());
+}
+
+TEST(Rules, ThatAChangeOfLabelsBreaksAreNamedInAWarning) {
+  World world;
+  for (const char* name : {"a", "b"}) make_free_vm(world, name, "web", true);
+  auto request = rule_request("spread", v1::RuleSpec::APART, {});
+  (*request.mutable_spec()->mutable_vm_labels())["tier"] = "db";
+  EXPECT_EQ(world.accept("CreateRule", request).plan().warnings_size(), 0);
+  v1::UpdateVmRequest update;
+  (*update.mutable_labels())["tier"] = "db";
+  update.set_id("a");
+  EXPECT_EQ(world.accept("UpdateVm", update).plan().warnings_size(), 0) << "it alone";
+  update.set_id("b");
+  v1::Accepted accepted = world.accept("UpdateVm", update);
+  ASSERT_EQ(accepted.plan().warnings_size(), 1);
+  EXPECT_THAT(accepted.plan().warnings(0), HasSubstr("VM \"b\" stays on host alpha-example, though rule \"spread\""));
+  (*update.mutable_labels())["owner"] = "me";
+  EXPECT_EQ(world.accept("UpdateVm", update).plan().warnings_size(), 0) << "it was told";
+
+  request = rule_request("fast", v1::RuleSpec::NOT_ON_HOSTS, {"a"});
+  (*request.mutable_spec()->mutable_host_labels())["disk"] = "slow";
+  EXPECT_EQ(world.accept("CreateRule", request).plan().warnings_size(), 0);
+  v1::UpdateHostRequest host;
+  host.set_id("alpha-example");
+  (*host.mutable_labels())["rack"] = "r1";
+  EXPECT_EQ(world.accept("UpdateHost", host).plan().warnings_size(), 0);
+  (*host.mutable_labels())["disk"] = "slow";
+  accepted = world.accept("UpdateHost", host);
+  ASSERT_EQ(accepted.plan().warnings_size(), 1);
+  EXPECT_THAT(accepted.plan().warnings(0), HasSubstr("VM \"a\" stays on host alpha-example, though rule \"fast\""));
 }
 
 TEST(Rules, ADryRunTellsAndMakesNothing) {

@@ -66,6 +66,11 @@ bool has_cpu_model(const v1::Host& host, std::string_view model) {
   return std::find(models.begin(), models.end(), model) != models.end();
 }
 
+std::string cpu_model_obstacle(const v1::Host& host, const std::string& model) {
+  if (model.empty() || has_cpu_model(host, model)) return {};
+  return "its processors cannot be " + model;
+}
+
 std::string best_common_cpu_model(std::span<const v1::Host* const> hosts) {
   if (hosts.empty()) return {};
   for (const std::string_view model : kBestFirst) {

@@ -148,9 +148,7 @@ std::string standing_obstacle(const v1::Host& host, const PlaceDemand& demand) {
     if (!reach.host_ids.contains(host.meta().id())) add_reason(reasons, reach.reason);
   }
   add_reason(reasons, label_obstacle(host, demand));
-  if (!demand.cpu_model.empty() && !has_cpu_model(host, demand.cpu_model)) {
-    add_reason(reasons, "its processors cannot be " + demand.cpu_model);
-  }
+  add_reason(reasons, cpu_model_obstacle(host, demand.cpu_model));
   for (const PlaceRule& rule : demand.rules) {
     const v1::RuleSpec& spec = rule.record->spec();
     if (!spec.preferred() && is_about_hosts(spec)) add_reason(reasons, rule_obstacle(rule, host));

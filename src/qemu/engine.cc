@@ -213,7 +213,6 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
 
   GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
   record.accelerator = engine.options.accelerator;
-  record.cpu_model = guest.cpu_model;
   record.started_unix_ms = now.unix_ms;
   record.reset_id = reset_id;
   auto pidfd = run(engine, directory, guest, std::move(prepared->launch), record);

@@ -63,7 +63,6 @@ GuestRecord record_from(const Json& json) {
   record.machine_boot_id = json.value("machine_boot_id", "");
   record.forced = json.value("forced", false);
   record.accelerator = json.value("accelerator", "");
-  record.cpu_model = json.value("cpu_model", "");
   record.started_unix_ms = json.value("started_unix_ms", std::int64_t{0});
   if (json.contains("exit")) record.exit = exit_from(json.at("exit"));
   return record;
@@ -85,7 +84,6 @@ std::string to_text(const GuestRecord& record) {
                {"machine_boot_id", record.machine_boot_id},
                {"forced", record.forced},
                {"accelerator", record.accelerator},
-               {"cpu_model", record.cpu_model},
                {"started_unix_ms", record.started_unix_ms}};
   if (record.exit.reason() != v1::VmExit::NONE) json["exit"] = exit_json(record.exit);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

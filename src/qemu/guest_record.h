@@ -38,8 +38,6 @@ struct GuestRecord {
   // Set before Gantry ends it, so that the exit is known to be forced.
   bool forced = false;
   std::string accelerator = {};
-  // What its processors are (port::GuestDefinition).
-  std::string cpu_model = {};
   std::int64_t started_unix_ms = 0;
   v1::VmExit exit = {};
 };

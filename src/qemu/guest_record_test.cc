@@ -22,7 +22,6 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   record.machine_boot_id = "uuid";
   record.forced = true;
   record.accelerator = "tcg";
-  record.cpu_model = "Nehalem";
   record.started_unix_ms = 1700000000123;
   record.exit.set_reason(v1::VmExit::CRASH);
   record.exit.set_boot_id("task-1");

@@ -124,7 +124,7 @@ struct MachineFacts::Machine {
   HostFactsOptions options;
   std::mutex mutex;
   v1::HostStatus last;
-  // Of that QEMU with that accelerator; asking takes a moment.
+  // Of that QEMU with that accelerator, unless asking for others failed since; asking takes a moment.
   std::string models_of;
   std::vector<std::string> models;
 
@@ -141,8 +141,9 @@ struct MachineFacts::Machine {
     if (models_of == key) return models;
     auto found = usable_cpu_models(options.qemu_program, accelerator);
     if (!found) {
+      // What it told before is nearer to the truth than nothing, by which its VMs could not be started.
       runtime::report_problem("cannot tell the processors guests can have: " + found.error().to_text());
-      return {};
+      return models;
     }
     models_of = key;
     return models = std::move(*found);

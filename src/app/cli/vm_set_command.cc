@@ -21,7 +21,8 @@ void add_set_command(const Commands& commands) {
     std::uint32_t nic = 0;
   };
   auto* command =
-      commands.add(commands.app, "set", "Change a virtual machine: its size from its next start on, the rest at once",
+      commands.add(commands.app, "set",
+                   "Change a virtual machine: size, processors and hosts from its next start on, the rest at once",
                    "gantry set web --cpus 4 --memory 4G\ngantry set web --stop-timeout 300\n"
                    "gantry set web --security-group web --security-group admin\n"
                    "gantry set web --cpu-model Nehalem --host-label rack=r1");
@@ -40,10 +41,11 @@ void add_set_command(const Commands& commands) {
   command->add_flag("--no-labels", options->no_labels, "Take all labels from it")->excludes(labels);
   auto* model = command->add_option("--cpu-model", options->cpu_model, "Its processors, from its next start on");
   command->add_flag("--no-cpu-model", options->no_cpu_model, "Processors as its hosts have them")->excludes(model);
-  auto* host_labels = command
-                          ->add_option("--host-label", options->host_labels,
-                                       "key=value that hosts it runs on must have, in place of all; may be given again")
-                          ->check(label());
+  auto* host_labels =
+      command
+          ->add_option("--host-label", options->host_labels,
+                       "key=value that hosts it starts on must have, in place of all; may be given again")
+          ->check(label());
   command->add_flag("--no-host-labels", options->no_host_labels, "Hosts with any labels will do")
       ->excludes(host_labels);
   auto* groups = command
