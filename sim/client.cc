@@ -12,7 +12,6 @@ constexpr Milliseconds kPatienceMs = 12'000;
 std::string_view deleted_kind(std::string_view rpc) {
   if (rpc == "DeleteVolume") return model::kVolume;
   if (rpc == "DeleteImage") return model::kImage;
-  if (rpc == "DeleteHost") return model::kHost;
   if (rpc == "DeletePool") return model::kPool;
   if (rpc == "DeleteSecurityGroup") return model::kSecurityGroup;
   return rpc == "DeleteNetwork" ? model::kNetwork : std::string_view();
@@ -56,6 +55,9 @@ void Client::note_wish(std::uint64_t number, const Call& call) {
             .deletes_kind = std::string(model::kVm),
             .deletes_name = remove->id(),
             .keeps_volumes = remove->keep_volumes()};
+  } else if (const auto* leave = dynamic_cast<const v1::DeleteHostRequest*>(call.request.get())) {
+    wish.deletes_kind = model::kHost;
+    wish.deletes_name = leave->id();
   } else if (call.rpc == "CancelTask") {
     wish.cancels_task_id = dynamic_cast<const v1::ById&>(*call.request).id();
     // Of a creation or a start: what was begun is ended.

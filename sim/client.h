@@ -40,8 +40,8 @@ class Client {
   void ask(std::string rpc, Request request) {
     begin({.rpc = std::move(rpc), .request = std::move(request), .key = {}});
   }
-  // One of them takes leave of a host.
-  void take_leave(const std::string& host_name) { ask("DeleteHost", by_id(host_name)); }
+  // One of them takes leave of a host that no guest runs on: it lies, or is a record without a machine.
+  void take_leave(const std::string& host_name) { ask("DeleteHost", leave(host_name, true)); }
   // Deletes everything that is on a host; then its leave is asked for, whether all is gone by then or not.
   void clear_out(const std::string& host_id, Milliseconds leave_after_ms);
 
@@ -95,6 +95,7 @@ class Client {
   std::string pick_pool(const Place& place);
   [[nodiscard]] std::string pick(const char* kind, std::uint64_t count, const Place& place = {});
   static Request by_id(std::string id);
+  static Request leave(std::string id, bool machine_is_off);
   Request stop_vm(std::string id);
 
   Scheduler& scheduler_;

@@ -44,6 +44,13 @@ Client::Request Client::by_id(std::string id) {
   return request;
 }
 
+Client::Request Client::leave(std::string id, bool machine_is_off) {
+  auto request = make<v1::DeleteHostRequest>();
+  request->set_id(std::move(id));
+  request->set_machine_is_off(machine_is_off);
+  return request;
+}
+
 Client::Request Client::stop_vm(std::string id) {
   auto request = make<v1::StopVmRequest>();
   request->set_id(std::move(id));
@@ -179,7 +186,7 @@ void Client::ask_of_hosts(const Place& place) {
       return begin("UpdateHost", request);
     }
     // Mostly refused: there is something on it.
-    default: return begin("DeleteHost", by_id(place.host.empty() ? own_host_id_ : place.host));
+    default: return begin("DeleteHost", leave(place.host.empty() ? own_host_id_ : place.host, false));
   }
 }
 

@@ -64,7 +64,7 @@ Result<void> create_rule(Change& change, const v1::CreateRuleRequest& request);
 Result<void> update_rule(Change& change, const v1::UpdateRuleRequest& request);
 Result<void> delete_rule(Change& change, const v1::ById& request);
 Result<void> update_host(Change& change, const v1::UpdateHostRequest& request);
-Result<void> delete_host(Change& change, const v1::ById& request);
+Result<void> delete_host(Change& change, const v1::DeleteHostRequest& request);
 // Asked by the link when a machine comes with a token; no route.
 Result<void> admit_host(Change& change, const v1::AdmitHostRequest& request);
 

@@ -134,7 +134,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<v1::UpdateHostRequest>("UpdateHost", bytes);
   try_one<v1::AdmitHostRequest>("AdmitHost", bytes);
   try_one<v1::KeepHostTokenRequest>("KeepHostToken", bytes);
-  try_one<v1::ById>("DeleteHost", bytes);
+  try_one<v1::DeleteHostRequest>("DeleteHost", bytes);
   try_one<v1::ById>("StartVm", bytes);
   try_one<v1::ById>("CancelTask", bytes);
   return 0;

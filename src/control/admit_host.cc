@@ -72,24 +72,40 @@ void forget_things(Change& change, const std::vector<std::string>& pools, const 
   }
 }
 
-// A machine that is not heard of may run guests still. Once its record is gone, nothing keeps others from their disks.
-void warn_of_shared_disks(Change& change, const v1::Host& host) {
+std::string shared_disks_of(const Change& change, const v1::Vm& vm) {
+  std::string names;
+  for (const v1::VmDisk& disk : vm.spec().disks()) {
+    const auto* volume = change.view().find<v1::Volume>(disk.volume());
+    const auto* pool = volume == nullptr ? nullptr : change.view().find<v1::Pool>(volume->spec().pool());
+    if (pool == nullptr || !pool->spec().shared()) continue;
+    names += (names.empty() ? "" : ", ") + volume->meta().name();
+  }
+  return names;
+}
+
+// Guests that are being deleted run until their host says otherwise. Once its record is gone, nothing keeps others from
+// their disks; a host that is connected now may be cut off before that.
+Result<void> spare_shared_disks(Change& change, const v1::Host& host, bool machine_is_off) {
+  const std::string& name = host.meta().name();
   for (const std::string& vm_id : change.view().users_of_kind<v1::Vm>(host.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(vm_id);
     if (vm == nullptr || vm->placement().host_id() != host.meta().id()) continue;
-    std::string volumes;
-    for (const v1::VmDisk& disk : vm->spec().disks()) {
-      const auto* volume = change.view().find<v1::Volume>(disk.volume());
-      const auto* pool = volume == nullptr ? nullptr : change.view().find<v1::Pool>(volume->spec().pool());
-      if (pool == nullptr || !pool->spec().shared()) continue;
-      volumes += (volumes.empty() ? "" : ", ") + volume->meta().name();
+    const std::string disks = shared_disks_of(change, *vm);
+    if (disks.empty()) continue;
+    if (machine_is_off) {
+      change.warn("if VM " + vm->meta().name() + " still runs on host " + name + ", it and others may write to " +
+                  disks + " at once, which destroys it");
+      continue;
     }
-    if (volumes.empty()) continue;
-    change.warn("host " + host.meta().name() + " may still run VM " + vm->meta().name() +
-                ", which is being deleted, and write to " + volumes +
-                " in a shared pool; afterwards other VMs may use that, and two that write destroy it: be sure that " +
-                "the machine is off");
+    return fail(ErrorCode::conflict, Change::quoted<v1::Host>("cannot take leave of the", name),
+                "VM \"" + vm->meta().name() + "\" is being deleted and may still run there, and write to " + disks +
+                    " in a shared pool",
+                "wait until it is gone; if the machine will not come back, see that it is off, and say so: gantry host "
+                "leave " +
+                    name + " --machine-is-off",
+                "host_not_empty");
   }
+  return {};
 }
 
 }  // namespace
@@ -145,7 +161,7 @@ Result<void> admit_host(Change& change, const v1::AdmitHostRequest& request) {
   return {};
 }
 
-Result<void> delete_host(Change& change, const v1::ById& request) {
+Result<void> delete_host(Change& change, const v1::DeleteHostRequest& request) {
   auto target = change.target<v1::Host>("host.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Host& host = **target;
@@ -164,10 +180,10 @@ Result<void> delete_host(Change& change, const v1::ById& request) {
   }
   const auto networks = change.view().users_of_kind<v1::Network>(id);
   for (const std::string& network : networks) GANTRY_CHECK(refuse_on_host<v1::Vm>(change, host, network));
+  GANTRY_CHECK(spare_shared_disks(change, host, request.machine_is_off()));
   change.mark_deleted(*host.mutable_meta());
   forget_things(change, *pools, networks);
   if (is_left_on_host(change.draft, id)) change.step("take its part of the networks that are on every host down");
-  warn_of_shared_disks(change, host);
   if (host.status().state() != v1::HostStatus::CONNECTED) {
     change.warn("host " + host.meta().name() +
                 " is not connected: its networks, and guests that are being deleted, stay on that machine until it is "

@@ -409,10 +409,10 @@ TEST(Leaving, TakesTheHostsThingsDownAndCutsItOff) {
   World world;
   const std::string beta = world.join("beta");
   ASSERT_NE(world.find<v1::Network>("default-beta"), nullptr);
-  const auto planned = world.accept("DeleteHost", World::by_id("beta"), {.actor = "admin", .dry_run = true});
+  const auto planned = world.accept("DeleteHost", World::leave("beta"), {.actor = "admin", .dry_run = true});
   EXPECT_EQ(planned.plan().steps_size(), 3);
   ASSERT_NE(world.find<v1::Host>("beta"), nullptr);
-  const auto task = world.ended(world.accept("DeleteHost", World::by_id("beta")));
+  const auto task = world.ended(world.accept("DeleteHost", World::leave("beta")));
   EXPECT_EQ(task.state(), v1::Task::SUCCEEDED) << task.problem().summary();
   EXPECT_EQ(world.find<v1::Host>("beta"), nullptr);
   EXPECT_EQ(world.find<v1::Pool>("default-beta"), nullptr);
@@ -431,7 +431,7 @@ TEST(Leaving, AMachineThatIsNotThereLeavesToo) {
   world.joined[beta]->asleep = true;
   world.joined[beta]->disconnect();
   world.executor.run_for(20'000);
-  const auto accepted = world.accept("DeleteHost", World::by_id("beta"));
+  const auto accepted = world.accept("DeleteHost", World::leave("beta"));
   EXPECT_EQ(accepted.plan().warnings_size(), 1);
   EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.find<v1::Network>("default-beta"), nullptr);
@@ -442,7 +442,7 @@ TEST(Leaving, AMachineThatGivesNothingUpIsCutOffAfterAMinute) {
   World world;
   const std::string beta = world.join("beta");
   world.joined[beta]->asleep = true;
-  const auto accepted = world.accept("DeleteHost", World::by_id("beta"));
+  const auto accepted = world.accept("DeleteHost", World::leave("beta"));
   world.executor.run_for(50'000);
   EXPECT_NE(world.find<v1::Host>("beta"), nullptr);
   world.executor.run_for(15'000);
@@ -460,13 +460,13 @@ TEST(Leaving, TakesAlongWhatIsBeingDeletedThere) {
   world.joined[beta]->asleep = true;
   world.joined[beta]->disconnect();
   world.executor.run_for(20'000);
-  EXPECT_EQ(world.refused("DeleteHost", World::by_id("beta")), "host_not_empty");
+  EXPECT_EQ(world.refused("DeleteHost", World::leave("beta")), "host_not_empty");
   v1::DeleteVmRequest request;
   request.set_id("web");
   const auto gone = world.accept("DeleteVm", request);
   ASSERT_EQ(gone.plan().warnings_size(), 1);
   EXPECT_THAT(gone.plan().warnings(0), HasSubstr("beta is not connected"));
-  const auto left = world.accept("DeleteHost", World::by_id("beta"));
+  const auto left = world.accept("DeleteHost", World::leave("beta"));
   EXPECT_EQ(world.ended(left).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.ended(gone).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.find<v1::Vm>("web"), nullptr);
@@ -498,7 +498,7 @@ TEST(Leaving, TakesAlongWhatThatWasMadeFrom) {
   world.accept("DeleteVm", gone);
   world.accept("DeleteImage", World::by_id("there"));
   world.accept("DeleteVolume", World::by_id("data"));
-  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::leave("beta"))).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.find<v1::Host>("beta"), nullptr);
   EXPECT_EQ(world.find<v1::Image>("there"), nullptr);
   EXPECT_TRUE(world.core->view().all<v1::Volume>().by_id.empty());
@@ -513,7 +513,7 @@ TEST(Leaving, APoolGoesAfterWhatIsInIt) {
   ASSERT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
   world.joined[beta]->asleep = true;
   const auto removed = world.accept("DeleteVolume", World::by_id("data"));
-  const auto left = world.accept("DeleteHost", World::by_id("beta"));
+  const auto left = world.accept("DeleteHost", World::leave("beta"));
   const auto say_gone = [&](const std::string& id) {
     v1::Observation gone;
     gone.set_id(id);
@@ -536,21 +536,21 @@ TEST(Leaving, APoolGoesAfterWhatIsInIt) {
 TEST(Leaving, IsRefusedWhileAnythingIsOnTheHost) {
   World world;
   world.join("beta");
-  EXPECT_EQ(world.refused("DeleteHost", World::by_id(kHostId)), "own_host");
+  EXPECT_EQ(world.refused("DeleteHost", World::leave(kHostId)), "own_host");
   auto volume = World::volume_request();
   volume.mutable_spec()->set_pool("default-beta");
   world.ended(world.accept("CreateVolume", volume));
-  EXPECT_EQ(world.refused("DeleteHost", World::by_id("beta")), "host_not_empty");
+  EXPECT_EQ(world.refused("DeleteHost", World::leave("beta")), "host_not_empty");
   world.ended(world.accept("DeleteVolume", World::by_id("data")));
   world.ended(world.accept("CreateVm", blank_vm_on("beta")));
-  EXPECT_EQ(world.refused("DeleteHost", World::by_id("beta")), "host_not_empty");
+  EXPECT_EQ(world.refused("DeleteHost", World::leave("beta")), "host_not_empty");
 }
 
 TEST(Leaving, NothingNewIsPlacedThereMeanwhile) {
   World world;
   const std::string beta = world.join("beta");
   world.joined[beta]->asleep = true;
-  world.accept("DeleteHost", World::by_id("beta"));
+  world.accept("DeleteHost", World::leave("beta"));
   world.executor.run_for(1'000);
   ASSERT_NE(world.find<v1::Host>("beta"), nullptr) << "its network is still there";
   EXPECT_EQ(world.refused("CreateVm", blank_vm_on("beta")), "deleting");

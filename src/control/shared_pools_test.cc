@@ -417,8 +417,15 @@ TEST(Keeper, DisksOfAVmThatIsGivenUpAreDeletedElsewhere) {
   world.executor.run_for(60'000);
   ASSERT_NE(world.find<v1::Volume>("web-disk0"), nullptr) << "its guest may still run";
   EXPECT_EQ(world.volume("web-disk0").keeper().host_id(), world.beta);
-  const auto left = world.accept("DeleteHost", World::by_id("beta"));
-  EXPECT_THAT(left.plan().warnings(), Contains(AllOf(HasSubstr("may still run VM web,"), HasSubstr("web-disk0"))));
+  const auto refused = world.call("DeleteHost", World::leave("beta"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().word(), "host_not_empty");
+  EXPECT_THAT(refused.error().cause, AllOf(HasSubstr("\"web\""), HasSubstr("web-disk0")));
+  EXPECT_THAT(refused.error().next_step, HasSubstr("gantry host leave beta --machine-is-off"));
+  v1::DeleteHostRequest leave = World::leave("beta");
+  leave.set_machine_is_off(true);
+  const auto left = world.accept("DeleteHost", leave);
+  EXPECT_THAT(left.plan().warnings(), Contains(AllOf(HasSubstr("VM web "), HasSubstr("web-disk0"))));
   ASSERT_EQ(world.ended(left).state(), v1::Task::SUCCEEDED);
   world.executor.run_for(60'000);
   EXPECT_EQ(world.find<v1::Volume>("web-disk0"), nullptr);
@@ -431,7 +438,7 @@ TEST(Keeper, AHostThatLeavesKeepsNothing) {
   for (const char* name : {"one", "two", "three"}) {
     world.ended(world.accept("CreateImage", SharedWorld::image_there(name)));
   }
-  ASSERT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  ASSERT_EQ(world.ended(world.accept("DeleteHost", World::leave("beta"))).state(), v1::Task::SUCCEEDED);
   world.executor.run_for(60'000);
   EXPECT_EQ(world.find<v1::Host>("beta"), nullptr);
   ASSERT_NE(world.find<v1::Pool>("shared"), nullptr);
@@ -443,7 +450,7 @@ TEST(Keeper, AHostThatLeavesKeepsNothing) {
 TEST(Keeper, AHostThatAloneHasThePoolStays) {
   SharedWorld world;
   world.make_pool({"beta"});
-  EXPECT_EQ(world.refused("DeleteHost", World::by_id("beta")), "host_not_empty");
+  EXPECT_EQ(world.refused("DeleteHost", World::leave("beta")), "host_not_empty");
 }
 
 TEST(Keeper, AManagerThatStartsAnewFinds) {

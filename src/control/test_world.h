@@ -106,6 +106,11 @@ struct World {
     return answered ? std::string() : answered.error().word();
   }
 
+  static v1::DeleteHostRequest leave(const std::string& id) {
+    v1::DeleteHostRequest request;
+    request.set_id(id);
+    return request;
+  }
   static v1::ById by_id(const std::string& id) {
     v1::ById request;
     request.set_id(id);

@@ -63,6 +63,8 @@ Checked check_labels(const google::protobuf::Map<std::string, std::string>& labe
   return {};
 }
 
+Checked validate(const v1::DeleteHostRequest& request) { return check_reference("id", request.id(), true); }
+
 Checked validate(const v1::ById& request) { return check_reference("id", request.id(), true); }
 
 Checked validate(const v1::UpdateHostRequest& request) {

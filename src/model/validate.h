@@ -42,6 +42,7 @@ Checked validate(const v1::CreateRuleRequest& request);
 Checked validate(const v1::UpdateRuleRequest& request);
 Checked validate(const v1::KeepHostTokenRequest& request);
 Checked validate(const v1::AdmitHostRequest& request);
+Checked validate(const v1::DeleteHostRequest& request);
 Checked validate(const v1::ById& request);
 Checked validate(const v1::ListRequest& request);
 Checked validate(const v1::ListTasksRequest& request);

@@ -112,14 +112,14 @@ void add_token(const Commands& commands, CLI::App& group) {
 
 void add_leave(const Commands& commands, CLI::App& group) {
   auto* command = commands.add(group, "leave", "Take leave of a host that nothing is on",
-                               "gantry host leave beta\ngantry host leave beta --dry-run");
-  auto name = std::make_shared<std::string>();
-  command->add_option("name", *name, "Name or id")->required()->type_name("HOST");
-  commands.run(command, [&session = commands.session, name] {
-    v1::ById request;
-    request.set_id(*name);
-    return session.run_change("DeleteHost", request);
-  });
+                               "gantry host leave beta\ngantry host leave beta --dry-run\n"
+                               "gantry host leave beta --machine-is-off");
+  auto request = std::make_shared<v1::DeleteHostRequest>();
+  command->add_option("name", *request->mutable_id(), "Name or id")->required()->type_name("HOST");
+  command->add_flag_callback(
+      "--machine-is-off", [request] { request->set_machine_is_off(true); },
+      "You have seen to it that no guest there can still write to shared pools");
+  commands.run(command, [&session = commands.session, request] { return session.run_change("DeleteHost", *request); });
 }
 
 }  // namespace
