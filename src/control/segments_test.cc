@@ -175,7 +175,7 @@ TEST(Segments, ADeletionEndsWhenTheHostLeaves) {
   world.executor.run_for(20'000);
   const auto accepted = world.accept("DeleteNetwork", World::by_id("segment"));
   world.executor.run_for(1'000);
-  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::leave("beta"))).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
 }
 
@@ -183,7 +183,7 @@ TEST(Segments, AHostThatLeavesTakesItsPartDown) {
   Cluster world;
   world.make_network(overlay_request());
   const std::string id = world.find<v1::Network>("segment")->meta().id();
-  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::by_id("beta"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::leave("beta"))).state(), v1::Task::SUCCEEDED);
   EXPECT_FALSE(world.joined[world.beta]->has(id));
   EXPECT_TRUE(world.host.has(id));
   EXPECT_EQ(world.find<v1::Network>("segment")->status().hosts_size(), 1);
