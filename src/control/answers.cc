@@ -119,6 +119,8 @@ const std::map<std::string, Reader>& readers() {
       {"GetHost", reader(&get<v1::Host>)},
       {"ListRules", reader(&list<v1::Rule, v1::RuleList>)},
       {"GetRule", reader(&get<v1::Rule>)},
+      {"ListSecurityGroups", reader(&list<v1::SecurityGroup, v1::SecurityGroupList>)},
+      {"GetSecurityGroup", reader(&get<v1::SecurityGroup>)},
       {"ListTasks", reader(&list_tasks)},
       {"GetTask", reader(&get<v1::Task>)},
   };

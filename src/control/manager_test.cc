@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "base/rng.h"
+#include "control/answers.h"
 #include "control/assignments.h"
 #include "control/test_world.h"
 #include "model/bridge_name.h"
@@ -380,6 +381,22 @@ TEST(Manager, EndsEveryTaskUnderRandomFaults) {
       ASSERT_TRUE(model::is_converged(vm) || vm.spec().power() == v1::VmSpec::STOPPED) << seed << vm.ShortDebugString();
       ASSERT_EQ(world.host.runs(vm.meta().id()), vm.spec().power() != v1::VmSpec::STOPPED) << seed;
     }
+  }
+}
+
+// The server's own apart.
+TEST(Answers, EveryRouteThatReadsIsAnswered) {
+  const auto* service = v1::Empty::descriptor()->file()->FindServiceByName("Gantry");
+  ASSERT_NE(service, nullptr);
+  const View view;
+  for (int i = 0; i < service->method_count(); ++i) {
+    const auto* method = service->method(i);
+    const v1::Route& route = method->options().GetExtension(v1::route);
+    if (route.kind() != v1::Route::READ || route.anonymous()) continue;
+    const auto* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(method->input_type());
+    const std::unique_ptr<google::protobuf::Message> request(prototype->New());
+    const auto answer = answer_read(method->name(), *request, view);
+    EXPECT_TRUE(answer || answer.error().code != ErrorCode::unsupported) << answer.error().to_text();
   }
 }
 

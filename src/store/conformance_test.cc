@@ -175,14 +175,19 @@ TEST_P(StoreConformance, AWatchMayEndWithinItsOwnCallback) {
   auto watch = std::make_shared<std::unique_ptr<port::Watch>>();
   auto calls = std::make_shared<std::atomic<int>>(0);
   auto handed_over = std::make_shared<std::promise<void>>();
-  *watch = store().watch("/", 0, [watch, calls, there = handed_over->get_future().share()](const auto&) {
+  auto ended = std::make_shared<std::promise<void>>();
+  *watch = store().watch("/", 0, [watch, calls, ended, there = handed_over->get_future().share()](const auto&) {
     there.wait();
-    ++*calls;
+    if (++*calls > 1) return;
+    const auto told = ended;
     watch->reset();
+    told->set_value();
   });
   handed_over->set_value();
   WatchLog other(store(), "/", 0);
   must_commit({{}, {put("/a", "1")}});
+  // Watches are not told in the order of each other.
+  ASSERT_EQ(ended->get_future().wait_for(kPatience), std::future_status::ready);
   ASSERT_TRUE(other.wait_for_revision(must_commit({{}, {put("/a", "2")}})));
   EXPECT_EQ(calls->load(), 1);
 }
