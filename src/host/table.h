@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "gantry/v1/link.pb.h"
@@ -81,10 +82,15 @@ class Table {
   // Nothing of it is left on the host: from now on late assignments of it change nothing.
   void bury(const std::string& id);
   // What was assigned over another connection cannot come late any more.
+  // Nor do revisions hold on: the store may be another since, which counts anew.
   void begin_connection() {
     graves_.clear();
     newest_sequence_ = 0;
     sequences_.clear();
+    const auto forget = [](auto& objects) {
+      for (auto& [id, object] : objects) object.wanted.mutable_meta()->clear_revision();
+    };
+    std::apply([&](auto&... kinds) { (forget(kinds), ...); }, std::tie(vms, volumes, images, networks, pools));
   }
 
  private:

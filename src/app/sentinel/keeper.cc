@@ -166,8 +166,11 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   if (may_give) ward.lease.give(ward.wish.host_id, ward.wish.epoch);
   Milliseconds next_ms = drive_lease(vm_id, ward, now_ms);
   const host::LeaseRight right = right_of(ward, now_ms);
-  guard(vm_id, ward, right, now_ms);
   const bool held = ward.held_guard.valid();
+  // Before it is let go on: the kernel freezes what nobody guards, and may have done so unseen.
+  if (right == host::LeaseRight::run) hold_or_drop_guard(vm_id, ward, right);
+  if (!held && ward.held_guard.valid() && ward.process) ward.process->thaw();
+  guard(vm_id, ward, right, now_ms);
   hold_or_drop_guard(vm_id, ward, right);
   // The other process holds it too, as soon as anybody starts a guest by it.
   if (held != ward.held_guard.valid() && changed) changed();
@@ -248,6 +251,10 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
     ward->process = std::make_shared<GuestProcess>(
         loop_, qemu::GuestDirectory(state_directory_, vm_id).sentinel_socket(), std::move((*process)->pidfd));
     ward->guard.frozen = (*process)->is_frozen;
+    // A freeze on its way is not seen yet.
+    if (ward->held_guard.valid() && right_of(*ward, runtime::boot_now_ms()) == host::LeaseRight::run) {
+      ward->process->thaw();
+    }
     ward->process->watch_exit([this, vm_id] {
       Guarded* over = find(vm_id);
       if (over == nullptr) return;
@@ -310,7 +317,8 @@ void Keeper::stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) 
 }
 
 void Keeper::thaw(Guarded& ward) {
-  if (std::exchange(ward.guard.frozen, false)) ward.process->thaw();
+  ward.guard.frozen = false;
+  ward.process->thaw();
   // It does what it was told before anything else: to let it go on comes after.
   if (ward.guard.stop_sent_ms && !ward.guard.stop_answered) return;
   if (ward.guard.resume) ward.process->resume();
