@@ -202,6 +202,8 @@ class SharedPoolTest(unittest.TestCase):
             manager.launch("a", "--host", "beta")
         self.assertIn("it cannot use pool shared", refused.exception.stderr)
         beta.stop_daemon()
+        # It outlives the daemon a little, and with it what is mounted where it was started.
+        wait_until("its sentinel is gone", lambda: not beta.processes("gantry-sentinel"))
         beta.start()
         wait_until("beta has it", lambda: self.states_of_pool().get("beta") == "READY")
         manager.launch("a", "--host", "beta")
