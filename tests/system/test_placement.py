@@ -1,5 +1,4 @@
 """Placement over two machines: rules, labels, processors, maintenance, and what is told of it."""
-import json
 import pathlib
 import unittest
 
