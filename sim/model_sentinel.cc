@@ -25,6 +25,8 @@ void ModelSentinel::later(Milliseconds delay_ms, std::function<void()> work) {
 }
 
 void ModelSentinel::want(const port::LeaseWish& wish) {
+  // Nobody hears it: the agent says it again when somebody does.
+  if (inheritance_) return;
   const auto ward = wards_.try_emplace(wish.vm_id, wish).first;
   if (wish.epoch < ward->second.wish.epoch) return;
   ward->second.wish = wish;
@@ -38,14 +40,17 @@ void ModelSentinel::remove(const std::string& vm_id) {
     trace_.violation("the lease of guest " + vm_id + " is removed while it lives");
   }
   wards_.erase(vm_id);
+  if (inheritance_) inheritance_->erase(vm_id);
   records_.erase(vm_id);
 }
 
 void ModelSentinel::crash() {
   ++run_;
-  const bool both = rng_.chance(1, 3);
+  // The only one that is left may die too, before it took over.
+  const bool both = rng_.chance(1, 3) || inheritance_;
   trace_.note("sentinel", world_.setup.name + (both ? ": DIES, both processes" : ": DIES, its second process goes on"));
   auto before = std::exchange(wards_, {});
+  inheritance_.reset();
   if (both) {
     for (const auto& [vm_id, guest] : world_.guests) {
       if (HostWorld::lives(guest)) world_.set_frozen(vm_id, true);
@@ -56,25 +61,29 @@ void ModelSentinel::crash() {
       });
     return;
   }
+  inheritance_ = std::move(before);
   // It is noticed at once, or by the heartbeats that do not come.
-  const auto delay_ms = static_cast<Milliseconds>(rng_.chance(1, 2) ? 5 : rng_.below(2'500));
-  later(delay_ms, [this, before = std::move(before)] {
-    for (const auto& [vm_id, was] : before) {
-      const auto [ward, is_new] = wards_.try_emplace(vm_id, was.wish);
-      if (!is_new) continue;
-      ward->second.lease.want(was.wish.epoch, was.wish.is_private);
-      ward->second.lease.resume(was.lease.memory());
-      ward->second.guard = was.guard;
-      ward->second.guard.stop_answered = true;
-      step(vm_id);
-    }
-    if (restarted) restarted();
-  });
+  later(static_cast<Milliseconds>(rng_.chance(1, 2) ? 5 : rng_.below(2'500)), [this] { take_over(); });
+}
+
+void ModelSentinel::take_over() {
+  const auto before = std::move(*inheritance_);
+  inheritance_.reset();
+  for (const auto& [vm_id, was] : before) {
+    Ward& ward = wards_.try_emplace(vm_id, was.wish).first->second;
+    ward.lease.want(was.wish.epoch, was.wish.is_private);
+    ward.lease.resume(was.lease.memory());
+    ward.guard = was.guard;
+    ward.guard.stop_answered = true;
+    step(vm_id);
+  }
+  if (restarted) restarted();
 }
 
 void ModelSentinel::lose_power() {
   ++run_;
   wards_.clear();
+  inheritance_.reset();
 }
 
 void ModelSentinel::wipe() {
@@ -145,7 +154,7 @@ void ModelSentinel::guard(const std::string& vm_id, Ward& ward) {
   if (right == host::LeaseRight::none) right = host::LeaseRight::paused;
   switch (host::plan_guard(ward.guard, right, now_ms())) {
     case host::GuardStep::stop: {
-      ward.guard.stop_sent_ms = now_ms();
+      ward.guard.freeze_at_ms = host::freeze_at(now_ms(), ward.lease.kill_at_ms());
       ward.guard.stop_answered = false;
       // A QEMU whose disk hangs does not answer.
       if (rng_.chance(1, 2)) {

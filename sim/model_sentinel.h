@@ -59,6 +59,7 @@ class ModelSentinel {
 
   // The machine's own clock.
   [[nodiscard]] Milliseconds now_ms() const;
+  void take_over();
   void step(const std::string& vm_id);
   void guard(const std::string& vm_id, Ward& ward);
   void tell(const std::string& vm_id, Ward& ward);
@@ -78,6 +79,8 @@ class ModelSentinel {
   HostWorld& world_;
   std::uint64_t run_ = 1;
   std::map<std::string, Ward> wards_;
+  // While the process that served is gone and the other has not noticed.
+  std::optional<std::map<std::string, Ward>> inheritance_;
   // On the pool.
   std::map<std::string, host::LeaseRecord> records_;
 };

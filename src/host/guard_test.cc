@@ -9,7 +9,7 @@ TEST(GuardTest, AGuestIsStoppedThenFrozenAndGoesOnWithItsRight) {
   GuardState state;
   EXPECT_EQ(plan_guard(state, LeaseRight::run, 100), GuardStep::none);
   EXPECT_EQ(plan_guard(state, LeaseRight::paused, 100), GuardStep::stop);
-  state.stop_sent_ms = 100;
+  state.freeze_at_ms = freeze_at(100, 5'000);
   EXPECT_EQ(plan_guard(state, LeaseRight::paused, 200), GuardStep::none);
   EXPECT_EQ(next_guard_ms(state), 100 + kGuestStopMs);
   state.stop_answered = true;
@@ -20,10 +20,18 @@ TEST(GuardTest, AGuestIsStoppedThenFrozenAndGoesOnWithItsRight) {
 }
 
 TEST(GuardTest, AQemuThatDoesNotAnswerIsFrozenInTime) {
-  GuardState state{.stop_sent_ms = 100};
+  GuardState state{.freeze_at_ms = freeze_at(100, 5'000)};
   EXPECT_EQ(plan_guard(state, LeaseRight::paused, 100 + kGuestStopMs), GuardStep::freeze);
   const LeaseTimes times;
   EXPECT_LT(times.pause_ms + kGuestStopMs, times.kill_ms);
+}
+
+TEST(GuardTest, AGuestThatIsToldToStopTooLateIsFrozenBeforeItsRightEndsElsewhere) {
+  const LeaseTimes times;
+  const Milliseconds paused_late_ms = times.pause_ms + 2'000;
+  EXPECT_LT(freeze_at(paused_late_ms, times.kill_ms), times.kill_ms);
+  EXPECT_EQ(freeze_at(times.kill_ms, times.kill_ms), times.kill_ms);
+  EXPECT_EQ(freeze_at(100, 0), 100 + kGuestStopMs);
 }
 
 TEST(GuardTest, OneWhoseLeaseIsAnothersIsKilled) {

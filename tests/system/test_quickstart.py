@@ -16,7 +16,7 @@ class QuickstartTest(unittest.TestCase):
         programs = self.tree / "build/release/src/app"
         programs.mkdir(parents=True)
         shutil.copy2(ROOT / "quickstart", self.tree)
-        for program in ("gantry", "gantryd"):
+        for program in ("gantry", "gantryd", "gantry-sentinel"):
             shutil.copy2(BUILD / "src/app" / program, programs)
         self.gantryd = programs / "gantryd"
         # Recipes and helpers are found beside the programs, as in a source tree.

@@ -305,7 +305,7 @@ void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight rig
 }
 
 void Keeper::stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
-  ward.guard.stop_sent_ms = now_ms;
+  ward.guard.freeze_at_ms = host::freeze_at(now_ms, ward.lease.kill_at_ms());
   ward.guard.stop_answered = false;
   ward.process->stop([this, vm_id, weak = std::weak_ptr(ward.process)](Result<bool> ran) {
     Guarded* found = find(vm_id);
@@ -320,7 +320,7 @@ void Keeper::thaw(Guarded& ward) {
   ward.guard.frozen = false;
   ward.process->thaw();
   // It does what it was told before anything else: to let it go on comes after.
-  if (ward.guard.stop_sent_ms && !ward.guard.stop_answered) return;
+  if (ward.guard.freeze_at_ms && !ward.guard.stop_answered) return;
   if (ward.guard.resume) ward.process->resume();
   ward.guard = {};
 }

@@ -52,7 +52,7 @@ Json to_json(const Ward& ward) {
                {"kept", ward.memory.given_to_itself},  {"counter", ward.memory.counter},
                {"renewed_ms", ward.memory.renewed_ms}, {"resume", ward.guard.resume},
                {"frozen", ward.guard.frozen},          {"guarded", ward.guarded}};
-  if (ward.guard.stop_sent_ms) json["stop_sent_ms"] = *ward.guard.stop_sent_ms;
+  if (ward.guard.freeze_at_ms) json["freeze_at_ms"] = *ward.guard.freeze_at_ms;
   return json;
 }
 
@@ -66,7 +66,7 @@ Ward ward_of(const Json& json) {
   ward.guard.resume = json.at("resume").get<bool>();
   ward.guard.frozen = json.at("frozen").get<bool>();
   ward.guarded = json.at("guarded").get<bool>();
-  if (json.contains("stop_sent_ms")) ward.guard.stop_sent_ms = json.at("stop_sent_ms").get<Milliseconds>();
+  if (json.contains("freeze_at_ms")) ward.guard.freeze_at_ms = json.at("freeze_at_ms").get<Milliseconds>();
   return ward;
 }
 

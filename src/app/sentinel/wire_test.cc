@@ -40,7 +40,7 @@ TEST(WireTest, AHandoverIsReadAsWritten) {
   Ward ward;
   ward.wish = sample();
   ward.memory = {.held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
-  ward.guard.stop_sent_ms = 77;
+  ward.guard.freeze_at_ms = 77;
   ward.guard.resume = true;
   ward.guarded = true;
   handover.wards.push_back(ward);
