@@ -71,7 +71,10 @@ struct GuestObservation {
     starting,  // a process is there but does not run the guest yet
     running,
     paused,
-    ended,  // no process; `exit` says how the boot ended
+    receiving,  // a process waits for a guest that runs on another host (port/move.h)
+    received,   // everything of it came: it may run here once that is allowed
+    sent,       // everything of it went to another host: it stands, and goes on here only if it does not there
+    ended,      // no process; `exit` says how the boot ended
   };
   std::string vm_id;
   State state = State::absent;

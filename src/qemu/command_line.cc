@@ -17,6 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Arguments = std::vector<std::string>;
 
+// By its version: a guest that moves finds the same machine on hosts with a newer QEMU. Debian 12 has 7.2.
+constexpr const char* kMachine = "pc-q35-7.2";
 // TCG keeps translated code in it; it is touched only as far as it is used.
 constexpr const char* kTcg = "tcg,tb-size=64";
 
@@ -94,9 +96,9 @@ void add_machine(Arguments& arguments, const CommandLineRequest& request) {
         dump(Json{{"driver", "raw"}, {"node-name", "firmware"}, {"file", "firmware-file"}, {"read-only", true}}));
     add(arguments, "-blockdev", dump(variables));
     add(arguments, "-blockdev", dump(Json{{"driver", "raw"}, {"node-name", "variables"}, {"file", "variables-file"}}));
-    add(arguments, "-machine", "q35,pflash0=firmware,pflash1=variables");
+    add(arguments, "-machine", std::string(kMachine) + ",pflash0=firmware,pflash1=variables");
   } else {
-    add(arguments, "-machine", "q35");
+    add(arguments, "-machine", kMachine);
   }
   add(arguments, "-accel", request.kvm ? "kvm" : kTcg);
   // With "enforce" a guest that would get less than that processor has does not start.
@@ -233,6 +235,7 @@ Result<std::vector<std::string>> make_command_line(const CommandLineRequest& req
   add_control(arguments, request);
   if (auto added = add_disks(arguments, request); !added) return fail(added.error());
   if (auto added = add_nics(arguments, request); !added) return fail(added.error());
+  if (request.incoming) add(arguments, "-incoming", "defer");
   return arguments;
 }
 

@@ -33,6 +33,8 @@ struct CommandLineRequest {
   // UEFI: the firmware's code and this guest's own copy of its variables.
   std::string firmware_code;
   std::string firmware_variables;
+  // The guest comes from another host.
+  bool incoming = false;
   // For each disk whether its file system does direct I/O.
   std::vector<bool> direct_io;
 };

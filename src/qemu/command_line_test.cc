@@ -43,7 +43,7 @@ TEST(CommandLine, OfADisklessGuestIsExactlyThis) {
       ElementsAre("/usr/bin/qemu-system-x86_64", "-S", "-nodefaults", "-no-user-config", "-trace",
                   "qemu_system_shutdown_request", "-trace", "runstate_set", "-sandbox",
                   "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-name",
-                  "guest=vm-4f7k2m9qzt3x", "-uuid", guest_uuid("vm-4f7k2m9qzt3x"), "-machine", "q35", "-accel",
+                  "guest=vm-4f7k2m9qzt3x", "-uuid", guest_uuid("vm-4f7k2m9qzt3x"), "-machine", "pc-q35-7.2", "-accel",
                   "tcg,tb-size=64", "-cpu", "max", "-smp", "2", "-m", "256M", "-rtc", "base=utc", "-boot", "strict=on",
                   "-chardev", "socket,id=qmp,fd=3,server=on,wait=off", "-mon", "chardev=qmp,mode=control", "-chardev",
                   "socket,id=sentinel,fd=4,server=on,wait=off", "-mon", "chardev=sentinel,mode=control", "-chardev",
@@ -113,7 +113,7 @@ TEST(CommandLine, BootsAKernelDirectlyOrThroughUefi) {
   const auto arguments = make_command_line(request);
   ASSERT_TRUE(arguments);
   EXPECT_THAT(values_of(*arguments, "-append"), ElementsAre("console=ttyS0 x=1,2"));
-  EXPECT_THAT(values_of(*arguments, "-machine"), ElementsAre("q35,pflash0=firmware,pflash1=variables"));
+  EXPECT_THAT(values_of(*arguments, "-machine"), ElementsAre("pc-q35-7.2,pflash0=firmware,pflash1=variables"));
   EXPECT_THAT(values_of(*arguments, "-accel"), ElementsAre("kvm"));
   EXPECT_THAT(values_of(*arguments, "-cpu"), ElementsAre("host"));
   EXPECT_EQ(values_of(*arguments, "-blockdev").size(), 4U);

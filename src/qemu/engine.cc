@@ -104,7 +104,7 @@ Result<void> add_taps(Prepared& prepared, const port::GuestDefinition& guest, Gu
 }
 
 Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& directory,
-                         const port::GuestDefinition& guest) {
+                         const port::GuestDefinition& guest, bool incoming) {
   if (auto made = directory.prepare(guest.uid); !made) return fail(made.error());
   if (guest.uefi) {
     if (auto made = directory.prepare_firmware(options.firmware_variables, guest.uid); !made) return fail(made.error());
@@ -112,6 +112,7 @@ Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& dir
   Prepared prepared;
   CommandLineRequest request;
   request.guest = guest;
+  request.incoming = incoming;
   request.emulator = options.emulator;
   request.kvm = options.accelerator == "kvm";
   request.console_log = directory.console_log();
@@ -198,7 +199,7 @@ bool lost_with_machine(const GuestRecord& record, const std::string& error_outpu
 }  // namespace
 
 Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const std::string& reset_id,
-                                  const Now& now) {
+                                  bool incoming, const Now& now) {
   const GuestDirectory directory(engine.options.state_directory, guest.vm_id);
   // QEMU's user passes through it.
   if (auto made = runtime::make_directories(engine.options.state_directory + "/vms", 0711); !made) {
@@ -207,11 +208,12 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   if (auto made = runtime::make_directories(directory.file(""), 0711); !made) return fail(made.error());
   auto lock = directory.lock();
   if (!lock) return fail(lock.error());
-  auto prepared = prepare(engine.options, directory, guest);
+  auto prepared = prepare(engine.options, directory, guest, incoming);
   if (!prepared) return fail(prepared.error());
   prepared->launch.descriptors.push_back(std::move(*lock));
 
   GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
+  if (incoming) record.phase = GuestRecord::Phase::receiving;
   record.accelerator = engine.options.accelerator;
   record.started_unix_ms = now.unix_ms;
   record.reset_id = reset_id;
@@ -250,8 +252,10 @@ Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, co
     found.record = std::move(over);
     return found;
   }
-  const bool began = found.record->phase != GuestRecord::Phase::starting || found.record->forced ||
-                     tells_of_running(directory.error_output());
+  const bool ran = tells_of_running(directory.error_output());
+  const bool began = found.record->phase == GuestRecord::Phase::receiving
+                         ? ran
+                         : found.record->phase != GuestRecord::Phase::starting || found.record->forced || ran;
   if (began) {
     found.record = settle_exit(engine, std::move(*found.record), UniqueFd(), now);
   } else {

@@ -52,13 +52,15 @@ struct GuestProcess {
 
 // Blocks. A QEMU process that waits to be told to run its guest; its record is durable. On failure no process is left;
 // the record is the one that was there, or this boot's in phase `starting`, for the caller to end. Reason
-// "guest_process_lives": there is a process already. `reset_id`: the last reset done.
+// "guest_process_lives": there is a process already. `reset_id`: the last reset done. `incoming`: it waits for the
+// guest to come from another host; its record is in phase `receiving`.
 Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinition& guest, const std::string& reset_id,
-                                  const Now& now);
+                                  bool incoming, const Now& now);
 
 struct FoundGuest {
-  // Nothing: the guest is not known, or its boot was begun but never ran: it may be begun again. So may one that ended
-  // with the machine itself (a reboot, a loss of power): its record is `ended` without the id of a boot.
+  // Nothing: the guest is not known, or its boot was begun (or it was to come) but never ran: it may be begun again. So
+  // may one that ended with the machine itself (a reboot, a loss of power): its record is `ended` without the id of a
+  // boot.
   std::optional<GuestRecord> record;
   // Valid while its process lives. Without `qmp` it could not be reached yet.
   UniqueFd pidfd;

@@ -10,6 +10,7 @@
 #include "qemu/console_hub.h"
 #include "qemu/guest_agent.h"
 #include "qemu/guest_directory.h"
+#include "qemu/move_out.h"
 #include "qemu/process_facts.h"
 #include "runtime/event_loop.h"
 #include "runtime/worker_pool.h"
@@ -130,7 +131,7 @@ void Guest::start(const port::GuestDefinition& guest, port::Done done) {
   publish();
   on_worker<Result<GuestProcess>>(
       [engine = engine_, guest, reset_id = record_->reset_id, now = engine_->loop.now()] {
-        return launch_guest(*engine, guest, reset_id, now);
+        return launch_guest(*engine, guest, reset_id, false, now);
       },
       [this, guest](Result<GuestProcess> launched) { took_launched(std::move(launched), guest); });
 }
@@ -268,8 +269,10 @@ void Guest::process_ended() {
   end_timer_.arm(kKillTimeoutMs, [this] { end_is_late(); });
   agent_.reset();
   if (qmp_) std::exchange(qmp_, nullptr)->close();
-  // One that the agent before us had not let begin yet, and that went with it, may be begun again.
-  const bool unbegun = adopted_ && record_->phase == GuestRecord::Phase::starting;
+  // One that the agent before us had not let begin yet, and that went with it, may be begun again; one that was to come
+  // from another host never ran here.
+  const bool unbegun =
+      record_->phase == GuestRecord::Phase::receiving || (adopted_ && record_->phase == GuestRecord::Phase::starting);
   using Settled = Result<std::optional<GuestRecord>>;
   on_worker<Settled>(
       [engine = engine_, unbegun, record = *record_, pidfd = pidfd_, now = engine_->loop.now()]() -> Settled {
@@ -301,9 +304,16 @@ void Guest::exit_settled(std::optional<GuestRecord> record) {
   reset_timer_.disarm();
   resetting_ = false;
   reset_event_due_ = false;
+  if (moving_ != Moving::no) drop_move_key();
+  moving_ = Moving::no;
+  move_out_.reset();
   held_.Clear();
   facts_.Clear();
   publish();
+  if (const auto listening = std::exchange(listening_, nullptr)) {
+    listening(fail(ErrorCode::unavailable, "the process that waited for virtual machine " + vm_id_ + " ended",
+                   record_ ? record_->exit.last_words() : std::string()));
+  }
   if (std::exchange(starting_, false)) {
     if (!start_error_) start_error_ = start_error(vm_id_, {});
     if (record_ && start_error_->reason == "start_failed") start_error_->cause = record_->exit.last_words();
@@ -411,6 +421,10 @@ port::GuestObservation Guest::observation() const {
     seen.exit = record_->exit;
   } else if (record_->phase == GuestRecord::Phase::starting) {
     seen.state = State::starting;
+  } else if (record_->phase == GuestRecord::Phase::receiving) {
+    seen.state = moving_ == Moving::received ? State::received : State::receiving;
+  } else if (moving_ == Moving::sent) {
+    seen.state = State::sent;
   } else {
     seen.state = paused_ ? State::paused : State::running;
     if (paused_) seen.problem = held_;

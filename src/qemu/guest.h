@@ -10,15 +10,18 @@
 #include <string>
 #include <vector>
 
-#include "port/hypervisor.h"
+#include "port/move.h"
 #include "qemu/engine.h"
 #include "qemu/event_io.h"
+#include "qemu/guest_directory.h"
+#include "qemu/move_session.h"
 #include "qemu/one_timer.h"
 #include "qemu/qmp_connection.h"
 
 namespace gantry::qemu {
 
 class GuestAgentPoller;
+class MoveOut;
 
 class Guest : public std::enable_shared_from_this<Guest> {
  public:
@@ -39,6 +42,14 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void resume(port::Done done);
   void reset(const std::string& reset_id, port::Done done);
   void forget(port::Done done);
+
+  // As in port::Mover.
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
+               port::ListeningDone done);
+  void measure(std::function<void(Result<std::uint64_t>)> done);
+  void send(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress, port::Done done);
+  void stop_sending();
+  void take_over(bool runs, port::Done done);
 
   [[nodiscard]] port::GuestObservation observation() const;
   // Nothing of it is on this host.
@@ -73,7 +84,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   // Finds out why its processors stand, then tells.
   void look_why_held(const std::string& status, std::function<void()> then);
   void take_event(const QmpEvent& event);
-  void command(const char* name, Reply reply);
+  void command(std::string_view name, Reply reply, const std::string& arguments = {});
   // Fails when the guest does not run (paused is fine).
   Result<void> check_runs(const char* wish) const;
 
@@ -94,6 +105,26 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void reset_failed(const Error& why);
   void undo_reset(const std::string& status);
   void reset_done(const Result<void>& answer);
+
+  // guest_move.cc
+  struct Incoming {
+    GuestProcess process;
+    std::string secret;
+  };
+  [[nodiscard]] GuestDirectory directory() const;
+  [[nodiscard]] MoveSession move_session();
+  void wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest, const std::string& listen_address,
+                      bool copies_disks);
+  void listens(const Result<port::MoveAddress>& address);
+  void ask_dirty_rate(std::function<void(Result<std::uint64_t>)> done, int looks_left);
+  void begin_move(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress);
+  void move_ended(const Result<void>& result);
+  // Of a guest whose agent was ended while it moved, or after it had.
+  void take_moving_status(const std::string& status);
+  void end_found_move();
+  void is_received();
+  void taken_over(bool runs);
+  void drop_move_key();
 
   void attach_console(UniqueFd connected, std::string replay);
   // Tries to connect until it succeeds or the guest ends, ever less often. `replay` is what the guest said before.
@@ -175,6 +206,11 @@ class Guest : public std::enable_shared_from_this<Guest> {
   OneTimer find_timer_;
   std::function<void()> adopted_;
   bool trimming_ = false;
+
+  enum class Moving { no, receiving, received, sending, sent };
+  Moving moving_ = Moving::no;
+  port::ListeningDone listening_;
+  std::shared_ptr<MoveOut> move_out_;
 
   std::deque<std::function<void()>> jobs_;
   bool job_runs_ = false;

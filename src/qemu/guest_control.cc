@@ -6,6 +6,7 @@
 #include "qemu/guest.h"
 #include "qemu/guest_directory.h"
 #include "qemu/held.h"
+#include "qemu/move_out.h"
 #include "runtime/event_loop.h"
 
 namespace gantry::qemu {
@@ -55,13 +56,13 @@ void Guest::reconnect() {
   });
 }
 
-void Guest::command(const char* name, Reply reply) {
+void Guest::command(std::string_view name, Reply reply, const std::string& arguments) {
   if (!qmp_) {
     reply(fail(ErrorCode::unavailable, "cannot reach the QEMU process of virtual machine " + vm_id_,
                "its control connection is being opened again", "try again in a few seconds"));
     return;
   }
-  qmp_->execute(name, {}, kCommandTimeoutMs,
+  qmp_->execute(name, arguments, kCommandTimeoutMs,
                 [weak = weak_from_this(), reply = std::move(reply)](const Result<std::string>& answer) {
                   if (const auto self = weak.lock()) reply(answer);
                 });
@@ -90,18 +91,20 @@ void Guest::take_status(const std::string& status) {
     begin_kill();
     publish();
     answer_adoption();
+  } else if (record_->phase == GuestRecord::Phase::receiving && !runs) {
+    take_moving_status(status);
   } else if (record_->phase == GuestRecord::Phase::starting && !runs) {
     run_processors();
-  } else if (record_->phase == GuestRecord::Phase::starting) {
+  } else if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) {
     processors_run();
   } else if (record_->phase == GuestRecord::Phase::resetting && !resetting_) {
     resetting_ = true;
     reset_error_.reset();
     paused_ = !record_->resume_after_reset;
     continue_reset(status);
-  } else {
+  } else if (moving_ == Moving::no) {
     watch_agent();
-    look_why_held(status, [this] { answer_adoption(); });
+    take_moving_status(status);
   }
 }
 
@@ -140,9 +143,14 @@ void Guest::take_event(const QmpEvent& event) {
     shutting_down_ = true;
   } else if (event.name == "RESET") {
     reset_happened();
+  } else if (move_out_ && (event.name == "MIGRATION" || event.name.rfind("BLOCK_JOB_", 0) == 0)) {
+    move_out_->take_event(event);
+  } else if (moving_ == Moving::receiving && event.name == "MIGRATION") {
+    if (json_member(event.data, "status") == "completed") is_received();
   } else if (event.name == "STOP" || event.name == "RESUME") {
     // Those of a start, a reset or an end are no news.
-    if (shutting_down_ || resetting_ || starting_ || record_->phase == GuestRecord::Phase::starting) return;
+    if (shutting_down_ || resetting_ || starting_ || moving_ != Moving::no) return;
+    if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) return;
     ++stops_;
     if (event.name == "RESUME") {
       held_.Clear();
@@ -159,7 +167,13 @@ Result<void> Guest::check_runs(const char* wish) const {
   if (resetting_) {
     return fail(ErrorCode::unavailable, "virtual machine " + vm_id_ + " is being reset", {}, "try again soon");
   }
-  if (process_ == Process::alive && record_->phase != GuestRecord::Phase::starting && ending_ == Ending::no) return {};
+  if (moving_ != Moving::no) {
+    return fail(ErrorCode::conflict, std::string("cannot ") + wish + " virtual machine " + vm_id_,
+                "it is being moved to another host, or was", "try again when the move is over", "moving");
+  }
+  const bool ran =
+      record_ && record_->phase != GuestRecord::Phase::starting && record_->phase != GuestRecord::Phase::receiving;
+  if (process_ == Process::alive && ran && ending_ == Ending::no) return {};
   return fail(ErrorCode::conflict, std::string("cannot ") + wish + " virtual machine " + vm_id_, "it does not run",
               "start it first", "not_running");
 }

@@ -9,8 +9,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<GuestRecord::Phase, const char*>, 4> kPhases{
+constexpr std::array<std::pair<GuestRecord::Phase, const char*>, 5> kPhases{
     {{GuestRecord::Phase::starting, "starting"},
+     {GuestRecord::Phase::receiving, "receiving"},
      {GuestRecord::Phase::running, "running"},
      {GuestRecord::Phase::resetting, "resetting"},
      {GuestRecord::Phase::ended, "ended"}}};

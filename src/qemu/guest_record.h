@@ -16,6 +16,8 @@ struct GuestRecord {
   enum class Phase {
     // Written before QEMU is executed. Not known to have run the guest.
     starting,
+    // Written likewise; it waits for a guest that runs on another host, and has not run it yet.
+    receiving,
     running,
     // A reset under way: see reset_wanted, and Guest::reset() in guest_control.cc.
     resetting,

@@ -134,6 +134,40 @@ void QemuHypervisor::forget(const std::string& vm_id, port::Done done) {
   });
 }
 
+template <class T>
+std::shared_ptr<Guest> QemuHypervisor::guest_for(const std::string& vm_id, std::function<void(Result<T>)>& done) {
+  done = [&loop = engine_->loop, done = std::move(done)](const Result<T>& answer) {
+    loop.post([done, answer] { done(answer); });
+  };
+  port::Done refused = [done](const Result<void>& answer) { done(fail(answer.error())); };
+  return guest_for(vm_id, refused);
+}
+
+void QemuHypervisor::receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
+                             port::ListeningDone done) {
+  if (const auto found = guest_for(guest.vm_id, done)) {
+    found->receive(guest, listen_address, copies_disks, std::move(done));
+  }
+}
+
+void QemuHypervisor::measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) {
+  if (const auto guest = guest_for(vm_id, done)) guest->measure(std::move(done));
+}
+
+void QemuHypervisor::send(const std::string& vm_id, const port::MoveRequest& request,
+                          std::function<void(const port::MoveProgress&)> progress, port::Done done) {
+  if (const auto guest = guest_for(vm_id, done)) guest->send(request, std::move(progress), std::move(done));
+}
+
+void QemuHypervisor::stop_sending(const std::string& vm_id) {
+  const auto guest = guests_.find(vm_id);
+  if (guest != guests_.end()) guest->second->stop_sending();
+}
+
+void QemuHypervisor::take_over(const std::string& vm_id, bool runs, port::Done done) {
+  if (const auto guest = guest_for(vm_id, done)) guest->take_over(runs, std::move(done));
+}
+
 void QemuHypervisor::trim_logs_now_and_then() {
   engine_->loop.post_after(kTrimEveryMs, [weak = std::weak_ptr(self_)] {
     const auto self = weak.lock();

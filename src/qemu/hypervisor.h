@@ -1,4 +1,4 @@
-// port::Hypervisor by real QEMU processes.
+// port::Hypervisor and port::Mover by real QEMU processes.
 //
 // Threads: everything on the loop's thread, the destructor too (or after the loop has stopped). The loop, the workers,
 // the cgroups and the consoles outlive it. Destroying it leaves all guests running; the next one finds them.
@@ -8,14 +8,14 @@
 #include <memory>
 #include <string>
 
-#include "port/hypervisor.h"
+#include "port/move.h"
 #include "qemu/engine.h"
 
 namespace gantry::qemu {
 
 class Guest;
 
-class QemuHypervisor final : public port::Hypervisor {
+class QemuHypervisor final : public port::Hypervisor, public port::Mover {
  public:
   QemuHypervisor(runtime::EventLoop& loop, runtime::WorkerPool& workers, const Cgroups& cgroups, ConsoleHub& consoles,
                  EngineOptions options);
@@ -32,6 +32,13 @@ class QemuHypervisor final : public port::Hypervisor {
   void resume(const std::string& vm_id, port::Done done) override;
   void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
   void forget(const std::string& vm_id, port::Done done) override;
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
+               port::ListeningDone done) override;
+  void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) override;
+  void send(const std::string& vm_id, const port::MoveRequest& request,
+            std::function<void(const port::MoveProgress&)> progress, port::Done done) override;
+  void stop_sending(const std::string& vm_id) override;
+  void take_over(const std::string& vm_id, bool runs, port::Done done) override;
 
  private:
   struct Round;
@@ -40,6 +47,8 @@ class QemuHypervisor final : public port::Hypervisor {
   void find(const std::string& vm_id, const std::shared_ptr<Round>& round);
   // Answers `done` itself and gives nothing when the call cannot be made.
   std::shared_ptr<Guest> guest_for(const std::string& vm_id, port::Done& done);
+  template <class T>
+  std::shared_ptr<Guest> guest_for(const std::string& vm_id, std::function<void(Result<T>)>& done);
   port::Done posted(port::Done done) const;
   void trim_logs_now_and_then();
 

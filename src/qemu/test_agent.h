@@ -56,6 +56,19 @@ class Agent {
     if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
     return future.get();
   }
+  Result<port::MoveAddress> receive(const port::GuestDefinition& guest, bool copies_disks) {
+    auto answer = std::make_shared<std::promise<Result<port::MoveAddress>>>();
+    loop_.post([this, guest, copies_disks, answer] {
+      hypervisor_->receive(guest, "127.0.0.1", copies_disks,
+                           [answer](const Result<port::MoveAddress>& address) { answer->set_value(address); });
+    });
+    auto future = answer->get_future();
+    if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
+    return future.get();
+  }
+  Result<void> take_over(const std::string& vm_id, bool runs) {
+    return call([=](port::Mover& mover, const port::Done& done) { mover.take_over(vm_id, runs, done); });
+  }
   Result<void> start(const port::GuestDefinition& guest) {
     return call([guest](port::Hypervisor& hypervisor, const port::Done& done) { hypervisor.start(guest, done); });
   }
@@ -82,6 +95,8 @@ class Agent {
   }
 
   ConsoleHub& consoles() { return consoles_; }
+  // On the loop's thread only.
+  QemuHypervisor& hypervisor() { return *hypervisor_; }
   runtime::EventLoop& loop() { return loop_; }
 
  private:
