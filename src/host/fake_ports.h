@@ -47,6 +47,7 @@ class FakeExecutor final : public port::Executor {
 
 // Every call is written down by name and answered a millisecond later; `failures` answers the next call of that name.
 class FakeWorld final : public port::Hypervisor,
+                        public port::Mover,
                         public port::HostFacts,
                         public port::Storage,
                         public port::Network,
@@ -148,6 +149,41 @@ class FakeWorld final : public port::Hypervisor,
   void forget(const std::string& id, port::Done done) override {
     answer("forget", std::move(done), [this, id] { guests.erase(id); });
   }
+  // port::Mover. What comes and goes is told by the test, by change().
+  std::vector<port::MoveRequest> move_requests;
+  std::function<void(const port::MoveProgress&)> move_progress;
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool,
+               port::ListeningDone done) override {
+    definitions.push_back(guest);
+    give<v1::MoveAddress>("receive", std::move(done), [this, guest, listen_address] {
+      change(guest.vm_id, [&guest](port::GuestObservation& seen) {
+        seen.state = State::receiving;
+        seen.boot_id = guest.boot_id;
+        seen.exit.Clear();
+      });
+      v1::MoveAddress address;
+      address.set_host(listen_address);
+      address.set_port(49'152);
+      address.set_secret("0123");
+      return address;
+    });
+  }
+  void measure(const std::string&, std::function<void(Result<std::uint64_t>)> done) override {
+    give<std::uint64_t>("measure", std::move(done), [this] { return dirty_bytes_per_second; });
+  }
+  std::uint64_t dirty_bytes_per_second = 0;
+  void send(const std::string& id, const port::MoveRequest& request,
+            std::function<void(const port::MoveProgress&)> progress, port::Done done) override {
+    move_requests.push_back(request);
+    move_progress = std::move(progress);
+    answer("send", std::move(done), [this, id] { change(id, [](auto& guest) { guest.state = State::sent; }); });
+  }
+  void stop_sending(const std::string&) override { calls.emplace_back("stop_sending"); }
+  void take_over(const std::string& id, bool runs, port::Done done) override {
+    answer("take_over", std::move(done), [this, id, runs] {
+      change(id, [runs](auto& guest) { guest.state = runs ? State::running : State::paused; });
+    });
+  }
   // port::Sentinel. Every lease that is wanted is held at once, unless it is refused.
   std::map<std::string, port::LeaseWish> lease_wishes;
   bool refuses_leases = false;
@@ -157,7 +193,7 @@ class FakeWorld final : public port::Hypervisor,
     seen.status.set_state(state);
     seen.status.set_epoch(lease_wishes[id].epoch);
     seen.status.set_reason(reason);
-    if (state == v1::LeaseStatus::HELD) seen.guard = "/guards/" + id;
+    if (state == v1::LeaseStatus::HELD || lease_wishes[id].incoming) seen.guard = "/guards/" + id;
     lease_observer_(seen);
   }
   void observe(std::function<void(const port::LeaseObservation&)> observer) override {
@@ -168,7 +204,10 @@ class FakeWorld final : public port::Hypervisor,
   void want(const port::LeaseWish& wish) override {
     auto& last = lease_wishes[wish.vm_id];
     if (std::exchange(last, wish) == wish || refuses_leases) return;
-    executor_.post([this, wish] { tell_lease(wish.vm_id, wish.hold ? v1::LeaseStatus::HELD : v1::LeaseStatus::NONE); });
+    const auto state = wish.hold           ? v1::LeaseStatus::HELD
+                       : wish.heir.empty() ? v1::LeaseStatus::NONE
+                                           : v1::LeaseStatus::GIVEN;
+    executor_.post([this, id = wish.vm_id, state] { tell_lease(id, state); });
   }
   void remove(const port::LeaseWish& wish, port::Done done) override {
     answer("remove_lease", std::move(done), [this, id = wish.vm_id] { lease_wishes.erase(id); });

@@ -26,6 +26,7 @@
 #include "port/executor.h"
 #include "port/hypervisor.h"
 #include "port/link.h"
+#include "port/move.h"
 #include "port/network.h"
 #include "port/sentinel.h"
 #include "port/storage.h"
@@ -37,6 +38,7 @@ struct Ports {
   port::Executor& executor;
   port::HostLink& link;
   port::Hypervisor& hypervisor;
+  port::Mover& mover;
   port::HostFacts& facts;
   port::Storage& storage;
   port::Network& network;

@@ -30,6 +30,7 @@ class CoreTest : public testing::Test {
         Ports{.executor = executor,
               .link = link,
               .hypervisor = world,
+              .mover = world,
               .facts = world,
               .storage = world,
               .network = world,

@@ -89,6 +89,9 @@ struct GuestObservation {
   v1::GuestFacts guest;
   std::string accelerator;
   std::int64_t started_unix_ms = 0;
+  // What this boot has; 0: not known.
+  std::uint32_t cpus = 0;
+  std::uint32_t memory_mib = 0;
 };
 
 class Hypervisor {

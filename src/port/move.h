@@ -14,19 +14,9 @@
 
 namespace gantry::port {
 
-// Where a source finds the target of a move: QEMU's own connections, encrypted and proved by the secret.
-struct MoveAddress {
-  // An IP address of the target.
-  std::string host;
-  std::uint16_t port = 0;
-  // 0: no disk is copied.
-  std::uint16_t disk_port = 0;
-  // 64 hexadecimal digits, for this move alone.
-  std::string secret;
-};
-
 struct MoveRequest {
-  MoveAddress target;
+  // Of QEMU's own connections, encrypted and proved by the secret: 64 hexadecimal digits, for this move alone.
+  v1::MoveAddress target;
   // The guest's, in order. With a disk_port all that it can write are copied.
   std::vector<GuestDisk> disks;
   // How long the guest may stand still while the last of its memory is sent.
@@ -47,7 +37,7 @@ struct MoveProgress {
   Milliseconds total_ms = 0;
 };
 
-using ListeningDone = std::function<void(Result<MoveAddress>)>;
+using ListeningDone = std::function<void(Result<v1::MoveAddress>)>;
 
 class Mover {
  public:

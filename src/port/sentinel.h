@@ -24,6 +24,16 @@ struct LeaseWish {
   // The guest runs or is to be started. Otherwise the lease is signed back when no process of it is left, so that the
   // next start waits for nothing.
   bool hold = false;
+  // A process may be here that waits for a guest from another host, and runs none without the lease: it is guarded
+  // though the lease is not held.
+  bool incoming = false;
+  // With `hold`: the host that had the lease said that it signed it over to this one. The guest's process, which is
+  // here already, does not run it before the lease is held.
+  bool was_given = false;
+  // Without `hold`: that host is to have the lease at that epoch, though a process is left here: one whose guest stands
+  // and does not go on by itself. It is ended once the lease is given.
+  std::string heir = {};
+  std::uint64_t heir_epoch = 0;
 
   bool operator==(const LeaseWish&) const = default;
 };
@@ -31,7 +41,7 @@ struct LeaseWish {
 struct LeaseObservation {
   std::string vm_id;
   v1::LeaseStatus status;
-  // Of a lease that is held: the file that the hypervisor must guard the guest by (GuestDefinition::guard).
+  // Of a lease that is held, or with `incoming`: the file that the hypervisor must guard the guest by (GuestDefinition::guard).
   std::string guard;
 };
 

@@ -216,6 +216,8 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   if (incoming) record.phase = GuestRecord::Phase::receiving;
   record.accelerator = engine.options.accelerator;
   record.started_unix_ms = now.unix_ms;
+  record.cpus = guest.cpus;
+  record.memory_mib = guest.memory_mib;
   record.reset_id = reset_id;
   auto pidfd = run(engine, directory, guest, std::move(prepared->launch), record);
   if (!pidfd) {

@@ -415,6 +415,8 @@ port::GuestObservation Guest::observation() const {
   seen.reset_id = record_->reset_id;
   seen.accelerator = record_->accelerator;
   seen.started_unix_ms = record_->started_unix_ms;
+  seen.cpus = record_->cpus;
+  seen.memory_mib = record_->memory_mib;
   seen.guest = facts_;
   if (process_ == Process::none) {
     seen.state = State::ended;

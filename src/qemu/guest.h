@@ -115,7 +115,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   [[nodiscard]] MoveSession move_session();
   void wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest, const std::string& listen_address,
                       bool copies_disks);
-  void listens(const Result<port::MoveAddress>& address);
+  void listens(const Result<v1::MoveAddress>& address);
   void ask_dirty_rate(std::function<void(Result<std::uint64_t>)> done, int looks_left);
   void begin_move(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress);
   void move_ended(const Result<void>& result);

@@ -126,13 +126,13 @@ void Guest::wait_for_guest(Result<Incoming> launched, const port::GuestDefinitio
                           .copies_disks = copies_disks,
                           .disks = guest.disks};
   const auto move = std::make_shared<MoveIn>(std::move(request), move_session(),
-                                             [weak = weak_from_this()](const Result<port::MoveAddress>& address) {
+                                             [weak = weak_from_this()](const Result<v1::MoveAddress>& address) {
                                                if (const auto self = weak.lock()) self->listens(address);
                                              });
   move->begin();
 }
 
-void Guest::listens(const Result<port::MoveAddress>& address) {
+void Guest::listens(const Result<v1::MoveAddress>& address) {
   if (const auto listening = std::exchange(listening_, nullptr)) listening(address);
   if (!address) force_end();
 }
@@ -187,7 +187,7 @@ void Guest::send(const port::MoveRequest& request, std::function<void(const port
   operation_ = std::move(done);
   moving_ = Moving::sending;
   on_worker<Result<void>>(
-      [directory = directory(), secret = request.target.secret] {
+      [directory = directory(), secret = request.target.secret()] {
         return write_move_key(key_directory(directory), secret, user_of(directory));
       },
       [this, request, progress = std::move(progress)](const Result<void>& written) {

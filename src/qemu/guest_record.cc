@@ -65,6 +65,8 @@ GuestRecord record_from(const Json& json) {
   record.forced = json.value("forced", false);
   record.accelerator = json.value("accelerator", "");
   record.started_unix_ms = json.value("started_unix_ms", std::int64_t{0});
+  record.cpus = json.value("cpus", 0U);
+  record.memory_mib = json.value("memory_mib", 0U);
   if (json.contains("exit")) record.exit = exit_from(json.at("exit"));
   return record;
 }
@@ -85,7 +87,9 @@ std::string to_text(const GuestRecord& record) {
                {"machine_boot_id", record.machine_boot_id},
                {"forced", record.forced},
                {"accelerator", record.accelerator},
-               {"started_unix_ms", record.started_unix_ms}};
+               {"started_unix_ms", record.started_unix_ms},
+               {"cpus", record.cpus},
+               {"memory_mib", record.memory_mib}};
   if (record.exit.reason() != v1::VmExit::NONE) json["exit"] = exit_json(record.exit);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

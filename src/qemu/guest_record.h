@@ -41,6 +41,9 @@ struct GuestRecord {
   bool forced = false;
   std::string accelerator = {};
   std::int64_t started_unix_ms = 0;
+  // 0: written before these were.
+  std::uint32_t cpus = 0;
+  std::uint32_t memory_mib = 0;
   v1::VmExit exit = {};
 };
 

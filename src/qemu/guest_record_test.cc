@@ -23,6 +23,8 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   record.forced = true;
   record.accelerator = "tcg";
   record.started_unix_ms = 1700000000123;
+  record.cpus = 3;
+  record.memory_mib = 384;
   record.exit.set_reason(v1::VmExit::CRASH);
   record.exit.set_boot_id("task-1");
   record.exit.set_last_words("last \xff words");

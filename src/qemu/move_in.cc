@@ -91,8 +91,8 @@ void MoveIn::step_at_port(std::uint16_t after, std::string_view command,
 }
 
 void MoveIn::begin() {
-  address_.host = request_.listen_address;
-  address_.secret = request_.secret;
+  address_.set_host(request_.listen_address);
+  address_.set_secret(request_.secret);
   step("object-add", tls_object(request_.key_directory, true), [this](const std::string&) {
     if (request_.copies_disks) {
       serve_disks();
@@ -108,7 +108,7 @@ void MoveIn::serve_disks() {
         .dump();
   };
   step_at_port(0, "nbd-server-start", arguments, [this](std::uint16_t port) {
-    address_.disk_port = port;
+    address_.set_disk_port(port);
     export_disk(0);
   });
 }
@@ -147,10 +147,11 @@ void MoveIn::listen() {
     const bool is_v6 = host.find(':') != std::string::npos;
     return Json{{"uri", "tcp:" + (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port)}}.dump();
   };
-  step_at_port(address_.disk_port, "migrate-incoming", arguments, [this](std::uint16_t port) {
-    address_.port = port;
-    std::exchange(listening_, nullptr)(address_);
-  });
+  step_at_port(static_cast<std::uint16_t>(address_.disk_port()), "migrate-incoming", arguments,
+               [this](std::uint16_t port) {
+                 address_.set_port(port);
+                 std::exchange(listening_, nullptr)(address_);
+               });
 }
 
 void MoveIn::fail_with(const Error& why) {

@@ -28,7 +28,7 @@ class MoveIn : public std::enable_shared_from_this<MoveIn> {
     bool copies_disks = false;
     std::vector<port::GuestDisk> disks;
   };
-  using Listening = std::function<void(Result<port::MoveAddress>)>;
+  using Listening = std::function<void(Result<v1::MoveAddress>)>;
   // `listening`, once.
   MoveIn(Request request, MoveSession session, Listening listening)
       : request_(std::move(request)), session_(std::move(session)), listening_(std::move(listening)) {}
@@ -48,7 +48,7 @@ class MoveIn : public std::enable_shared_from_this<MoveIn> {
   Request request_;
   MoveSession session_;
   Listening listening_;
-  port::MoveAddress address_;
+  v1::MoveAddress address_;
 };
 
 }  // namespace gantry::qemu

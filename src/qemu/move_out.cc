@@ -42,7 +42,7 @@ MoveOut::MoveOut(port::MoveRequest request, std::string key_directory, MoveSessi
       key_directory_(std::move(key_directory)),
       session_(std::move(session)),
       handlers_(std::move(handlers)) {
-  for (std::size_t i = 0; request_.target.disk_port != 0 && i < request_.disks.size(); ++i) {
+  for (std::size_t i = 0; request_.target.disk_port() != 0 && i < request_.disks.size(); ++i) {
     if (!request_.disks[i].read_only) copied_.push_back(i);
   }
 }
@@ -83,7 +83,7 @@ void MoveOut::copy_disk(std::size_t position) {
       {"driver", "nbd"},
       {"node-name", move_job(copied_[position])},
       {"server",
-       {{"type", "inet"}, {"host", request_.target.host}, {"port", std::to_string(request_.target.disk_port)}}},
+       {{"type", "inet"}, {"host", request_.target.host()}, {"port", std::to_string(request_.target.disk_port())}}},
       {"export", move_job(copied_[position])},
       {"tls-creds", kMoveCredentials},
       {"discard", "unmap"},
@@ -134,7 +134,7 @@ void MoveOut::prepare_memory() {
 }
 
 void MoveOut::send_memory() {
-  const std::string uri = "tcp:" + host_in_uri(request_.target.host) + ":" + std::to_string(request_.target.port);
+  const std::string uri = "tcp:" + host_in_uri(request_.target.host()) + ":" + std::to_string(request_.target.port());
   step("migrate", Json{{"uri", uri}}.dump(), [](const std::string&) {});
 }
 

@@ -42,7 +42,7 @@ class MoveTest : public GuestTest {
   }
 
   // Its answer comes when the move is over.
-  std::future<Result<void>> begin_sending(const port::MoveAddress& to, std::uint64_t bytes_per_second_max = 0) {
+  std::future<Result<void>> begin_sending(const v1::MoveAddress& to, std::uint64_t bytes_per_second_max = 0) {
     port::MoveRequest request;
     request.target = to;
     request.disks = guest("task-1").disks;
@@ -59,7 +59,7 @@ class MoveTest : public GuestTest {
       });
     });
   }
-  Result<void> send(const port::MoveAddress& to) { return begin_sending(to).get(); }
+  Result<void> send(const v1::MoveAddress& to) { return begin_sending(to).get(); }
   port::MoveProgress progress() {
     const std::lock_guard lock(mutex_);
     return last_;
@@ -105,7 +105,7 @@ class MoveTest : public GuestTest {
 TEST_F(MoveTest, AGuestGoesOnWhereItWasSentWithItsSharedDisk) {
   const auto address = target_->receive(guest("task-1"), false);
   ASSERT_TRUE(address) << address.error().to_text();
-  EXPECT_EQ(address->disk_port, 0);
+  EXPECT_EQ(address->disk_port(), 0);
   EXPECT_EQ(target_->last(vm_).state, State::receiving);
   const auto sent = send(*address);
   ASSERT_TRUE(sent) << sent.error().to_text();
@@ -134,7 +134,7 @@ TEST_F(MoveTest, ItsDiskGoesWithItWhereItIsNotShared) {
   const auto definition = with_disk_of_its_own();
   const auto address = target_->receive(definition, true);
   ASSERT_TRUE(address) << address.error().to_text();
-  EXPECT_NE(address->disk_port, 0);
+  EXPECT_NE(address->disk_port(), 0);
   const auto sent = send(*address);
   ASSERT_TRUE(sent) << sent.error().to_text();
   ASSERT_TRUE(target_->reaches(vm_, State::received));
@@ -172,7 +172,7 @@ TEST_F(MoveTest, AStrangersConnectionDoesNoHarm) {
   ASSERT_TRUE(address);
   sockaddr_in to{};
   to.sin_family = AF_INET;
-  to.sin_port = htons(address->port);
+  to.sin_port = htons(static_cast<std::uint16_t>(address->port()));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   {
     const UniqueFd stranger(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -88,7 +88,9 @@ void Machine::stop() {
   if (thread.joinable()) thread.join();
 }
 
-host::Ports Machine::ports(port::HostLink& link) { return {loop, link, hypervisor, facts, storage, network, sentinel}; }
+host::Ports Machine::ports(port::HostLink& link) {
+  return {loop, link, hypervisor, hypervisor, facts, storage, network, sentinel};
+}
 
 host::Options host_options(const DaemonOptions& options, HostIdentity identity) {
   host::Options host;
