@@ -36,7 +36,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // core_report.cc: what the manager is told.
   void report();
   void say_hello();
-  void tell_gone(const std::set<std::string>& ids);
+  void tell_gone(const Table::Gone& gone);
   void send(v1::FromHost message);
   void forget_told();
   template <class Record, class Status>
@@ -53,6 +53,12 @@ class Core : public std::enable_shared_from_this<Core> {
   void detach(const std::string& id, VmObject& vm);
   void note_vm_failure(VmObject& vm, const Error& error, const std::string& operation_id);
   port::Done vm_done(const std::string& id, std::string operation_id, std::function<void(VmObject&)> on_success);
+  // core_move.cc
+  void receive(const std::string& id, VmObject& vm);
+  void measure(const std::string& id, VmObject& vm);
+  void send_guest(const std::string& id, VmObject& vm);
+  void note_progress(const std::string& id, const port::MoveProgress& progress);
+  void take_over(const std::string& id, VmObject& vm);
   [[nodiscard]] port::GuestObservation guest_of(const std::string& id) const;
   [[nodiscard]] VmNeeds needs_of(const VmObject& vm) const;
   void need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs) const;
@@ -142,7 +148,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Milliseconds told_all_at_ms_ = 0;
   Milliseconds probed_at_ms_ = 0;
   std::uint64_t sequence_ = 0;
-  std::set<std::string> gone_;
+  Table::Gone gone_;
   std::set<std::string> orphans_logged_;
   bool pass_posted_ = false;
   std::optional<Milliseconds> wake_at_ms_;

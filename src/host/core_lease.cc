@@ -28,6 +28,11 @@ std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
   wish.host_id = options_.host_id;
   wish.epoch = std::max<std::uint64_t>(1, vm.wanted.placement().epoch());
   wish.is_private = !pool->wanted.spec().shared();
+  const v1::VmMove& move = vm.wanted.placement().move();
+  if (role_of(vm.wanted, options_.host_id) == VmRole::arriving) wish.epoch = move.epoch();
+  if (!vm.memory.move.gives || !vm.wanted.placement().has_move()) return wish;
+  wish.heir = move.host_id();
+  wish.heir_epoch = move.epoch();
   return wish;
 }
 
@@ -37,13 +42,24 @@ void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObse
   if (!wish) return;
   // A guest that was frozen because nobody held its lease cannot be seen before somebody does.
   const bool may_live = guests_known_ ? is_live(guest) : model::holds_memory(vm.wanted);
-  wish->hold = may_live || vm.under_way == VmStep::start || waits_to_run(id, vm);
+  const VmRole role = role_of(vm.wanted, options_.host_id);
+  if (role == VmRole::resident) {
+    // Of a guest that is gone, only the lease can tell whether it went to another host.
+    const bool moves = vm.wanted.placement().has_move();
+    wish->hold = wish->heir.empty() && (may_live || moves || vm.under_way == VmStep::start || waits_to_run(id, vm));
+    wish->was_given = wish->hold && guest.state == port::GuestObservation::State::received;
+  } else {
+    wish->incoming = role == VmRole::arriving || may_live;
+  }
   ports_.sentinel.want(*wish);
 }
 
 void Core::need_lease(const VmObject& vm, VmNeeds& needs) const {
   const std::string& id = vm.wanted.meta().id();
-  if (const auto found = leases_.find(id); found != leases_.end()) needs.lease = found->second.status;
+  if (const auto found = leases_.find(id); found != leases_.end()) {
+    needs.lease = found->second.status;
+    needs.is_guarded = !found->second.guard.empty();
+  }
   const auto wish = lease_wish(vm);
   if (wish && needs.lease.epoch() == wish->epoch) return;
   // What was told is of another placement.

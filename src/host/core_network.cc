@@ -81,7 +81,7 @@ void Core::carry_out(const std::string& id, NetworkObject& network, NetworkStep 
                                     if (result) {
                                       core.table_.networks.erase(id);
                                       core.table_.bury(id);
-                                      core.gone_.insert(id);
+                                      core.gone_.emplace(id, 0);
                                     } else {
                                       note_failure(object.memory.trouble, result.error(), task_id, core.now());
                                     }

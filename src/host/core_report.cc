@@ -50,13 +50,14 @@ void Core::forget_told() {
   for (auto& [id, object] : table_.pools) object.told.clear();
 }
 
-void Core::tell_gone(const std::set<std::string>& ids) {
-  if (!connected_ || ids.empty()) return;
+void Core::tell_gone(const Table::Gone& gone) {
+  if (!connected_ || gone.empty()) return;
   v1::FromHost message;
-  for (const std::string& id : ids) {
+  for (const auto& [id, left_epoch] : gone) {
     v1::Observation& observation = *message.add_observations();
     observation.set_id(id);
     observation.set_absent(true);
+    observation.set_left_epoch(left_epoch);
   }
   send(std::move(message));
 }

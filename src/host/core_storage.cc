@@ -44,7 +44,7 @@ void Core::tend_pools() {
 void Core::pool_gone(const std::string& id) {
   table_.pools.erase(id);
   table_.bury(id);
-  gone_.insert(id);
+  gone_.emplace(id, 0);
 }
 
 bool Core::let_go(const std::string& id, PoolObject& pool) {
@@ -294,7 +294,7 @@ void Core::carry_out(const std::string& id, VolumeObject& volume, const VolumePl
                                    core.pool_changed(object.wanted.spec().pool());
                                    core.table_.volumes.erase(id);
                                    core.table_.bury(id);
-                                   core.gone_.insert(id);
+                                   core.gone_.emplace(id, 0);
                                  }));
   }
 }
@@ -404,7 +404,7 @@ void Core::carry_out(const std::string& id, ImageObject& image, const ImagePlan&
                                   core.pool_changed(object.wanted.spec().pool());
                                   core.table_.images.erase(id);
                                   core.table_.bury(id);
-                                  core.gone_.insert(id);
+                                  core.gone_.emplace(id, 0);
                                 }));
   }
 }

@@ -28,6 +28,7 @@ VmInput Core::vm_input(const VmObject& vm, const port::GuestObservation& guest, 
                  .guest = guest,
                  .memory = vm.memory,
                  .needs = needs,
+                 .role = role_of(vm.wanted, options_.host_id),
                  .under_way = vm.under_way,
                  .default_stop_timeout_seconds = options_.stop_timeout_seconds,
                  .now = now()};
@@ -49,10 +50,8 @@ void Core::tend_vms() {
     }
   }
   for (const std::string& id : gone) {
-    table_.vms.erase(id);
+    gone_[id] = table_.let_go(id, options_.host_id);
     leases_.erase(id);
-    table_.bury(id);
-    gone_.insert(id);
   }
   if (!gone.empty()) touch();
   if (!assignments_known_) return;
@@ -71,8 +70,12 @@ void Core::need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs)
     return;
   }
   const VolumeObject& volume = found->second;
+  const bool arrives = role_of(vm.wanted, options_.host_id) == VmRole::arriving;
   if (volume.look_only) {
-    needs.waiting_for = quoted_name("volume", volume.wanted) + " to be this host's to keep";
+    const bool there = volume.memory.presence == Presence::present;
+    const std::string name = quoted_name("volume", volume.wanted);
+    // Its keeper made it the guest's, whose user is the same everywhere.
+    if (!arrives || !there) needs.waiting_for = name + (arrives ? " to be seen" : " to be this host's to keep");
     return;
   }
   const VolumeInput input = volume_input(volume);
@@ -228,6 +231,12 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
   guest.boot_id = spec.boot_id();
   guest.cpus = spec.cpus();
   guest.memory_mib = spec.memory_mib();
+  if (role_of(vm.wanted, options_.host_id) == VmRole::arriving) {
+    // It comes as it was booted, whatever is wanted for its next boot.
+    const v1::VmStatus& status = vm.wanted.status();
+    if (status.booted_cpus() != 0) guest.cpus = status.booted_cpus();
+    if (status.booted_memory_mib() != 0) guest.memory_mib = status.booted_memory_mib();
+  }
   guest.uefi = spec.firmware() == v1::VmSpec::UEFI;
   guest.uid = model::guest_uid(guest.vm_id);
   guest.cpu_model = vm.wanted.placement().cpu_model();
@@ -304,6 +313,14 @@ void Core::detach(const std::string& id, VmObject& vm) {
 void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
   if (plan.step == VmStep::none) return;
   if (plan.step == VmStep::kill) return kill(id, vm);
+  if (plan.step == VmStep::stop_sending) {
+    vm.memory.move.stops_sending = true;
+    return ports_.mover.stop_sending(id);
+  }
+  if (plan.step == VmStep::give) {
+    vm.memory.move.gives = true;
+    return touch();
+  }
   if (plan.step == VmStep::fail) {
     vm.memory.trouble = Trouble{.problem = plan.problem, .definite = true, .operation_id = plan.operation_id};
     return touch();
@@ -324,6 +341,10 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
       return ports_.hypervisor.reset(id, reset_id, vm_done(id, reset_id, [](VmObject&) {}));
     }
     case VmStep::detach: return detach(id, vm);
+    case VmStep::receive: return receive(id, vm);
+    case VmStep::measure: return measure(id, vm);
+    case VmStep::send: return send_guest(id, vm);
+    case VmStep::take_over: return take_over(id, vm);
     case VmStep::remove_lease: return remove_lease(id, vm);
     case VmStep::delete_seed:
       return ports_.storage.delete_seed(

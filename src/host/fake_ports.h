@@ -212,8 +212,9 @@ class FakeWorld final : public port::Hypervisor,
   void remove(const port::LeaseWish& wish, port::Done done) override {
     answer("remove_lease", std::move(done), [this, id = wish.vm_id] { lease_wishes.erase(id); });
   }
+  v1::HostStatus host_facts;
   void probe(std::function<void(const v1::HostStatus&)> done) override {
-    executor_.post([done = std::move(done)] { done(v1::HostStatus()); });
+    executor_.post([this, done = std::move(done)] { done(host_facts); });
   }
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override {
     pools.push_back(request);

@@ -114,7 +114,7 @@ void Table::apply_vm(const v1::Assignment& assignment, std::uint64_t sequence, c
   const std::string& id = vm.meta().id();
   const std::string& placed_on = vm.placement().host_id();
   std::uint64_t& epoch = epochs_[id];
-  if (vm.placement().epoch() < epoch || (!placed_on.empty() && placed_on != host_id)) {
+  if (vm.placement().epoch() < epoch || role_of(vm, host_id) == VmRole::stranger) {
     log("refused an assignment of VM " + id + ": it is for host \"" + placed_on + "\" at placement epoch " +
         std::to_string(vm.placement().epoch()) + ", seen was epoch " + std::to_string(epoch));
     return;
@@ -189,6 +189,28 @@ void Table::apply_image(const v1::Image& image, bool look_only) {
   if (is_new || changes) object.memory.trouble.reset();
 }
 
+std::uint64_t Table::let_go(const std::string& vm_id, const std::string& host_id) {
+  const v1::Vm vm = vms.at(vm_id).wanted;
+  vms.erase(vm_id);
+  if (role_of(vm, host_id) != VmRole::leaving) {
+    bury(vm_id);
+    return 0;
+  }
+  left_[vm_id] = vm.meta().revision();
+  return left_epoch(vm, host_id);
+}
+
+bool Table::was_left(const v1::Vm& vm, const std::string& host_id, Gone& gone) {
+  const auto left = left_.find(vm.meta().id());
+  if (left == left_.end()) return false;
+  if (vm.meta().revision() > left->second) {
+    left_.erase(left);
+    return false;
+  }
+  if (role_of(vm, host_id) == VmRole::leaving) gone[vm.meta().id()] = left_epoch(vm, host_id);
+  return true;
+}
+
 void Table::keep_only(const std::set<std::string>& ids) {
   erase_others(vms, ids);
   erase_others(volumes, ids);
@@ -197,16 +219,16 @@ void Table::keep_only(const std::set<std::string>& ids) {
   erase_others(pools, ids);
 }
 
-std::set<std::string> Table::apply(const v1::ToHost& message, const std::string& host_id,
-                                   const std::function<void(std::string_view)>& log) {
+Table::Gone Table::apply(const v1::ToHost& message, const std::string& host_id,
+                         const std::function<void(std::string_view)>& log) {
   std::set<std::string> ids;
-  std::set<std::string> gone;
+  Gone gone;
   // What VMs need comes first, so that a boot finds it.
   for (const v1::Assignment& assignment : message.assignments()) {
     const v1::Meta& meta = meta_of(assignment);
     ids.insert(meta.id());
     if (graves_.contains(meta.id())) {
-      if (meta.has_deletion()) gone.insert(meta.id());
+      if (meta.has_deletion()) gone[meta.id()] = 0;
     } else if (meta.id().empty()) {
       log("ignored an assignment without an id");
     } else if (assignment.has_volume()) {
@@ -224,9 +246,9 @@ std::set<std::string> Table::apply(const v1::ToHost& message, const std::string&
     }
   }
   for (const v1::Assignment& assignment : message.assignments()) {
-    if (assignment.has_vm() && !assignment.vm().meta().id().empty() && !graves_.contains(assignment.vm().meta().id())) {
-      apply_vm(assignment, message.sequence(), host_id, log);
-    }
+    const std::string& id = assignment.vm().meta().id();
+    if (!assignment.has_vm() || id.empty() || graves_.contains(id)) continue;
+    if (!was_left(assignment.vm(), host_id, gone)) apply_vm(assignment, message.sequence(), host_id, log);
   }
   if (message.complete() && message.sequence() >= newest_sequence_) keep_only(ids);
   newest_sequence_ = std::max(newest_sequence_, message.sequence());

@@ -75,16 +75,21 @@ class Table {
   std::map<std::string, NetworkObject> networks;
   std::map<std::string, PoolObject> pools;
 
-  // Takes in what a message assigns, but for what is older than what is here. Answers the ids of records that are to be
-  // deleted and of which nothing is left since: to be told again.
-  std::set<std::string> apply(const v1::ToHost& message, const std::string& host_id,
-                              const std::function<void(std::string_view)>& log);
+  // The ids of records of which nothing is left here, each with the leave that is over by it; 0: it was deleted.
+  using Gone = std::map<std::string, std::uint64_t>;
+
+  // Takes in what a message assigns, but for what is older than what is here. Answers what is to be deleted or left and
+  // of which nothing is left since: to be told again.
+  Gone apply(const v1::ToHost& message, const std::string& host_id, const std::function<void(std::string_view)>& log);
   // Nothing of it is left on the host: from now on late assignments of it change nothing.
   void bury(const std::string& id);
+  // Nothing of the VM is left on the host, which was to delete or leave it. Answers the leave.
+  std::uint64_t let_go(const std::string& vm_id, const std::string& host_id);
   // What was assigned over another connection cannot come late any more.
   // Nor do revisions hold on: the store may be another since, which counts anew.
   void begin_connection() {
     graves_.clear();
+    left_.clear();
     newest_sequence_ = 0;
     sequences_.clear();
     const auto forget = [](auto& objects) {
@@ -97,6 +102,8 @@ class Table {
   void apply_vm(const v1::Assignment& assignment, std::uint64_t sequence, const std::string& host_id,
                 const std::function<void(std::string_view)>& log);
   void apply_network(const v1::Assignment& assignment, std::uint64_t sequence);
+  // Whether the host has left that VM since; `gone` gets what is to be told again.
+  bool was_left(const v1::Vm& vm, const std::string& host_id, Gone& gone);
   bool is_latest(const std::string& id, std::uint64_t sequence);
   void apply_volume(const v1::Volume& volume, bool look_only);
   void apply_image(const v1::Image& image, bool look_only);
@@ -108,6 +115,8 @@ class Table {
   void keep_only(const std::set<std::string>& ids);
 
   std::set<std::string> graves_;
+  // VMs that left, by the revision that said so: what is older comes late.
+  std::map<std::string, std::uint64_t> left_;
   // Of this connection: what "all there are" means in an older message says nothing of newer records.
   std::uint64_t newest_sequence_ = 0;
   // By id, the message of this connection that its entries or groups are from.

@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "gantry/v1/vm.pb.h"
+#include "host/move_machine.h"
 #include "host/trouble.h"
 #include "port/hypervisor.h"
 
@@ -27,8 +28,15 @@ enum class VmStep {
   delete_seed,
   forget,
   remove_lease,
-  fail,  // nothing can be done for `operation_id`: `problem` says why
-  gone,  // deleted, nothing is left here
+  // Of a move (move_machine.h).
+  receive,
+  measure,
+  send,
+  stop_sending,
+  give,       // the lease is to be signed over
+  take_over,  // what was received, or sent, is this host's guest
+  fail,       // nothing can be done for `operation_id`: `problem` says why
+  gone,       // deleted or left, nothing is left here
 };
 
 // Lost when the agent ends: everything in it can be found out or done again.
@@ -54,6 +62,7 @@ struct VmMemory {
   MaybeTrouble trouble;
   // Of detaching what is no longer needed, which ends no operation.
   MaybeTrouble cleanup_trouble;
+  MoveMemory move;
 };
 
 // What a start needs of other records.
@@ -66,6 +75,8 @@ struct VmNeeds {
   bool unknown = false;
   // The guest is started and let go on only under its lease.
   v1::LeaseStatus lease;
+  // A process that waits for the guest may be here.
+  bool is_guarded = false;
 };
 
 struct VmInput {
@@ -74,6 +85,7 @@ struct VmInput {
   const port::GuestObservation& guest;
   const VmMemory& memory;
   const VmNeeds& needs;
+  VmRole role = VmRole::resident;
   // The call under way, `none` between calls.
   VmStep under_way = VmStep::none;
   std::uint32_t default_stop_timeout_seconds = 60;
@@ -97,6 +109,9 @@ const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation
 // A process of that guest is there, or may be.
 bool is_live(const port::GuestObservation& guest);
 
+// On its way from or to another host.
+bool is_moving(const port::GuestObservation& guest);
+
 // QEMU itself holds the guest's processors, as after a write to a full disk: letting it go on may work later.
 bool is_held(const port::GuestObservation& guest);
 inline constexpr Milliseconds kResumeHeldMs = 15'000;
@@ -105,7 +120,11 @@ inline constexpr Milliseconds kResumeHeldMs = 15'000;
 void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,
                     Now now);
 
-// The next call to make. While one is under way only `kill` may be answered, to cut it short.
+// What is left to do before the boot, or the arrival, that is wanted here can begin; no step and nothing to wait for:
+// nothing.
+VmPlan plan_preparation(const VmInput& input);
+
+// The next call to make. While one is under way only `kill` and `stop_sending` may be answered, to cut it short.
 VmPlan plan_vm(const VmInput& input);
 
 // Nothing while too little is known to say anything.

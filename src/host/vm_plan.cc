@@ -73,6 +73,7 @@ bool ended_by_trouble(const VmMemory& memory, const std::string& operation_id) {
 }
 
 VmPlan tend_running(const VmInput& input) {
+  if (auto plan = plan_sending(input)) return *plan;
   const v1::VmSpec& spec = input.wanted.spec();
   if (input.guest.state == State::starting) {
     const Milliseconds give_up_ms = input.memory.found_starting_since_ms + kFoundStartingMs;
@@ -105,18 +106,8 @@ bool boot_is_over(const VmInput& input) {
 }
 
 VmPlan prepare_and_start(const VmInput& input) {
-  const VmMemory& memory = input.memory;
-  const v1::VmSpec& spec = input.wanted.spec();
-  if (const auto until = retry_wait(input)) return wait_for("another try", until);
-  if (memory.boot_id != spec.boot_id() && !memory.detached) return clean_up(input);
-  if (input.needs.problem) {
-    return VmPlan{.step = VmStep::fail, .operation_id = spec.boot_id(), .problem = *input.needs.problem};
-  }
-  if (!input.needs.waiting_for.empty()) return wait_for(input.needs.waiting_for);
-  if (memory.boot_id != spec.boot_id() || memory.nics.size() < static_cast<std::size_t>(spec.nics_size())) {
-    return just(spec.nics_size() == 0 ? VmStep::make_seed : VmStep::attach);
-  }
-  if (!memory.seed) return just(VmStep::make_seed);
+  VmPlan plan = plan_preparation(input);
+  if (plan.step != VmStep::none || !plan.waiting_for.empty() || plan.wake_at_ms) return plan;
 #ifdef GANTRY_BREAK_START_WITHOUT_LEASE
   return just(VmStep::start);
 #endif
@@ -129,7 +120,11 @@ VmPlan plan_when_idle(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
   // Whatever were done now could be done to a guest that runs.
   if (input.guest.state == State::unknown) return wait_for("the hypervisor");
+  if (input.role == VmRole::leaving) return plan_leave(input);
+  if (input.role == VmRole::arriving) return plan_arrival(input);
   if (input.wanted.meta().has_deletion()) return delete_guest(input);
+  if (is_given(input)) return wait_for("the other host to let it go on");
+  if (is_moving(input.guest)) return plan_moved(input);
   if (!is_live(input.guest)) {
     if (spec.power() == v1::VmSpec::STOPPED || boot_is_over(input)) return clean_up(input);
     return prepare_and_start(input);
@@ -148,7 +143,9 @@ std::string describe(VmStep step, const v1::Vm& wanted) {
     case VmStep::start:
     case VmStep::reset:
     case VmStep::pause:
-    case VmStep::resume: return "the hypervisor";
+    case VmStep::resume:
+    case VmStep::receive:
+    case VmStep::take_over: return "the hypervisor";
     case VmStep::power_down: return "the guest to power off";
     case VmStep::kill: return "the guest's process to end";
     case VmStep::detach:
@@ -166,9 +163,28 @@ const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation
   return guest.reset_id.empty() ? wanted.status().reset_id() : guest.reset_id;
 }
 
+VmPlan plan_preparation(const VmInput& input) {
+  const VmMemory& memory = input.memory;
+  const v1::VmSpec& spec = input.wanted.spec();
+  if (const auto until = retry_wait(input)) return wait_for("another try", until);
+  if (memory.boot_id != spec.boot_id() && !memory.detached) return clean_up(input);
+  if (input.needs.problem) {
+    return VmPlan{.step = VmStep::fail, .operation_id = spec.boot_id(), .problem = *input.needs.problem};
+  }
+  if (!input.needs.waiting_for.empty()) return wait_for(input.needs.waiting_for);
+  if (memory.boot_id != spec.boot_id() || memory.nics.size() < static_cast<std::size_t>(spec.nics_size())) {
+    return just(spec.nics_size() == 0 ? VmStep::make_seed : VmStep::attach);
+  }
+  return just(memory.seed ? VmStep::none : VmStep::make_seed);
+}
+
+bool is_moving(const port::GuestObservation& guest) {
+  return guest.state == State::receiving || guest.state == State::received || guest.state == State::sent;
+}
+
 bool is_live(const port::GuestObservation& guest) {
   return guest.state == State::unknown || guest.state == State::starting || guest.state == State::running ||
-         guest.state == State::paused;
+         guest.state == State::paused || is_moving(guest);
 }
 
 bool is_held(const port::GuestObservation& guest) {
@@ -178,6 +194,7 @@ bool is_held(const port::GuestObservation& guest) {
 void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,
                     Now now) {
   const v1::VmSpec& spec = wanted.spec();
+  refresh_move(memory.move, wanted, guest, now);
   if (memory.trouble && memory.trouble->definite) {
     const std::string& operation_id = memory.trouble->operation_id;
     const bool current = operation_id == spec.boot_id() || operation_id == spec.reset_id() ||
@@ -214,10 +231,13 @@ VmPlan plan_vm(const VmInput& input) {
   if (input.under_way == VmStep::none) return plan_when_idle(input);
   VmPlan plan = wait_for(describe(input.under_way, input.wanted));
   if (input.under_way == VmStep::kill) return plan;
+  if (input.role != VmRole::resident) return plan;
   const v1::VmSpec& spec = input.wanted.spec();
   const bool forced =
       input.wanted.meta().has_deletion() || (spec.power() == v1::VmSpec::STOPPED && !spec.force_stop_id().empty());
   if (forced && (input.under_way == VmStep::start || is_live(input.guest))) plan.step = VmStep::kill;
+  const bool sends = input.under_way == VmStep::send && !input.memory.move.stops_sending;
+  if (!forced && sends && !wants_to_be_sent(input)) plan.step = VmStep::stop_sending;
   return plan;
 }
 

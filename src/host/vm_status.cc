@@ -53,7 +53,7 @@ v1::VmStatus::State live_state(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
   if (input.guest.state == State::unknown && spec.power() != v1::VmSpec::STOPPED) return v1::VmStatus::STARTING;
   if (spec.power() == v1::VmSpec::STOPPED || input.guest.boot_id != spec.boot_id()) return v1::VmStatus::STOPPING;
-  if (input.guest.state == State::starting) return v1::VmStatus::STARTING;
+  if (input.guest.state == State::starting || input.guest.state == State::received) return v1::VmStatus::STARTING;
   return input.guest.state == State::paused || has_lapsed(input) ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
 }
 
@@ -87,6 +87,19 @@ void set_lease_problem(const VmInput& input, v1::VmStatus& status) {
 }  // namespace
 
 std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, const std::string& host_id) {
+  if (input.role == VmRole::leaving) return std::nullopt;
+  if (input.role == VmRole::arriving) {
+    v1::VmStatus status;
+    *status.mutable_move() = target_status(input, plan);
+    return status;
+  }
+  if (may_be_given(input)) return std::nullopt;
+  if (is_given(input)) {
+    // What became of the process here says nothing of the guest any more.
+    v1::VmStatus status = input.wanted.status();
+    *status.mutable_move() = source_status(input);
+    return status;
+  }
   if (input.needs.unknown && input.guest.state == State::absent && !input.memory.trouble) return std::nullopt;
   v1::VmStatus status;
   const port::GuestObservation& guest = input.guest;
@@ -101,7 +114,10 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   if (is_held(guest) || unknown) *status.mutable_problem() = guest.problem;
   if (input.needs.lease.state() != v1::LeaseStatus::NONE) *status.mutable_lease() = input.needs.lease;
   set_lease_problem(input, status);
+  if (v1::VmMoveStatus move = source_status(input); !move.task_id().empty()) *status.mutable_move() = std::move(move);
   if (is_live(guest)) {
+    status.set_booted_cpus(guest.cpus);
+    status.set_booted_memory_mib(guest.memory_mib);
     if (guest.state != State::starting && !unknown) *status.mutable_guest() = guest.guest;
     status.set_accelerator(guest.accelerator);
     if (guest.started_unix_ms != 0) status.mutable_started_at()->set_seconds(guest.started_unix_ms / 1000);

@@ -1,0 +1,301 @@
+// A guest that goes to another host while it runs, as the agents of both hosts see it.
+#include "host/move_machine.h"
+#include "host/test_fixture.h"
+
+namespace gantry::host {
+namespace {
+
+using Phase = v1::VmMoveStatus;
+
+// The pool is shared; the other host is "host-2".
+class CoreMoveTest : public CoreWithVmTest {
+ protected:
+  CoreMoveTest() {
+    world.host_facts.set_address("10.0.0.1");
+    pool.mutable_spec()->clear_host_id();
+    pool.mutable_spec()->set_shared(true);
+    vm.mutable_spec()->set_memory_mib(256);
+    vm.mutable_placement()->set_last_epoch(1);
+    core.reset();
+    start_agent();
+  }
+
+  void assign(Milliseconds for_ms = 1'000) {
+    vm.mutable_meta()->set_revision(++revision);
+    for (v1::Keeper* each : {image.mutable_keeper(), volume.mutable_keeper()}) {
+      each->set_host_id(keeper);
+      each->set_epoch(1);
+    }
+    v1::ToHost message;
+    *message.add_assignments()->mutable_pool() = pool;
+    *message.add_assignments()->mutable_network() = network;
+    *message.add_assignments()->mutable_image() = image;
+    *message.add_assignments()->mutable_volume() = volume;
+    for (const int kept : {2, 3}) message.mutable_assignments(kept)->set_look_only(keeper != "host-1");
+    *message.add_assignments()->mutable_vm() = vm;
+    message.set_complete(true);
+    link.receive(message);
+    executor.run_for(for_ms);
+  }
+  v1::VmMove& begin_move(const std::string& to) {
+    v1::VmMove& move = *vm.mutable_placement()->mutable_move();
+    move.set_task_id("task-7");
+    move.set_host_id(to);
+    move.set_epoch(2);
+    vm.mutable_placement()->set_last_epoch(2);
+    return move;
+  }
+  v1::VmMove& move() { return *vm.mutable_placement()->mutable_move(); }
+  void target_says(Phase::Phase phase) {
+    move().mutable_target()->set_task_id("task-7");
+    move().mutable_target()->set_phase(phase);
+    if (phase == Phase::PREPARED) move().mutable_target()->mutable_address()->set_host("10.0.0.2");
+    take_status();
+    assign();
+  }
+  // As the source, until its guest was sent.
+  void send_away() {
+    assign();
+    begin_move("host-2");
+    target_says(Phase::PREPARED);
+  }
+  // As the target.
+  void come_here() {
+    vm.mutable_placement()->set_host_id("host-2");
+    vm.mutable_status()->set_boot_id("task-1");
+    vm.mutable_status()->set_booted_memory_mib(128);
+    keeper = "host-2";
+    world.volumes["vol-1"] = 100;
+    world.images.insert("img-1");
+    begin_move("host-1");
+    assign(5'000);
+  }
+  void everything_comes() {
+    world.change("vm-1", [](auto& guest) { guest.state = GuestState::received; });
+    executor.run_for(100);
+  }
+  // Nothing else is under way any more.
+  void placed_here() {
+    vm.mutable_placement()->clear_move();
+    vm.mutable_placement()->set_moved_by("task-7");
+    vm.mutable_placement()->set_host_id("host-1");
+    vm.mutable_placement()->set_epoch(2);
+    assign();
+  }
+  const v1::VmMoveStatus& told_move() { return told_vm().move(); }
+  // The leave of which nothing is left; 0: nothing was told.
+  std::uint64_t told_absent() { return link.told["vm-1"].absent() ? link.told["vm-1"].left_epoch() : 0; }
+
+  std::uint64_t revision = 0;
+  std::string keeper = "host-1";
+};
+
+TEST_F(CoreMoveTest, TheSourceWaitsForTheTargetAndSends) {
+  assign();
+  begin_move("host-2");
+  assign();
+  EXPECT_EQ(world.count("send"), 0);
+  target_says(Phase::PREPARED);
+  EXPECT_EQ(world.count("measure"), 1);
+  ASSERT_EQ(world.move_requests.size(), 1U);
+  EXPECT_EQ(world.move_requests[0].target.host(), "10.0.0.2");
+  EXPECT_EQ(world.move_requests[0].downtime_max_ms, 100);
+  EXPECT_EQ(told_move().task_id(), "task-7");
+  EXPECT_EQ(told_move().phase(), Phase::SENT);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_TRUE(world.lease_wishes["vm-1"].hold) << "it is still its own";
+}
+
+TEST_F(CoreMoveTest, ItGivesItsLeaseAwayOnlyAfterEverythingCame) {
+  send_away();
+  EXPECT_EQ(world.lease_wishes["vm-1"].heir, "");
+  target_says(Phase::ARRIVED);
+  const port::LeaseWish& wish = world.lease_wishes["vm-1"];
+  EXPECT_FALSE(wish.hold);
+  EXPECT_EQ(wish.heir, "host-2");
+  EXPECT_EQ(wish.heir_epoch, 2U);
+  EXPECT_EQ(wish.epoch, 1U);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+  EXPECT_EQ(world.count("take_over"), 0);
+}
+
+TEST_F(CoreMoveTest, TheSentinelEndsItsProcessAndNoCrashIsTold) {
+  send_away();
+  target_says(Phase::ARRIVED);
+  world.end("vm-1", v1::VmExit::CRASH);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+}
+
+TEST_F(CoreMoveTest, WhetherAGuestThatIsGoneWasGivenAwayTheLeaseTells) {
+  send_away();
+  target_says(Phase::ARRIVED);
+  world.end("vm-1", v1::VmExit::CRASH);
+  world.refuses_leases = true;
+  take_status();
+  vm.mutable_status()->mutable_move()->set_phase(Phase::SENT);
+  core.reset();
+  link.told.clear();
+  start_agent();
+  assign();
+  EXPECT_TRUE(world.lease_wishes["vm-1"].hold) << "it is asked for";
+  EXPECT_FALSE(link.told.contains("vm-1")) << "nothing is known yet";
+  world.tell_lease("vm-1", v1::LeaseStatus::LOST);
+  executor.run_for(100);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+  EXPECT_EQ(world.count("start"), 1);
+}
+
+TEST_F(CoreMoveTest, ASourceThatGetsNoWordGoesOn) {
+  send_away();
+  executor.run_for(kSentPatienceMs);
+  EXPECT_EQ(world.count("take_over"), 1);
+  EXPECT_EQ(guest(), GuestState::running);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "move_not_answered");
+  // A word that comes too late changes nothing.
+  target_says(Phase::ARRIVED);
+  EXPECT_EQ(world.lease_wishes["vm-1"].heir, "");
+  EXPECT_EQ(world.count("send"), 1);
+}
+
+TEST_F(CoreMoveTest, ACancelWhileItIsSentStopsIt) {
+  world.silent.insert("send");
+  send_away();
+  EXPECT_EQ(told_move().phase(), Phase::COPYING);
+  move().set_cancelled(true);
+  assign();
+  EXPECT_EQ(world.count("stop_sending"), 1);
+}
+
+TEST_F(CoreMoveTest, ACancelAfterItWasSentTakesItBack) {
+  send_away();
+  move().set_cancelled(true);
+  take_status();
+  assign();
+  EXPECT_EQ(guest(), GuestState::running);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "cancelled");
+}
+
+TEST_F(CoreMoveTest, AfterTheLeaseWasGivenACancelChangesNothing) {
+  send_away();
+  target_says(Phase::ARRIVED);
+  move().set_cancelled(true);
+  assign();
+  EXPECT_EQ(world.count("take_over"), 0);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+}
+
+TEST_F(CoreMoveTest, AStopDuringAMoveEndsTheMove) {
+  world.silent.insert("send");
+  send_away();
+  change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
+  assign();
+  EXPECT_EQ(world.count("stop_sending"), 1);
+}
+
+TEST_F(CoreMoveTest, WhatCannotConvergeIsNotBegun) {
+  world.dirty_bytes_per_second = 4'000'000'000;
+  assign();
+  begin_move("host-2").set_bytes_per_second_max(1'000'000);
+  target_says(Phase::PREPARED);
+  EXPECT_EQ(world.count("send"), 0);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "move_cannot_converge");
+  EXPECT_EQ(told_move().dirty_bytes_per_second(), 4'000'000'000U);
+}
+
+TEST_F(CoreMoveTest, AFailedSendIsToldAndNotTriedAgain) {
+  world.failures.emplace("send", Error{ErrorCode::unavailable, "no way"});
+  send_away();
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().summary(), "no way");
+  assign();
+  EXPECT_EQ(world.count("send"), 1);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+}
+
+TEST_F(CoreMoveTest, TheTargetMakesReadyAndStartsNothing) {
+  come_here();
+  EXPECT_EQ(world.count("start"), 0);
+  EXPECT_EQ(world.count("receive"), 1);
+  ASSERT_EQ(world.definitions.size(), 1U);
+  EXPECT_EQ(world.definitions[0].memory_mib, 128U) << "as it was booted, not as its next boot is to be";
+  EXPECT_EQ(world.definitions[0].guard, "/guards/vm-1");
+  EXPECT_EQ(told_move().phase(), Phase::PREPARED);
+  EXPECT_EQ(told_move().address().host(), "10.0.0.1");
+  const port::LeaseWish& wish = world.lease_wishes["vm-1"];
+  EXPECT_TRUE(wish.incoming);
+  EXPECT_FALSE(wish.hold);
+  EXPECT_EQ(wish.epoch, 2U);
+}
+
+TEST_F(CoreMoveTest, TheTargetLetsItGoOnWhenItIsItsHostAndHasTheLease) {
+  come_here();
+  everything_comes();
+  EXPECT_EQ(told_move().phase(), Phase::ARRIVED);
+  EXPECT_EQ(world.count("take_over"), 0);
+  world.refuses_leases = true;
+  placed_here();
+  EXPECT_EQ(world.count("take_over"), 0);
+  EXPECT_TRUE(world.lease_wishes["vm-1"].was_given);
+  world.tell_lease("vm-1", v1::LeaseStatus::HELD);
+  executor.run_for(100);
+  EXPECT_EQ(guest(), GuestState::running);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(told_vm().boot_id(), "task-1");
+  EXPECT_EQ(told_move().phase(), Phase::ARRIVED);
+  EXPECT_GT(told_move().downtime_ms(), 0U);
+  executor.run_for(1'000);
+  EXPECT_FALSE(world.lease_wishes["vm-1"].was_given) << "from now on it is like any other";
+}
+
+TEST_F(CoreMoveTest, AProcessThatEndsAtTheTargetIsTold) {
+  come_here();
+  world.end("vm-1", v1::VmExit::CRASH);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "move_target_ended");
+  EXPECT_EQ(world.count("receive"), 1);
+}
+
+TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
+  come_here();
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  placement.clear_move();
+  v1::LeftHost& left = *placement.add_left_hosts();
+  left.set_host_id("host-1");
+  left.set_epoch(3);
+  assign(5'000);
+  EXPECT_FALSE(world.guests.contains("vm-1"));
+  EXPECT_EQ(world.count("detach"), 2) << "before it came, and now";
+  EXPECT_EQ(world.count("delete_seed"), 1);
+  EXPECT_EQ(world.count("remove_lease"), 0) << "it is the other host's";
+  EXPECT_EQ(told_absent(), 3U);
+  // Told again when asked again, without doing it again.
+  link.told.clear();
+  --revision;
+  assign();
+  EXPECT_EQ(told_absent(), 3U);
+  EXPECT_EQ(world.count("delete_seed"), 1);
+}
+
+TEST_F(CoreMoveTest, ALateWordOfAnEarlierMoveBringsNothingBack) {
+  come_here();
+  const v1::Vm before = vm;
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  placement.clear_move();
+  v1::LeftHost& left = *placement.add_left_hosts();
+  left.set_host_id("host-1");
+  left.set_epoch(3);
+  assign(5'000);
+  vm = before;
+  revision = before.meta().revision() - 1;
+  assign(5'000);
+  EXPECT_EQ(world.count("receive"), 1);
+}
+
+}  // namespace
+}  // namespace gantry::host

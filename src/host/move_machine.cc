@@ -1,0 +1,209 @@
+#include "host/move_machine.h"
+
+#include <algorithm>
+
+#include "host/vm_machine.h"
+
+namespace gantry::host {
+namespace {
+
+using State = port::GuestObservation::State;
+using MoveStatus = v1::VmMoveStatus;
+
+VmPlan just(VmStep step) { return VmPlan{.step = step}; }
+
+VmPlan wait_for(std::string what, std::optional<Milliseconds> wake_at_ms = {}) {
+  return VmPlan{.step = VmStep::none, .waiting_for = std::move(what), .wake_at_ms = wake_at_ms};
+}
+
+VmPlan wait_for_lease(const VmInput& input) {
+  const std::string& reason = input.needs.lease.reason();
+  return wait_for(reason.empty() ? "its lease" : "its lease: " + reason);
+}
+
+const v1::VmMove& move_of(const VmInput& input) { return input.wanted.placement().move(); }
+
+bool has_move(const VmInput& input) { return input.role == VmRole::resident && input.wanted.placement().has_move(); }
+
+// What the target said of the move under way.
+MoveStatus::Phase target_phase(const VmInput& input) {
+  const v1::VmMove& move = move_of(input);
+  return move.target().task_id() == move.task_id() ? move.target().phase() : MoveStatus::NONE;
+}
+
+std::string vm_name(const VmInput& input) { return "VM \"" + input.wanted.meta().name() + "\""; }
+
+v1::Problem move_problem(const VmInput& input, std::string code, const std::string& cause) {
+  return make_problem(std::move(code), vm_name(input) + " was not moved", cause, "", input.now);
+}
+
+// Why the source gives the move up, once it has its guest again; nothing: it has no reason to.
+std::optional<v1::Problem> source_problem(const VmInput& input) {
+  if (input.memory.move.problem) return input.memory.move.problem;
+  const v1::VmMove& move = move_of(input);
+  if (move.cancelled()) {
+    return move.has_problem() ? move.problem() : move_problem(input, "cancelled", "it was cancelled");
+  }
+  if (!is_live(input.guest)) return move_problem(input, "vm_not_running", "its guest has ended");
+  const bool waits = input.guest.state == State::running || input.guest.state == State::paused;
+  if (waits && !wants_to_be_sent(input)) {
+    return move_problem(input, "superseded", "something else was asked of its guest meanwhile");
+  }
+  return std::nullopt;
+}
+
+// A guest that stands here, all of which went to the target.
+VmPlan plan_sent(const VmInput& input) {
+  const MoveMemory& memory = input.memory.move;
+  if (memory.gives) return wait_for("its lease to be signed over");
+  const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
+  const bool goes = has_move(input) && !memory.problem && wants_to_be_sent(input);
+  if (goes && target_phase(input) == MoveStatus::ARRIVED) return held ? just(VmStep::give) : wait_for_lease(input);
+  const Milliseconds give_up_ms = memory.sent_at_ms.value_or(0) + kSentPatienceMs;
+  if (goes && target_phase(input) != MoveStatus::FAILED && input.now.monotonic_ms < give_up_ms) {
+    return wait_for("the other host", give_up_ms);
+  }
+  return held ? just(VmStep::take_over) : wait_for_lease(input);
+}
+
+// What keeps the target from making ready, for good.
+std::optional<v1::Problem> target_problem(const VmInput& input) {
+  const VmMemory& memory = input.memory;
+  if (memory.move.problem) return memory.move.problem;
+  if (memory.move.address && !is_live(input.guest)) {
+    v1::Problem problem = move_problem(input, "move_target_ended", "its process on the other host ended");
+    if (!input.guest.exit.last_words().empty())
+      problem.set_cause(problem.cause() + ": " + input.guest.exit.last_words());
+    return problem;
+  }
+  if (memory.trouble && memory.trouble->definite) return memory.trouble->problem;
+  return input.needs.problem;
+}
+
+}  // namespace
+
+VmRole role_of(const v1::Vm& vm, const std::string& host_id) {
+  const v1::VmPlacement& placement = vm.placement();
+  if (placement.host_id() == host_id) return VmRole::resident;
+  if (placement.has_move() && placement.move().host_id() == host_id) return VmRole::arriving;
+  if (left_epoch(vm, host_id) != 0) return VmRole::leaving;
+  return placement.host_id().empty() ? VmRole::resident : VmRole::stranger;
+}
+
+std::uint64_t left_epoch(const v1::Vm& vm, const std::string& host_id) {
+  for (const v1::LeftHost& left : vm.placement().left_hosts()) {
+    if (left.host_id() == host_id) return left.epoch();
+  }
+  return 0;
+}
+
+void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, Now now) {
+  const v1::VmPlacement& placement = wanted.placement();
+  const std::string& task_id = placement.has_move() ? placement.move().task_id() : placement.moved_by();
+  if (memory.task_id != task_id) {
+    memory = {};
+    memory.task_id = task_id;
+  }
+  const auto note = [now](std::optional<Milliseconds>& since_ms, bool is_so) {
+    if (!is_so) since_ms.reset();
+    if (is_so && !since_ms) since_ms = now.monotonic_ms;
+  };
+  note(memory.sent_at_ms, guest.state == State::sent);
+  if (guest.state == State::received && !memory.received_at_ms) memory.received_at_ms = now.monotonic_ms;
+}
+
+bool is_given(const VmInput& input) {
+  const auto lease = input.needs.lease.state();
+  // Only the manager gives epochs away: whoever has a higher one has it by this move.
+  return has_move(input) && (lease == v1::LeaseStatus::GIVEN || lease == v1::LeaseStatus::LOST);
+}
+
+bool may_be_given(const VmInput& input) {
+  const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
+  return has_move(input) && !is_live(input.guest) && !held && !input.memory.move.gives && !is_given(input);
+}
+
+bool wants_to_be_sent(const VmInput& input) {
+  const v1::VmSpec& spec = input.wanted.spec();
+  const bool resets = !spec.reset_id().empty() && spec.reset_id() != last_reset(input.wanted, input.guest) &&
+                      input.wanted.status().failed_operation_id() != spec.reset_id();
+  return has_move(input) && !move_of(input).cancelled() && !input.wanted.meta().has_deletion() &&
+         spec.power() == v1::VmSpec::RUNNING && spec.boot_id() == input.guest.boot_id && !resets;
+}
+
+std::optional<VmPlan> plan_sending(const VmInput& input) {
+  const bool ready = wants_to_be_sent(input) && !input.memory.move.problem && input.guest.state == State::running &&
+                     target_phase(input) == MoveStatus::PREPARED;
+  if (!ready || input.needs.lease.state() != v1::LeaseStatus::HELD) return std::nullopt;
+  return just(input.memory.move.measured ? VmStep::send : VmStep::measure);
+}
+
+VmPlan plan_moved(const VmInput& input) {
+  if (input.guest.state == State::sent) return plan_sent(input);
+  // The source would not have given it away before everything came.
+  if (input.guest.state == State::receiving) return just(VmStep::kill);
+  const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
+  return held ? just(VmStep::take_over) : wait_for_lease(input);
+}
+
+VmPlan plan_arrival(const VmInput& input) {
+  const VmMemory& memory = input.memory;
+  if (input.guest.state == State::receiving || input.guest.state == State::received)
+    return wait_for("the guest to come");
+  if (is_live(input.guest) || move_of(input).cancelled() || target_problem(input)) return wait_for("");
+  VmPlan plan = plan_preparation(input);
+  if (plan.step != VmStep::none || !plan.waiting_for.empty()) return plan;
+  if (memory.move.address) return plan;
+  return input.needs.is_guarded ? just(VmStep::receive) : wait_for("the sentinel");
+}
+
+VmPlan plan_leave(const VmInput& input) {
+  if (const auto until = waits_until(input.memory.trouble, input.now)) return wait_for("another try", until);
+  if (is_live(input.guest)) return just(VmStep::kill);
+  if (!input.memory.detached) return just(VmStep::detach);
+  if (!input.memory.seed_deleted) return just(VmStep::delete_seed);
+  return just(input.guest.state == State::absent ? VmStep::gone : VmStep::forget);
+}
+
+MoveStatus target_status(const VmInput& input, const VmPlan& plan) {
+  MoveStatus status;
+  status.set_task_id(move_of(input).task_id());
+  if (input.guest.state == State::received) {
+    status.set_phase(MoveStatus::ARRIVED);
+  } else if (const auto problem = target_problem(input)) {
+    status.set_phase(MoveStatus::FAILED);
+    *status.mutable_problem() = *problem;
+  } else if (input.guest.state == State::receiving && input.memory.move.address) {
+    status.set_phase(MoveStatus::PREPARED);
+    *status.mutable_address() = *input.memory.move.address;
+  } else {
+    status.mutable_progress()->set_phase(plan.waiting_for);
+  }
+  return status;
+}
+
+MoveStatus source_status(const VmInput& input) {
+  const MoveMemory& memory = input.memory.move;
+  MoveStatus status = memory.figures;
+  status.set_task_id(memory.task_id);
+  if (memory.task_id.empty()) return status;
+  if (!has_move(input)) {
+    const MoveStatus& told = input.wanted.status().move();
+    // An agent before this one may have said more.
+    if (status.phase() != MoveStatus::ARRIVED && told.task_id() == memory.task_id) status = told;
+    return status;
+  }
+  if (is_given(input)) {
+    status.set_phase(MoveStatus::GIVEN);
+  } else if (input.guest.state == State::sent || memory.gives) {
+    status.set_phase(MoveStatus::SENT);
+  } else if (input.under_way == VmStep::send || input.under_way == VmStep::measure) {
+    status.set_phase(MoveStatus::COPYING);
+  } else if (const auto problem = source_problem(input); problem && input.under_way == VmStep::none) {
+    status.set_phase(MoveStatus::FAILED);
+    *status.mutable_problem() = *problem;
+  }
+  return status;
+}
+
+}  // namespace gantry::host
