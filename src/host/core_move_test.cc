@@ -64,6 +64,7 @@ class CoreMoveTest : public CoreWithVmTest {
     vm.mutable_placement()->set_host_id("host-2");
     vm.mutable_status()->set_boot_id("task-1");
     vm.mutable_status()->set_booted_memory_mib(128);
+    vm.mutable_status()->mutable_started_at()->set_seconds(77);
     keeper = "host-2";
     world.volumes["vol-1"] = 100;
     world.images.insert("img-1");
@@ -223,6 +224,7 @@ TEST_F(CoreMoveTest, TheTargetMakesReadyAndStartsNothing) {
   EXPECT_EQ(world.count("receive"), 1);
   ASSERT_EQ(world.definitions.size(), 1U);
   EXPECT_EQ(world.definitions[0].memory_mib, 128U) << "as it was booted, not as its next boot is to be";
+  EXPECT_EQ(world.definitions[0].started_unix_ms, 77'000);
   EXPECT_EQ(world.definitions[0].guard, "/guards/vm-1");
   EXPECT_EQ(told_move().phase(), Phase::PREPARED);
   EXPECT_EQ(told_move().address().host(), "10.0.0.1");

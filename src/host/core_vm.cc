@@ -234,6 +234,7 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
   if (role_of(vm.wanted, options_.host_id) == VmRole::arriving) {
     // It comes as it was booted, whatever is wanted for its next boot.
     const v1::VmStatus& status = vm.wanted.status();
+    guest.started_unix_ms = status.started_at().seconds() * 1'000;
     if (status.booted_cpus() != 0) guest.cpus = status.booted_cpus();
     if (status.booted_memory_mib() != 0) guest.memory_mib = status.booted_memory_mib();
   }

@@ -59,6 +59,8 @@ struct GuestDefinition {
   // The unprivileged user this guest runs as; its disks and seed were made readable to it. 0: whoever the daemon is
   // (only where it has no rights to change users).
   std::uint32_t uid = 0;
+  // When it began to run, if it did so on another host; 0: it begins here.
+  std::int64_t started_unix_ms = 0;
   // The file by which the sentinel guards it (LeaseObservation::guard): its process runs only while the sentinel has
   // that open. Empty: nobody guards it.
   std::string guard;

@@ -215,7 +215,7 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
   if (incoming) record.phase = GuestRecord::Phase::receiving;
   record.accelerator = engine.options.accelerator;
-  record.started_unix_ms = now.unix_ms;
+  record.started_unix_ms = guest.started_unix_ms != 0 ? guest.started_unix_ms : now.unix_ms;
   record.cpus = guest.cpus;
   record.memory_mib = guest.memory_mib;
   record.reset_id = reset_id;
