@@ -31,6 +31,7 @@ void Lease::give(const std::string& heir, std::uint64_t heir_epoch) {
   phase_ = LeasePhase::giving;
   heir_ = heir;
   heir_epoch_ = heir_epoch;
+  names_heir_ = false;
   pending_.reset();
 }
 
@@ -58,6 +59,7 @@ LeaseStep Lease::next(Milliseconds now_ms) {
     LeaseRecord record = new_record();
     record.heir = heir_;
     record.heir_epoch = heir_epoch_;
+    names_heir_ = true;
     return {.write = LeaseWrite{.record = std::move(record)}};
   }
   if (pending_) {
@@ -158,11 +160,12 @@ void Lease::settled(const std::optional<LeaseRecord>& found) {
 
 void Lease::write_done(const Result<void>& result, Milliseconds ended_ms) {
   if (!result) trouble_ = result.error();
-  if (phase_ == LeasePhase::giving) {
+  const bool gives = phase_ == LeasePhase::giving;
+  if (gives && names_heir_) {
     gave(result.has_value(), ended_ms);
   } else if (phase_ == LeasePhase::settling) {
     took(result.has_value(), ended_ms);
-  } else if (phase_ == LeasePhase::held && result) {
+  } else if ((gives || phase_ == LeasePhase::held) && result) {
     trouble_ = {};
     renewed_ms_ = asked_ms_;
     next_read_ms_ = asked_ms_ + times_.renew_ms;
@@ -218,6 +221,7 @@ std::string Lease::obstacle(Milliseconds now_ms) const {
   if (phase_ == LeasePhase::settling && settled_at_ms_ != 0) {
     return "it was just taken: ours in " + seconds(settled_at_ms_ - now_ms) + " if nobody else takes it";
   }
+  if (is_given_away()) return "it was signed over to host " + heir_ + " at epoch " + std::to_string(heir_epoch_);
   return phase_ == LeasePhase::given ? "it is not wanted here" : "its record was not read yet";
 }
 

@@ -89,7 +89,7 @@ class Lease {
   // `was_given`: its owner said that the record names us. An epoch below that of an earlier call is no longer wanted.
   void want(std::uint64_t epoch, bool is_private, bool was_given = false);
   // The guest does not run here, nor will it: gives the lease to that heir, or with the same host and epoch keeps it
-  // for a later want() at once. Without effect unless it is held.
+  // for a later want() at once. Without effect unless it is held. May come while a read or write is under way.
   void give(const std::string& heir, std::uint64_t heir_epoch);
 
   // The record is read, or written, from now on: the answer comes to read_done or write_done before it is asked again.
@@ -104,6 +104,7 @@ class Lease {
   // A guest that is not known to stand still must not do anything from then on; 0: it never ran here.
   [[nodiscard]] Milliseconds kill_at_ms() const { return renewed_ms_ == 0 ? 0 : renewed_ms_ + times_.kill_ms; }
   [[nodiscard]] LeasePhase phase() const { return phase_; }
+  [[nodiscard]] bool is_given_away() const { return phase_ == LeasePhase::given && heir_ != host_id_; }
   [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
   // It was held at this epoch once.
   [[nodiscard]] bool was_held() const { return renewed_ms_ != 0; }
@@ -158,6 +159,8 @@ class Lease {
   Milliseconds renewed_ms_ = 0;
   std::string heir_;
   std::uint64_t heir_epoch_ = 0;
+  // The heir's record was asked to be written: what is under way before is a renewal yet.
+  bool names_heir_ = false;
   Error trouble_;
 };
 

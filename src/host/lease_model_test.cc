@@ -153,7 +153,11 @@ class Model {
   void drive(Host& host, std::uint64_t process) {
     if (process != host.process) return;
     if (happens(crash_chance_)) return crash(host);
+    // Also while a read or write is under way.
     maybe_give(host);
+    after(rng_.below(100), [this, &host, process] {
+      if (process == host.process) maybe_give(host);
+    });
     const LeaseStep step = host.lease->next(clock_of(host));
     // It may stall between asking and doing, with the read or write still to be done.
     const auto later = stall_ms();

@@ -134,6 +134,37 @@ TEST_F(LeaseTest, OneKeptForItselfIsTakenAtOnceButNotByAProcessThatDoesNotKnow) 
   EXPECT_TRUE(may_run());
 }
 
+TEST_F(LeaseTest, OneIsGivenOnlyWhenTheRecordNamesTheHeirAndNotByARenewalThatWasUnderWay) {
+  lease.want(1, false);
+  settle();
+  now_ms += 1'100;
+  ASSERT_TRUE(lease.next(now_ms).read);
+  lease.read_done(disk, now_ms);
+  const LeaseStep renewal = lease.next(now_ms);
+  ASSERT_TRUE(renewal.write);
+  lease.give("host-b", 2);
+  disk = renewal.write->record;
+  lease.write_done({}, now_ms + 10);
+  EXPECT_EQ(lease.phase(), LeasePhase::giving);
+  EXPECT_FALSE(lease.is_given_away());
+  EXPECT_EQ(lease.pause_at_ms(), now_ms + LeaseTimes().pause_ms);
+  settle();
+  EXPECT_TRUE(lease.is_given_away());
+  EXPECT_EQ(disk->heir, "host-b");
+  EXPECT_EQ(lease.right(now_ms), LeaseRight::none);
+  EXPECT_EQ(lease.obstacle(now_ms), "it was signed over to host host-b at epoch 2");
+}
+
+TEST_F(LeaseTest, WhatWasGivenAwayIsNotTakenBackAtThatEpoch) {
+  lease.want(1, false);
+  settle();
+  lease.give("host-b", 2);
+  settle();
+  lease.want(1, false);
+  run_for(20'000);
+  EXPECT_EQ(lease.phase(), LeasePhase::superseded);
+}
+
 TEST_F(LeaseTest, AnHeirThatWasToldTakesItAtOnce) {
   disk = LeaseRecord{.owner = "host-b", .epoch = 1, .counter = 5, .heir = "host-a", .heir_epoch = 2};
   lease.want(2, false, true);

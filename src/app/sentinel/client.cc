@@ -109,10 +109,10 @@ void Client::tell_unreachable(const std::string& why) {
   for (const auto& [vm_id, wish] : wishes_) {
     port::LeaseObservation seen;
     seen.vm_id = vm_id;
-    seen.status.set_state(v1::LeaseStatus::WAITING);
+    if (wish.hold) seen.status.set_state(v1::LeaseStatus::WAITING);
     seen.status.set_epoch(wish.epoch);
     seen.status.set_reason("the sentinel cannot be reached: " + why);
-    if (wish.hold) observer_(seen);
+    if (wish.hold || wish.incoming) observer_(seen);
   }
 }
 

@@ -61,7 +61,8 @@ void Keeper::want(const port::LeaseWish& wish) {
   }
   ward->looked = false;
   ward->look_at_ms = now_ms;
-  if (wish.hold) ward->lease.want(wish.epoch, wish.is_private);
+  // What was given is taken at once only the first time: its record may come late once more.
+  if (wish.hold) ward->lease.want(wish.epoch, wish.is_private, wish.was_given && !ward->lease.was_held());
   // Whoever asks anew hears it anew.
   ward->told.reset();
   step_now(wish.vm_id);
@@ -71,8 +72,11 @@ void Keeper::take_over(const Handover& handover) {
   const Milliseconds now_ms = runtime::boot_now_ms();
   for (const Ward& one : handover.wards) {
     auto ward = std::make_unique<Guarded>(one.wish, now_ms);
-    ward->lease.want(one.wish.epoch, one.wish.is_private);
-    ward->lease.resume(one.memory);
+    // Nothing is won that nobody wants: least of all by a host that a guest was to come to.
+    if (const bool was_held = one.memory.renewed_ms != 0; one.wish.hold || was_held) {
+      ward->lease.want(one.wish.epoch, one.wish.is_private, one.wish.was_given && !was_held);
+      ward->lease.resume(one.memory);
+    }
     ward->guard = one.guard;
     // Whether QEMU answered another process is not known; it is over for it.
     ward->guard.stop_answered = true;
@@ -119,9 +123,16 @@ bool Keeper::guards_any() const {
                      [](const auto& entry) { return entry.second->process || !entry.second->looked; });
 }
 
+// It is another host's: whoever went on with it could only put its record back where that host has removed it.
+bool Keeper::is_over(const Guarded& ward) {
+  const bool wanted = ward.wish.hold || ward.wish.incoming || ward.process || !ward.looked;
+  return !wanted && (ward.lease.phase() == host::LeasePhase::superseded || ward.lease.is_given_away());
+}
+
 Handover Keeper::handover() const {
   Handover handover;
   for (const auto& [vm_id, ward] : wards_) {
+    if (is_over(*ward)) continue;
     handover.wards.push_back({.wish = ward->wish,
                               .memory = ward->lease.memory(),
                               .guard = ward->guard,
@@ -162,20 +173,24 @@ void Keeper::wait_until(Milliseconds at_ms) {
 }
 
 Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
-  const bool may_give = !ward.wish.hold && ward.looked && !ward.process && !ward.looking;
-  if (may_give) ward.lease.give(ward.wish.host_id, ward.wish.epoch);
+  sign_over(ward);
   Milliseconds next_ms = drive_lease(vm_id, ward, now_ms);
   const host::LeaseRight right = right_of(ward, now_ms);
   const bool held = ward.held_guard.valid();
+  const bool may_run = right == host::LeaseRight::run;
+  const bool could_run = std::exchange(ward.might_run, may_run) && held;
   // Before it is let go on: the kernel freezes what nobody guards, and may have done so unseen.
-  if (right == host::LeaseRight::run) hold_or_drop_guard(vm_id, ward, right);
-  if (!held && ward.held_guard.valid() && ward.process) ward.process->thaw();
+  if (may_run) hold_or_drop_guard(vm_id, ward, right, now_ms);
+  if (may_run && !could_run && ward.held_guard.valid() && ward.process) ward.process->thaw();
   guard(vm_id, ward, right, now_ms);
-  hold_or_drop_guard(vm_id, ward, right);
+  hold_or_drop_guard(vm_id, ward, right, now_ms);
   // The other process holds it too, as soon as anybody starts a guest by it.
   if (held != ward.held_guard.valid() && changed) changed();
   tell(vm_id, ward, now_ms);
-  if (ward.lease.right(now_ms) == host::LeaseRight::run) next_ms = std::min(next_ms, ward.lease.pause_at_ms());
+  const bool gives = ward.lease.phase() == host::LeasePhase::giving && now_ms < ward.lease.pause_at_ms();
+  if (gives || ward.lease.right(now_ms) == host::LeaseRight::run) {
+    next_ms = std::min(next_ms, ward.lease.pause_at_ms());
+  }
   // Until then it is given time: see right_of().
   const Milliseconds young_ms = ward.wanted_at_ms + host::LeaseTimes().pause_ms;
   if (now_ms < young_ms && !ward.lease.was_held()) next_ms = std::min(next_ms, young_ms);
@@ -185,7 +200,25 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   if (ward.process || ward.looking) return next_ms;
   if (now_ms >= ward.look_at_ms) look(vm_id, ward, now_ms);
   // A lease that rests has no guest to look for.
-  return ward.wish.hold || !ward.looked ? std::min(next_ms, ward.look_at_ms) : next_ms;
+  const bool looks = ward.wish.hold || ward.wish.incoming || !ward.looked;
+  return looks ? std::min(next_ms, ward.look_at_ms) : next_ms;
+}
+
+void Keeper::sign_over(Guarded& ward) {
+  const port::LeaseWish& wish = ward.wish;
+  host::Lease& lease = ward.lease;
+  const bool gone = ward.looked && !ward.process && !ward.looking;
+  // What this host had before has nothing to do with the guest that comes.
+  if (wish.incoming && gone && lease.epoch() < wish.epoch) lease = host::Lease(wish.host_id);
+  if (wish.hold) return;
+  if (wish.heir.empty()) {
+    if (gone) lease.give(wish.host_id, wish.epoch);
+    return;
+  }
+  // Only who holds it can sign it over: who has just begun, or has signed it back, wins it first.
+  const bool rests = lease.phase() == host::LeasePhase::idle || lease.phase() == host::LeasePhase::given;
+  if (rests && !lease.is_given_away()) lease.want(wish.epoch, wish.is_private);
+  lease.give(wish.heir, wish.heir_epoch);
 }
 
 Milliseconds Keeper::drive_lease(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
@@ -275,7 +308,8 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
 // another's is ended.
 host::LeaseRight Keeper::right_of(const Guarded& ward, Milliseconds now_ms) const {
   host::LeaseRight right = ward.lease.right(now_ms);
-  if (right == host::LeaseRight::none && ward.lease.phase() != host::LeasePhase::superseded) {
+  const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || ward.lease.is_given_away();
+  if (right == host::LeaseRight::none && !is_anothers) {
     right = host::LeaseRight::paused;
   }
   const bool young = now_ms < ward.wanted_at_ms + host::LeaseTimes().pause_ms;
@@ -284,9 +318,20 @@ host::LeaseRight Keeper::right_of(const Guarded& ward, Milliseconds now_ms) cons
   return waits && !ward.guard.frozen ? host::LeaseRight::run : right;
 }
 
+// The guest stands and goes on by the agent's word alone, which waits for the lease: one that comes from another host,
+// or that is being signed over to one. Nothing is done to its process, neither to stop it nor to let it go on.
+bool Keeper::waits_for_agent(const Guarded& ward, Milliseconds now_ms) {
+  const host::Lease& lease = ward.lease;
+  if (ward.wish.hold) {
+    return ward.wish.was_given && !lease.was_held() && lease.right(now_ms) == host::LeaseRight::paused;
+  }
+  if (lease.phase() == host::LeasePhase::giving) return !ward.wish.heir.empty() && now_ms < lease.pause_at_ms();
+  return ward.wish.incoming && lease.phase() == host::LeasePhase::idle;
+}
+
 void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms) {
   // Nobody ever said that it is to be guarded.
-  if (!ward.process || ward.lease.phase() == host::LeasePhase::idle) return;
+  if (!ward.process || ward.lease.phase() == host::LeasePhase::idle || waits_for_agent(ward, now_ms)) return;
   switch (host::plan_guard(ward.guard, right, now_ms)) {
     case host::GuardStep::none: return;
     case host::GuardStep::stop:
@@ -298,7 +343,9 @@ void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight rig
       return;
     case host::GuardStep::thaw: return thaw(ward);
     case host::GuardStep::kill:
-      runtime::report_problem("virtual machine " + vm_id + " is ended: " + ward.lease.obstacle(now_ms));
+      if (!ward.lease.is_given_away()) {
+        runtime::report_problem("virtual machine " + vm_id + " is ended: " + ward.lease.obstacle(now_ms));
+      }
       ward.process->kill();
       return;
   }
@@ -325,8 +372,10 @@ void Keeper::thaw(Guarded& ward) {
   ward.guard = {};
 }
 
-void Keeper::hold_or_drop_guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right) const {
-  const bool holds = right == host::LeaseRight::run || (ward.process && !ward.guard.frozen);
+void Keeper::hold_or_drop_guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right,
+                                Milliseconds now_ms) const {
+  const bool holds =
+      right == host::LeaseRight::run || (ward.process && !ward.guard.frozen) || waits_for_agent(ward, now_ms);
   if (!holds) return ward.held_guard.reset();
   if (ward.held_guard.valid()) return;
   auto held = hold_guard(guard_path(state_directory_, vm_id));
@@ -347,12 +396,27 @@ port::LeaseObservation Keeper::observation_of(const std::string& vm_id, const Gu
     seen.guard = guard_path(state_directory_, vm_id);
   } else if (ward.lease.phase() == host::LeasePhase::superseded) {
     seen.status.set_state(v1::LeaseStatus::LOST);
+  } else if (ward.lease.is_given_away()) {
+    seen.status.set_state(v1::LeaseStatus::GIVEN);
+  } else if (ward.wish.incoming) {
+    describe_incoming(ward, now_ms, seen);
   } else if (!ward.wish.hold) {
     seen.status.clear_reason();
   } else {
-    seen.status.set_state(ward.process ? v1::LeaseStatus::LAPSED : v1::LeaseStatus::WAITING);
+    const bool lapsed = ward.process && !waits_for_agent(ward, now_ms);
+    seen.status.set_state(lapsed ? v1::LeaseStatus::LAPSED : v1::LeaseStatus::WAITING);
   }
   return seen;
+}
+
+void Keeper::describe_incoming(const Guarded& ward, Milliseconds now_ms, port::LeaseObservation& seen) const {
+  seen.status.set_epoch(ward.wish.epoch);
+  seen.status.clear_reason();
+  if (ward.guard.frozen) {
+    seen.status.set_reason("the process that waits for the guest is frozen: nobody guarded it for a while");
+  } else if (waits_for_agent(ward, now_ms) && ward.held_guard.valid()) {
+    seen.guard = guard_path(state_directory_, ward.wish.vm_id);
+  }
 }
 
 void Keeper::tell(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) const {

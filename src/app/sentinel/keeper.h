@@ -62,6 +62,8 @@ class Keeper {
     std::shared_ptr<GuestProcess> process;
     host::GuardState guard;
     UniqueFd held_guard;
+    // When it was looked at last.
+    bool might_run = false;
     std::optional<port::LeaseObservation> told;
     // When it is to be looked at next; 0: at once.
     Milliseconds due_ms = 0;
@@ -73,16 +75,20 @@ class Keeper {
   void tell_changed();
   Milliseconds step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   Milliseconds drive_lease(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
+  static void sign_over(Guarded& ward);
   void look(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   void found(const std::string& vm_id, Result<std::optional<FoundProcess>> process);
   [[nodiscard]] host::LeaseRight right_of(const Guarded& ward, Milliseconds now_ms) const;
+  [[nodiscard]] static bool waits_for_agent(const Guarded& ward, Milliseconds now_ms);
   void guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms);
   void stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   void thaw(Guarded& ward);
-  void hold_or_drop_guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right) const;
+  void hold_or_drop_guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms) const;
   void tell(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) const;
   [[nodiscard]] port::LeaseObservation observation_of(const std::string& vm_id, const Guarded& ward,
                                                       Milliseconds now_ms) const;
+  void describe_incoming(const Guarded& ward, Milliseconds now_ms, port::LeaseObservation& seen) const;
+  [[nodiscard]] static bool is_over(const Guarded& ward);
   void wait_until(Milliseconds at_ms);
   Guarded* find(const std::string& vm_id);
 

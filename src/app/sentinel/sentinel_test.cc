@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -70,6 +71,7 @@ class Host {
     client_->observe([this](const port::LeaseObservation& seen) {
       const std::lock_guard lock(mutex_);
       seen_ = seen;
+      reasons_ += seen.status.reason() + "\n";
     });
     thread_ = std::thread([this] { loop_->run(); });
   }
@@ -79,17 +81,47 @@ class Host {
     workers_.reset();
     client_.reset();
   }
-  void want(const fs::path& pool, std::uint64_t epoch) {
+  void want(const fs::path& pool, std::uint64_t epoch) { want(wish(pool, epoch)); }
+  void want(const port::LeaseWish& wish) {
+    loop_->post([this, wish] { client_->want(wish); });
+  }
+  [[nodiscard]] port::LeaseWish wish(const fs::path& pool, std::uint64_t epoch) const {
     port::LeaseWish wish{.vm_id = kVm, .directory = pool, .host_id = name_, .epoch = epoch};
     wish.is_private = false;
     wish.hold = true;
-    loop_->post([this, wish] { client_->want(wish); });
+    return wish;
+  }
+  // A guest comes here, and is let run by nobody yet.
+  void want_incoming(const fs::path& pool, std::uint64_t epoch) {
+    port::LeaseWish incoming = wish(pool, epoch);
+    incoming.hold = false;
+    incoming.incoming = true;
+    want(incoming);
+  }
+  void want_given(const fs::path& pool, std::uint64_t epoch) {
+    port::LeaseWish given = wish(pool, epoch);
+    given.was_given = true;
+    want(given);
+  }
+  void sign_over(const fs::path& pool, std::uint64_t epoch, const std::string& heir) {
+    port::LeaseWish over = wish(pool, epoch);
+    over.hold = false;
+    over.heir = heir;
+    over.heir_epoch = epoch + 1;
+    want(over);
   }
   [[nodiscard]] port::LeaseObservation seen() const {
     const std::lock_guard lock(mutex_);
     return seen_;
   }
-  [[nodiscard]] bool holds() const { return seen().status.state() == v1::LeaseStatus::HELD; }
+  // Of anything that was told so far.
+  [[nodiscard]] bool was_told(const std::string& words) const {
+    const std::lock_guard lock(mutex_);
+    return reasons_.find(words) != std::string::npos;
+  }
+  [[nodiscard]] bool is(v1::LeaseStatus::State state) const { return seen().status.state() == state; }
+  [[nodiscard]] bool holds() const { return is(v1::LeaseStatus::HELD); }
+  [[nodiscard]] bool guards() const { return !seen().guard.empty(); }
   void kill_sentinels() const {
     // Stopped first: each would replace the other.
     for (const pid_t pid : sentinels_of(state_)) ::kill(pid, SIGSTOP);
@@ -121,6 +153,7 @@ class Host {
     const auto facts = qemu::process_facts(guest_->pid());
     return facts ? facts->state : 'X';
   }
+  [[nodiscard]] bool guest_is_over() const { return guest() == 'Z' || guest() == 'X'; }
 
  private:
   std::string name_;
@@ -132,6 +165,7 @@ class Host {
   std::unique_ptr<qemu::GatedProcess> guest_;
   mutable std::mutex mutex_;
   port::LeaseObservation seen_;
+  std::string reasons_;
 };
 
 class SentinelTest : public testing::Test {
@@ -183,9 +217,108 @@ TEST_F(SentinelTest, OfTwoHostsOnOneDirectoryOneRunsTheGuest) {
   a.start_agent();
   a.want(pool(), 1);
   EXPECT_TRUE(eventually([&] { return a.seen().status.state() == v1::LeaseStatus::LOST; })) << a.seen().status.reason();
-  EXPECT_TRUE(eventually([&] { return a.guest() == 'Z' || a.guest() == 'X'; }));
+  EXPECT_TRUE(eventually([&] { return a.guest_is_over(); }));
   EXPECT_EQ(b.guest(), 'S');
   EXPECT_TRUE(b.holds());
+}
+
+TEST_F(SentinelTest, AGuestMovesWithItsLeaseAndWaitsForNothing) {
+  Host a(directory_, "a");
+  Host b(directory_, "b");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  ASSERT_TRUE(a.start_guest());
+  b.want_incoming(pool(), 2);
+  ASSERT_TRUE(eventually([&] { return b.guards(); }));
+  EXPECT_TRUE(b.is(v1::LeaseStatus::NONE));
+  EXPECT_EQ(b.seen().status.epoch(), 2U);
+  ASSERT_TRUE(b.start_guest());
+
+  a.sign_over(pool(), 1, "b");
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(b.guest(), 'S');
+    return a.is(v1::LeaseStatus::GIVEN);
+  })) << a.seen().status.reason();
+  EXPECT_TRUE(eventually([&] { return a.guest_is_over(); }));
+  b.want_given(pool(), 2);
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(b.guest(), 'S');
+    return b.holds();
+  })) << b.seen().status.reason();
+  // Neither did it watch a's record nor wait for its own to settle.
+  EXPECT_FALSE(b.was_told("may still run it"));
+  EXPECT_FALSE(b.was_told("just taken"));
+
+  // It is too late to change one's mind.
+  a.want(pool(), 1);
+  EXPECT_TRUE(eventually([&] { return a.is(v1::LeaseStatus::LOST); })) << a.seen().status.reason();
+  EXPECT_EQ(b.guest(), 'S');
+  EXPECT_TRUE(b.holds());
+
+  // And back again, to a host that had it before.
+  a.want_incoming(pool(), 3);
+  ASSERT_TRUE(eventually([&] { return a.guards(); }));
+  ASSERT_TRUE(a.start_guest());
+  b.sign_over(pool(), 2, "a");
+  ASSERT_TRUE(eventually([&] { return b.is(v1::LeaseStatus::GIVEN); })) << b.seen().status.reason();
+  a.want_given(pool(), 3);
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return a.holds();
+  })) << a.seen().status.reason();
+  EXPECT_TRUE(eventually([&] { return b.guest_is_over(); }));
+  EXPECT_FALSE(a.was_told("may still run it"));
+}
+
+TEST_F(SentinelTest, AProcessThatWaitsForAGuestIsGuardedAndNothingIsDoneToIt) {
+  Host a(directory_, "a");
+  Host b(directory_, "b");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  b.want_incoming(pool(), 2);
+  ASSERT_TRUE(eventually([&] { return b.guards(); }));
+  ASSERT_TRUE(b.start_guest());
+  // Whichever of the pair goes, the other guards it, and wins no lease for it.
+  std::vector<pid_t> pair;
+  for (std::size_t i = 0; i < 2; ++i) {
+    ASSERT_TRUE(eventually([&] { return (pair = sentinels_of(directory_ / "b")).size() == 2; }));
+    ::kill(pair[i], SIGKILL);
+    ASSERT_TRUE(eventually([&] {
+      const auto now = sentinels_of(directory_ / "b");
+      return now.size() == 2 && std::find(now.begin(), now.end(), pair[i]) == now.end();
+    }));
+    ASSERT_TRUE(eventually([&] { return b.guards(); }));
+    ASSERT_EQ(b.guest(), 'S');
+  }
+  EXPECT_TRUE(b.is(v1::LeaseStatus::NONE));
+  EXPECT_TRUE(a.holds());
+
+  // Nobody guards it for a while: it is of no use any more, and the agent hears of it. Only the lease would thaw it.
+  b.kill_sentinels();
+  EXPECT_TRUE(eventually([&] { return b.guest() == 'T'; }));
+  EXPECT_TRUE(eventually([&] { return b.was_told("the process that waits for the guest is frozen"); }));
+  EXPECT_FALSE(b.guards());
+  EXPECT_EQ(b.guest(), 'T');
+}
+
+TEST_F(SentinelTest, ASentinelThatBeginsAnewSignsOverWhatItFinds) {
+  Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  ASSERT_TRUE(a.start_guest());
+  a.stop_agent();
+  a.kill_sentinels();
+  a.start_agent();
+  a.sign_over(pool(), 1, "b");
+  // It wins it first, which takes its time.
+  ASSERT_TRUE(eventually([&] { return a.is(v1::LeaseStatus::GIVEN); })) << a.seen().status.reason();
+  EXPECT_TRUE(eventually([&] { return a.guest_is_over(); }));
+  // A record that names an heir is known for what it is by whoever begins then.
+  a.stop_agent();
+  a.kill_sentinels();
+  a.start_agent();
+  a.sign_over(pool(), 1, "b");
+  EXPECT_TRUE(eventually([&] { return a.is(v1::LeaseStatus::LOST); })) << a.seen().status.reason();
 }
 
 TEST_F(SentinelTest, APairThatLosesOneGoesOnWithoutAPause) {

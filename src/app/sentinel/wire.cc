@@ -24,8 +24,11 @@ Result<Message> parse(std::string_view line, Read read) {
 }
 
 Json to_json(const port::LeaseWish& wish) {
-  return {{"vm", wish.vm_id},    {"directory", wish.directory}, {"host", wish.host_id},
-          {"epoch", wish.epoch}, {"private", wish.is_private},  {"hold", wish.hold}};
+  return {{"vm", wish.vm_id},           {"directory", wish.directory},
+          {"host", wish.host_id},       {"epoch", wish.epoch},
+          {"private", wish.is_private}, {"hold", wish.hold},
+          {"incoming", wish.incoming},  {"given", wish.was_given},
+          {"heir", wish.heir},          {"heir_epoch", wish.heir_epoch}};
 }
 
 port::LeaseWish wish_of(const Json& json) {
@@ -36,6 +39,11 @@ port::LeaseWish wish_of(const Json& json) {
   wish.epoch = json.at("epoch").get<std::uint64_t>();
   wish.is_private = json.at("private").get<bool>();
   wish.hold = json.at("hold").get<bool>();
+  // Processes from before guests could move say nothing of these.
+  wish.incoming = json.value("incoming", false);
+  wish.was_given = json.value("given", false);
+  wish.heir = json.value("heir", std::string());
+  wish.heir_epoch = json.value("heir_epoch", std::uint64_t{0});
   return wish;
 }
 
@@ -43,8 +51,12 @@ port::LeaseWish wish_of(const Json& json) {
 Result<void> check(const port::LeaseWish& wish) {
   const bool good = is_id(wish.vm_id, "vm") && wish.directory.starts_with('/') && !wish.host_id.empty() &&
                     wish.host_id.size() <= host::kLeaseHostIdBytesMax && wish.directory.find('\0') == std::string::npos;
-  if (good) return {};
-  return fail(ErrorCode::invalid_argument, "a wish for a lease names no VM, pool or host");
+  if (!good) return fail(ErrorCode::invalid_argument, "a wish for a lease names no VM, pool or host");
+  // It is written into the record, and who is given the lease has a later epoch.
+  const bool gives = !wish.hold && wish.heir != wish.host_id && wish.heir_epoch > wish.epoch &&
+                     wish.heir.size() <= host::kLeaseHostIdBytesMax;
+  if (wish.heir.empty() || gives) return {};
+  return fail(ErrorCode::invalid_argument, "a wish for a lease names an heir that cannot have it");
 }
 
 Json to_json(const Ward& ward) {

@@ -26,6 +26,42 @@ TEST(WireTest, ARequestIsReadAsWritten) {
   EXPECT_EQ(read->wish, sample());
 }
 
+TEST(WireTest, WhatAMoveAsksForIsReadAsWritten) {
+  port::LeaseWish wish = sample();
+  wish.was_given = true;
+  EXPECT_EQ(parse_request(without_end(to_line(Request{Request::Kind::want, wish})))->wish, wish);
+  wish = sample();
+  wish.hold = false;
+  wish.incoming = true;
+  wish.heir = "host-b";
+  wish.heir_epoch = 5;
+  EXPECT_EQ(parse_request(without_end(to_line(Request{Request::Kind::want, wish})))->wish, wish);
+}
+
+TEST(WireTest, ALineFromBeforeGuestsMovedIsRead) {
+  const auto read = parse_request(
+      R"({"want":{"vm":"vm-000000000001","directory":"/pool","host":"host-a","epoch":3,"private":false,"hold":true}})");
+  ASSERT_TRUE(read) << read.error().to_text();
+  EXPECT_EQ(read->wish, sample());
+}
+
+TEST(WireTest, AnHeirThatCannotHaveItIsRefused) {
+  port::LeaseWish good = sample();
+  good.hold = false;
+  good.heir = "host-b";
+  good.heir_epoch = 4;
+  ASSERT_TRUE(parse_request(without_end(to_line(Request{Request::Kind::want, good}))));
+  std::vector<port::LeaseWish> bad(4, good);
+  bad[0].hold = true;
+  bad[1].heir = "host-a";
+  bad[2].heir_epoch = 3;
+  bad[3].heir = std::string(host::kLeaseHostIdBytesMax + 1, 'b');
+  for (const port::LeaseWish& wish : bad) {
+    EXPECT_FALSE(parse_request(without_end(to_line(Request{Request::Kind::want, wish}))))
+        << to_line(Request{Request::Kind::want, wish});
+  }
+}
+
 TEST(WireTest, WordsThatBecomePathsAreChecked) {
   port::LeaseWish wish = sample();
   wish.vm_id = "../../etc/passwd";
