@@ -37,6 +37,7 @@ const std::map<std::string, Handler>& handlers() {
       {"ResetVm", handler(&reset_vm)},
       {"PauseVm", handler(&pause_vm)},
       {"ResumeVm", handler(&resume_vm)},
+      {"MoveVm", handler(&move_vm)},
       {"CreateVolume", handler(&create_volume)},
       {"ResizeVolume", handler(&resize_volume)},
       {"DeleteVolume", handler(&delete_volume)},

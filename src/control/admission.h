@@ -47,6 +47,7 @@ Result<void> restart_vm(Change& change, const v1::StopVmRequest& request);
 Result<void> reset_vm(Change& change, const v1::ById& request);
 Result<void> pause_vm(Change& change, const v1::ById& request);
 Result<void> resume_vm(Change& change, const v1::ById& request);
+Result<void> move_vm(Change& change, const v1::MoveVmRequest& request);
 Result<void> create_volume(Change& change, const v1::CreateVolumeRequest& request);
 Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& request);
 Result<void> delete_volume(Change& change, const v1::ById& request);

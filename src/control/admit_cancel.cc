@@ -95,6 +95,19 @@ Result<void> undo_create_of_kind(Change& change, const v1::Task& task) {
   return undo_create<v1::Pool>(change, task);
 }
 
+// Its host says whether it was in time; the task ends then.
+Result<void> undo_move(Change& change, v1::Task& task, const std::string& what) {
+  const auto* vm = change.view().find<v1::Vm>(task.target_id());
+  if (vm == nullptr || vm->placement().move().task_id() != task.meta().id()) {
+    return fail(ErrorCode::conflict, "cannot cancel " + what, "the guest went already",
+                "move it back when it has ended", "cannot_cancel");
+  }
+  change.step("keep the guest of VM " + task.target_name() + " where it is, unless it is gone by then");
+  task.set_cancel_requested(true);
+  change.draft.edit<v1::Vm>(task.target_id()).mutable_placement()->mutable_move()->set_cancelled(true);
+  return {};
+}
+
 }  // namespace
 
 Result<void> cancel_task(Change& change, const std::string& task_id) {
@@ -113,6 +126,7 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
     task.set_cancel_requested(true);
     return undo_create_of_kind(change, task);
   }
+  if (task.action() == "vm.move") return undo_move(change, task, what);
   // A restart may have ended the guest by now, unknown here: to want the boot before it would be to do that one twice.
   const bool final = task.action() == "vm.delete" || task.action() == "vm.restart";
   if (task.action().rfind("vm.", 0) != 0 || final) {

@@ -5,6 +5,7 @@
 #include "control/admit_volume.h"
 #include "control/placement.h"
 #include "control/pool_hosts.h"
+#include "control/vm_hosts.h"
 #include "model/names.h"
 #include "model/state.h"
 #include "model/validate.h"
@@ -181,7 +182,7 @@ Result<void> place_vm(Change& change, policy::PlaceDemand& demand, v1::Vm& vm) {
                 "see \"gantry host list\"", "no_host_fits");
   }
   vm.mutable_placement()->set_host_id(decision.host_id());
-  vm.mutable_placement()->set_epoch(1);
+  vm.mutable_placement()->set_epoch(next_epoch(*vm.mutable_placement()));
   vm.mutable_placement()->set_reason(decision.reason());
   *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(decision));
   return {};

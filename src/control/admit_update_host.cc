@@ -4,6 +4,7 @@
 #include "control/admission.h"
 #include "control/rule_check.h"
 #include "control/same_labels.h"
+#include "control/vm_hosts.h"
 #include "model/state.h"
 #include "model/validate.h"
 
@@ -25,7 +26,9 @@ Result<void> refuse_guests(const Change& change, const v1::Host& host) {
   std::vector<std::string> names;
   for (const std::string& id : change.view().users_of_kind<v1::Vm>(host.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(id);
-    const bool there = vm != nullptr && vm->placement().host_id() == host.meta().id();
+    // One on its way may be there before anybody could stop it.
+    const bool there =
+        vm != nullptr && (vm->placement().host_id() == host.meta().id() || moves_to(*vm, host.meta().id()));
     // A guest that powered off by itself does not come back by itself.
     if (there && model::holds_memory(*vm) && !model::boot_ended(*vm)) names.push_back(vm->meta().name());
   }

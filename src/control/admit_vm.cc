@@ -38,10 +38,10 @@ Result<void> already(Change& change, const v1::Vm& vm, const std::string& what) 
   return {};
 }
 
-// A larger guest takes its room at once. As it was, it fitted.
-Result<void> check_room(const Change& change, const v1::Vm& vm, std::uint32_t cpus, std::uint32_t memory_mib) {
-  const auto* host = change.view().find<v1::Host>(vm.placement().host_id());
-  if (host == nullptr || !model::holds_memory(vm)) return {};
+Result<void> check_room_on(const Change& change, const v1::Vm& vm, const std::string& host_id, std::uint32_t cpus,
+                           std::uint32_t memory_mib) {
+  const auto* host = change.view().find<v1::Host>(host_id);
+  if (host == nullptr) return {};
   const policy::PlaceHost place = place_host(change.view(), *host, vm);
   std::string obstacle;
   if (memory_mib > vm.spec().memory_mib()) obstacle = policy::memory_obstacle(place, memory_mib);
@@ -50,6 +50,15 @@ Result<void> check_room(const Change& change, const v1::Vm& vm, std::uint32_t cp
   return fail(ErrorCode::conflict,
               "host \"" + host->meta().name() + "\" has no room for VM \"" + vm.meta().name() + "\"", obstacle,
               "stop another VM, or make this one smaller", "no_host_fits");
+}
+
+// A larger guest takes its room at once, and where it is on its way to. As it was, it fitted.
+Result<void> check_room(const Change& change, const v1::Vm& vm, std::uint32_t cpus, std::uint32_t memory_mib) {
+  if (!model::holds_memory(vm)) return {};
+  for (const std::string& host_id : {vm.placement().host_id(), vm.placement().move().host_id()}) {
+    GANTRY_CHECK(check_room_on(change, vm, host_id, cpus, memory_mib));
+  }
+  return {};
 }
 
 // What a guest has is its own until it ends: it is promised to nobody else by a change that waits for the next start.

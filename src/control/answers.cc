@@ -7,6 +7,7 @@
 
 #include "control/placement.h"
 #include "gantry/v1/routes.pb.h"
+#include "model/conceal.h"
 #include "model/state.h"
 #include "model/validate.h"
 
@@ -28,6 +29,16 @@ Reader reader(Answer (*read)(const Request&, const View&)) {
   };
 }
 
+// The record as users see it.
+v1::Vm shown(v1::Vm vm) {
+  model::conceal(vm);
+  return vm;
+}
+template <class Record>
+const Record& shown(const Record& record) {
+  return record;
+}
+
 // By name: the page token is the last name of the page before.
 template <class Record, class List>
 Answer list(const v1::ListRequest& request, const View& view) {
@@ -45,7 +56,7 @@ Answer list(const v1::ListRequest& request, const View& view) {
       answer->set_next_page_token(answer->items(answer->items_size() - 1).meta().name());
       break;
     }
-    *answer->add_items() = *record;
+    *answer->add_items() = shown(*record);
   }
   return answer;
 }
@@ -54,7 +65,7 @@ template <class Record>
 Answer get(const v1::ById& request, const View& view) {
   if (auto valid = model::validate(request); !valid) return fail(std::move(valid.error()));
   const Record* record = view.resolve<Record>(request.id());
-  if (record != nullptr) return std::make_unique<Record>(*record);
+  if (record != nullptr) return std::make_unique<Record>(shown(*record));
   return fail(ErrorCode::not_found, "there is no " + std::string(Kind<Record>::noun) + " \"" + request.id() + "\"",
               "no name and no id of one is like that", "list them to see which there are");
 }

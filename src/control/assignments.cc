@@ -6,6 +6,7 @@
 
 #include "control/pool_hosts.h"
 #include "control/segments.h"
+#include "control/vm_hosts.h"
 #include "model/network_kinds.h"
 #include "model/state.h"
 
@@ -126,7 +127,7 @@ bool is_held_up(const View&, const Record&) {
   return false;
 }
 
-Hosts told_of(const View&, const v1::Vm& vm) { return {vm.placement().host_id()}; }
+Hosts told_of(const View&, const v1::Vm& vm) { return hosts_of(vm); }
 Hosts told_of(const View& view, const v1::Network& network) { return {host_of(view, network)}; }
 
 Hosts told_of(const View& view, const v1::Volume& volume) {
@@ -298,7 +299,10 @@ class HostRecords {
     add_segments(view_, host_id_, only_open_, assignments);
     for (const std::string& id : all_.images) add_if_there<v1::Image>(id, needed_.images, assignments);
     for (const std::string& id : all_.volumes) add_if_there<v1::Volume>(id, needed_.volumes, assignments);
-    for (const std::string& id : view_.users_of_kind<v1::Vm>(host_id_)) add_if_own<v1::Vm>(id, assignments);
+    for (const std::string& id : view_.users_of_kind<v1::Vm>(host_id_)) {
+      const auto* vm = view_.find<v1::Vm>(id);
+      if (vm != nullptr && hosts_of(*vm).contains(host_id_)) add_one(*vm, assignments);
+    }
     return assignments;
   }
 
@@ -376,6 +380,8 @@ bool may_tell_of(const View& view, const std::string& host_id, const std::string
   if (pool != nullptr) return has_pool(view, host_id, *pool);
   const auto* network = view.find<v1::Network>(id);
   if (network != nullptr && model::spans_hosts(*network)) return find_on_host(*network, host_id) != nullptr;
+  const auto* vm = view.find<v1::Vm>(id);
+  if (vm != nullptr) return hosts_of(*vm).contains(host_id);
   return host_of_id(view, id) == host_id;
 }
 

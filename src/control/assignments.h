@@ -20,8 +20,8 @@ std::string host_of(const View& view, const v1::Pool& pool);
 std::string host_of_id(const View& view, const std::string& id);
 std::string host_of_id(const Draft& draft, const std::string& id);
 
-// Whether that host is heard of the record: it is its own, or a pool that it shares, or a
-// network that it has as others do.
+// Whether that host is heard of the record: it is its own, or a pool that it shares, or a network that it has as others
+// do, or a VM that moves there or left there.
 bool may_tell_of(const View& view, const std::string& host_id, const std::string& id);
 
 struct Routed {

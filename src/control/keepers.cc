@@ -55,15 +55,6 @@ bool is_growing(const v1::Image&) { return false; }
 bool has_failed(const v1::Image& image) { return image.status().state() == v1::ImageStatus::FAILED; }
 bool has_failed(const v1::Volume& volume) { return volume.status().state() == v1::VolumeStatus::FAILED; }
 
-// Whether it will not do its work; `record_id` is looked at again while that is not certain yet.
-bool is_lost(MachineContext& context, const v1::Host& host, const std::string& record_id) {
-  if (host.meta().has_deletion()) return true;
-  if (context.connected.count(host.meta().id()) != 0 || !context.may_lose_hosts) return false;
-  if (context.now.unix_ms - time_of(host.status().last_seen_at()) >= kKeeperPatienceMs) return true;
-  context.look_again.insert(record_id);
-  return false;
-}
-
 // The keeper it should have instead of the one it has; nothing: all is well, or there is no better one now.
 template <class Record>
 std::optional<std::string> next_keeper(MachineContext& context, const Record& record) {
@@ -114,6 +105,14 @@ void look_soon(MachineContext& context, const std::string& used_id) {
 }
 
 }  // namespace
+
+bool is_lost(MachineContext& context, const v1::Host& host, const std::string& record_id) {
+  if (host.meta().has_deletion()) return true;
+  if (context.connected.count(host.meta().id()) != 0 || !context.may_lose_hosts) return false;
+  if (context.now.unix_ms - time_of(host.status().last_seen_at()) >= kKeeperPatienceMs) return true;
+  context.look_again.insert(record_id);
+  return false;
+}
 
 void give_to_keeper(v1::Volume& volume, const std::string& host_id) { give(volume, host_id); }
 void give_to_keeper(v1::Image& image, const std::string& host_id) { give(image, host_id); }

@@ -34,6 +34,9 @@ void replace_lost_keeper(Draft& draft, v1::Image& image);
 
 // A host that is not connected is taken for lost after that time: a daemon that is restarted loses nothing.
 inline constexpr Milliseconds kKeeperPatienceMs = 10'000;
+// Whether it will do nothing more: it is to leave, or is lost. `record_id` is looked at again while that is not
+// certain.
+bool is_lost(MachineContext& context, const v1::Host& host, const std::string& record_id);
 
 // Gives that record, or each volume of that VM, to the keeper it should have. Those of a host or pool that changed are
 // looked at soon.

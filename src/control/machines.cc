@@ -5,8 +5,10 @@
 #include "control/change.h"
 #include "control/host_records.h"
 #include "control/keepers.h"
+#include "control/moves.h"
 #include "control/segments.h"
 #include "control/task_machine.h"
+#include "control/vm_hosts.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -49,11 +51,11 @@ bool run_host(MachineContext& context, const std::string& id) {
   return true;
 }
 
-// A deleted VM that is gone from its host: first its own volumes go, then the record.
+// A deleted VM that is gone from its hosts: first its own volumes go, then the record.
 void run_vm(MachineContext& context, const std::string& id) {
   Draft& draft = context.draft;
   const auto* vm = draft.find<v1::Vm>(id);
-  if (vm == nullptr || !vm->meta().has_deletion() || !vm->placement().host_id().empty()) return;
+  if (vm == nullptr || !vm->meta().has_deletion() || !hosts_of(*vm).empty()) return;
   const std::string task_id = vm->meta().deletion().task_id();
   bool volumes_left = false;
   for (const std::string& volume_id : draft.view().users_of_kind<v1::Volume>(id)) {
@@ -100,6 +102,7 @@ void run_task(MachineContext& context, const std::string& id) {
     v1::Task& ended = context.draft.edit<v1::Task>(id);
     end_task(ended, verdict.state, context.now);
     if (verdict.state != v1::Task::SUCCEEDED) *ended.mutable_problem() = std::move(verdict.problem);
+    if (!verdict.progress.phase().empty()) *ended.mutable_progress() = std::move(verdict.progress);
     context.progress_written_ms.erase(id);
     return;
   }
@@ -167,7 +170,7 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
       context.put_off.insert(id);
     }
   }
-  for (const auto run : {run_vm, run_keepers, run_rule, run_task}) each(run);
+  for (const auto run : {run_move, run_vm, run_keepers, run_rule, run_task}) each(run);
 }
 
 bool has_ended_token(const View& view, Now now) {

@@ -7,9 +7,11 @@
 
 #include "control/assignments.h"
 #include "control/host_records.h"
+#include "control/moves.h"
 #include "control/printable.h"
 #include "control/segments.h"
 #include "control/shared_pools.h"
+#include "control/vm_hosts.h"
 #include "model/check.h"
 #include "model/network_kinds.h"
 
@@ -35,7 +37,16 @@ void steady(const v1::VolumeStatus& before, v1::VolumeStatus& after) {
     after.set_allocation_bytes(before.allocation_bytes());
   }
 }
-void steady(const v1::VmStatus&, v1::VmStatus&) {}
+// Of a move that is over the source knew some, the target the rest.
+void steady(const v1::VmStatus& before, v1::VmStatus& after) {
+  if (after.move().task_id().empty() || before.move().task_id() != after.move().task_id()) return;
+  v1::VmMoveStatus known = before.move();
+  known.clear_progress();
+  known.clear_problem();
+  known.MergeFrom(after.move());
+  known.set_phase(after.move().phase());
+  *after.mutable_move() = std::move(known);
+}
 void steady(const v1::ImageStatus&, v1::ImageStatus&) {}
 void steady(const v1::NetworkStatus&, v1::NetworkStatus&) {}
 
@@ -48,12 +59,6 @@ void set_host(v1::PoolStatus&, const std::string&) {}
 template <class Items>
 void keep_first(Items& items, int count) {
   if (items.size() > count) items.DeleteSubrange(count, items.size() - count);
-}
-
-bool is_address(const std::string& text) {
-  std::array<unsigned char, sizeof(in6_addr)> bytes{};
-  return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
-         ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
 }
 
 // Whoever says it: what is kept of a host stays small, and what other hosts act upon is what it is to be.
@@ -70,6 +75,13 @@ void bound(v1::HostStatus& status) {
   keep_first(*status.mutable_recipes(), kFewMax);
   if (!is_address(status.address())) status.clear_address();
 }
+
+// Where its QEMU waits for a guest is the target's to say.
+void bound(v1::VmStatus& status) {
+  if (status.has_move()) status.mutable_move()->clear_address();
+}
+template <class Status>
+void bound(Status&) {}
 
 // Marks of different hosts cannot be compared: of a record that has moved, what the other said counts for nothing.
 template <class Status>
@@ -97,6 +109,20 @@ const v1::PoolStatus* status_in(const v1::Observation& o, const v1::Pool*) {
 bool is_shared(const v1::Pool& pool) { return pool.spec().shared(); }
 template <class Record>
 bool is_shared(const Record&) {
+  return false;
+}
+
+// What a host says of a VM that is not its own, or was not when it said that.
+bool observe_other(Draft& draft, const v1::Vm& vm, const std::string& host_id, const v1::ObservationMark& mark,
+                   const v1::Observation& observation) {
+  if (moves_to(vm, host_id) || find_left(vm, host_id) != nullptr) {
+    observe_elsewhere(draft, host_id, mark, observation);
+    return true;
+  }
+  return observation.has_vm() && is_of_waiting(vm, host_id, observation.vm());
+}
+template <class Record>
+bool observe_other(Draft&, const Record&, const std::string&, const v1::ObservationMark&, const v1::Observation&) {
   return false;
 }
 
@@ -132,6 +158,7 @@ bool observe_kind(Draft& draft, const std::string& host_id, const v1::Observatio
     observe_shared_pool(draft, host_id, mark, observation);
     return true;
   }
+  if (observe_other(draft, *record, host_id, mark, observation)) return true;
   if (!is_news(record->status(), host_id, mark)) return true;
   if (observation.absent()) {
     if (record->meta().has_deletion()) finish_deletion<Record>(draft, id);
@@ -140,6 +167,7 @@ bool observe_kind(Draft& draft, const std::string& host_id, const v1::Observatio
   const auto* status = status_in(observation, record);
   if (status == nullptr) return true;
   auto next = *status;
+  bound(next);
   make_printable(next, {.bytes_max = kStatusTextBytesMax, .lines = model::Lines::several});
   set_host(next, host_id);
   steady(record->status(), next);
@@ -160,6 +188,12 @@ void steady(const v1::PoolStatus& before, v1::PoolStatus& after) {
   if (!moved(before.allocation_bytes(), after.allocation_bytes(), step_bytes)) {
     after.set_allocation_bytes(before.allocation_bytes());
   }
+}
+
+bool is_address(const std::string& text) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
 }
 
 bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b) {

@@ -13,6 +13,9 @@ inline constexpr std::size_t kStatusTextBytesMax = 4U << 10U;
 // Sizes move all the time: puts small movements back to what was known.
 void steady(const v1::PoolStatus& before, v1::PoolStatus& after);
 
+// Whether it is an IP address.
+bool is_address(const std::string& text);
+
 bool is_newer(const v1::ObservationMark& a, const v1::ObservationMark& b);
 
 // Takes over the new status if it says something new: a mark alone, or sizes that moved a little, are not written. A

@@ -2,6 +2,7 @@
 
 #include "control/pool_hosts.h"
 #include "control/segments.h"
+#include "control/vm_hosts.h"
 #include "model/network_kinds.h"
 #include "model/state.h"
 #include "policy/cpu_models.h"
@@ -11,8 +12,10 @@ namespace {
 
 void add_place(const View& view, const v1::Vm& other, const v1::Vm& self, bool running, policy::PlaceRule& rule) {
   if (other.meta().id() == self.meta().id() || (running && !model::holds_memory(other))) return;
-  const auto* host = view.find<v1::Host>(other.placement().host_id());
-  if (host != nullptr) policy::add_other(rule, other, *host);
+  for (const std::string& host_id : {other.placement().host_id(), other.placement().move().host_id()}) {
+    const auto* host = view.find<v1::Host>(host_id);
+    if (host != nullptr) policy::add_other(rule, other, *host);
+  }
 }
 
 // Lists are short; labels have to be looked for among all.
@@ -90,7 +93,7 @@ policy::PlaceHost place_host(const View& view, const v1::Host& host, const v1::V
   if (id != first) return place;
 #endif
   const auto* before = view.find<v1::Vm>(self.meta().id());
-  if (before == nullptr || before->placement().host_id() != id || !model::holds_memory(*before)) return place;
+  if (before == nullptr || !holds_memory_on(*before, id)) return place;
   place.reserved_mib -= before->spec().memory_mib();
   place.promised_cpus -= before->spec().cpus();
   place.guests -= 1;

@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include "control/vm_hosts.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -25,7 +26,7 @@ std::string to_bytes(const google::protobuf::MessageLite& record) {
 
 std::vector<std::string> references(const v1::Vm& vm) {
   std::vector<std::string> ids;
-  add(ids, vm.placement().host_id());
+  for (const std::string& host_id : hosts_of(vm)) add(ids, host_id);
   add(ids, vm.spec().host());
   add(ids, vm.spec().image());
   for (const v1::VmDisk& disk : vm.spec().disks()) add(ids, disk.volume());

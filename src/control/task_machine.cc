@@ -170,12 +170,83 @@ TaskVerdict judge_pause(const v1::Task& task, const v1::Vm& vm, v1::VmSpec::Powe
   return working_on(vm);
 }
 
+std::string host_text(const Draft& draft, const std::string& host_id) {
+  const auto* host = draft.find<v1::Host>(host_id);
+  if (host == nullptr) return "host " + host_id;
+  const bool connected = host->status().state() == v1::HostStatus::CONNECTED;
+  return "host " + host->meta().name() + (connected ? "" : ", which is not connected");
+}
+
+std::string milliseconds(std::uint64_t ms) {
+  if (ms < 10'000) return std::to_string(ms) + " ms";
+  return std::to_string(ms / 1000) + "." + std::to_string(ms / 100 % 10) + " s";
+}
+
+// "; it takes some 12.0 s, and the guest stands still for 80 ms".
+std::string forecast_text(const v1::VmMoveStatus& move) {
+  if (move.total_ms_predicted() == 0) return {};
+  return "; all of it takes some " + milliseconds(move.total_ms_predicted()) +
+         ", of which the guest stands still for " + milliseconds(move.downtime_ms_predicted());
+}
+
+std::string measured_text(const v1::VmMoveStatus& move) {
+  std::string text = "moved in " + milliseconds(move.total_ms()) + ", of which the guest stood still for " +
+                     milliseconds(move.downtime_ms());
+  if (move.total_ms_predicted() == 0) return text;
+  return text + "; foreseen were " + milliseconds(move.total_ms_predicted()) + " and " +
+         milliseconds(move.downtime_ms_predicted());
+}
+
+// Both hosts work at it, or one is waited for.
+TaskVerdict moving(const Draft& draft, const v1::Vm& vm) {
+  const v1::VmMove& move = vm.placement().move();
+  const std::string source = host_text(draft, vm.placement().host_id());
+  const std::string target = host_text(draft, move.host_id());
+  if (move.cancelled()) {
+    const std::string why = move.problem().cause().empty() ? "" : ": " + move.problem().cause();
+    return working("waiting for " + source + " to keep the guest" + why);
+  }
+  const bool told = vm.status().host_id() == vm.placement().host_id() && vm.status().move().task_id() == move.task_id();
+  const v1::VmMoveStatus::Phase phase = told ? vm.status().move().phase() : v1::VmMoveStatus::NONE;
+  if (phase == v1::VmMoveStatus::SENT) {
+    const bool arrived = move.target().phase() == v1::VmMoveStatus::ARRIVED;
+    return working("the guest stands still; waiting for " +
+                   (arrived ? source + " to give it away" : target + " to have all of it"));
+  }
+  if (phase == v1::VmMoveStatus::COPYING) {
+    TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = vm.status().move().progress()};
+    verdict.progress.set_phase(verdict.progress.phase() + forecast_text(vm.status().move()));
+    return verdict;
+  }
+  const bool prepared = move.target().phase() == v1::VmMoveStatus::PREPARED;
+  return working("waiting for " + (prepared ? source + " to begin" : target + " to make ready"));
+}
+
+TaskVerdict judge_move(const Draft& draft, const v1::Task& task, const v1::Vm& vm) {
+  const v1::VmPlacement& placement = vm.placement();
+  const v1::VmStatus& status = vm.status();
+  if (placement.move().task_id() == task.meta().id()) return moving(draft, vm);
+  if (placement.moved_by() != task.meta().id()) return cancelled(task, "a later operation took its place");
+  if (status.host_id() != placement.host_id()) {
+    return working("waiting for " + host_text(draft, placement.host_id()) + " to let the guest go on");
+  }
+  if (status.state() == v1::VmStatus::CRASHED || status.state() == v1::VmStatus::FAILED) {
+    return failed(problem_of(task, status.problem()));
+  }
+  const bool goes_on = status.state() == v1::VmStatus::RUNNING || status.state() == v1::VmStatus::PAUSED;
+  if (!goes_on && !model::boot_ended(vm)) return working_on(vm);
+  TaskVerdict verdict = succeeded();
+  if (status.move().task_id() == task.meta().id()) verdict.progress.set_phase(measured_text(status.move()));
+  return verdict;
+}
+
 TaskVerdict judge_vm(const Draft& draft, const v1::Task& task, const v1::Vm& vm, Now now) {
   const std::string& action = task.action();
   if (action == "vm.create" && vm.spec().boot_id().empty()) return judge_create_stopped(draft, task, vm);
   if (action == "vm.create" || action == "vm.start" || action == "vm.restart") return judge_boot(draft, task, vm);
   if (action == "vm.stop") return judge_stop(task, vm);
   if (action == "vm.reset") return judge_reset(task, vm);
+  if (action == "vm.move") return judge_move(draft, task, vm);
   if (action == "vm.pause") return judge_pause(task, vm, v1::VmSpec::PAUSED, v1::VmStatus::PAUSED, now);
   if (action == "vm.resume") return judge_pause(task, vm, v1::VmSpec::RUNNING, v1::VmStatus::RUNNING, now);
   return failed(make_problem("unknown_action", "nothing is known of \"" + action + "\"",

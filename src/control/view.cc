@@ -1,6 +1,7 @@
 #include "control/view.h"
 
 #include "control/reach.h"
+#include "control/vm_hosts.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -138,8 +139,9 @@ void View::index(const Record& record, int sign) {
 }
 
 void View::account(const v1::Vm& vm, int sign) {
-  const std::string& host_id = vm.placement().host_id();
-  if (model::holds_memory(vm)) {
+  const auto hosts = hosts_of(vm);
+  for (const std::string& host_id : hosts) {
+    if (!holds_memory_on(vm, host_id)) continue;
     HostUse& use = host_use_[host_id];
     use.memory_mib += sign > 0 ? std::uint64_t{vm.spec().memory_mib()} : -std::uint64_t{vm.spec().memory_mib()};
     use.cpus += sign > 0 ? std::uint64_t{vm.spec().cpus()} : -std::uint64_t{vm.spec().cpus()};
@@ -149,7 +151,7 @@ void View::account(const v1::Vm& vm, int sign) {
     take("mac " + nic.mac(), sign);
     if (!nic.ipv4().empty()) take(address_word(nic.network(), nic.ipv4()), sign);
     for (const v1::PortForward& forward : nic.port_forwards()) {
-      take(port_word(host_id, forward.protocol(), forward.host_port()), sign);
+      for (const std::string& host_id : hosts) take(port_word(host_id, forward.protocol(), forward.host_port()), sign);
     }
   }
 }

@@ -83,7 +83,7 @@ class View {
     return found;
   }
 
-  // Memory that the host's guests hold (model::holds_memory), and how many guests do.
+  // Memory that the host's guests hold (holds_memory_on), and how many guests do.
   [[nodiscard]] std::uint64_t reserved_mib(const std::string& host_id) const;
   [[nodiscard]] std::uint32_t guests(const std::string& host_id) const;
   // Their virtual processors.

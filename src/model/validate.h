@@ -29,6 +29,7 @@ Checked check_devices(const v1::VmSpec& spec);
 Checked validate(const v1::CreateVmRequest& request);
 Checked validate(const v1::UpdateVmRequest& request);
 Checked validate(const v1::StopVmRequest& request);
+Checked validate(const v1::MoveVmRequest& request);
 Checked validate(const v1::DeleteVmRequest& request);
 Checked validate(const v1::CreateVolumeRequest& request);
 Checked validate(const v1::ResizeVolumeRequest& request);

@@ -159,6 +159,15 @@ Checked validate(const v1::StopVmRequest& request) {
   return check_range("timeoutSeconds", request.timeout_seconds(), 0, kStopTimeoutSecondsMax);
 }
 
+Checked validate(const v1::MoveVmRequest& request) {
+  GANTRY_CHECK(check_reference("id", request.id(), true));
+  GANTRY_CHECK(check_reference("host", request.host(), false));
+  GANTRY_CHECK(check_range("downtimeMsMax", request.downtime_ms_max(), 0, kMoveDowntimeMsMax));
+  if (request.bytes_per_second_max() == 0) return {};
+  return check_range("bytesPerSecondMax", request.bytes_per_second_max(), kMoveBytesPerSecondMin,
+                     kMoveBytesPerSecondMax);
+}
+
 Checked validate(const v1::DeleteVmRequest& request) { return check_reference("id", request.id(), true); }
 
 }  // namespace gantry::model

@@ -1,5 +1,6 @@
 #include "server/change_event.h"
 
+#include "model/conceal.h"
 #include "server/json.h"
 
 namespace gantry::server {
@@ -46,6 +47,7 @@ std::optional<v1::ChangeEvent> to_change_event(const port::Change& change) {
   event.set_id(key.substr(slash + 1));
   event.set_deleted(change.kind == port::Write::Kind::erase);
   if (!event.deleted() && !read_record(change.entry, *field, event)) return std::nullopt;
+  if (event.has_vm()) model::conceal(*event.mutable_vm());
   return event;
 }
 

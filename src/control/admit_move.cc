@@ -1,0 +1,205 @@
+// Admission of moves of running guests to other hosts.
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "control/admission.h"
+#include "control/admit_volume.h"
+#include "control/placement.h"
+#include "control/pool_hosts.h"
+#include "control/vm_hosts.h"
+#include "model/limits.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+using Trouble = std::map<std::string, std::string>;
+
+tl::unexpected<Error> refuse(const v1::Vm& vm, std::string cause, std::string next_step, const char* reason) {
+  return fail(ErrorCode::conflict, "VM \"" + vm.meta().name() + "\" cannot be moved", std::move(cause),
+              std::move(next_step), reason);
+}
+
+// Its guest runs, and nothing else is being done with it.
+Result<void> check_runs(const View& view, const v1::Vm& vm) {
+  const v1::VmPlacement& placement = vm.placement();
+  const v1::VmStatus& status = vm.status();
+  if (placement.has_move()) {
+    return refuse(vm, "task " + placement.move().task_id() + " moves it already", "wait for that task, or cancel it",
+                  "vm_moving");
+  }
+  if (vm.spec().power() == v1::VmSpec::STOPPED || model::boot_ended(vm)) {
+    return refuse(vm, "it does not run", "start it first", "vm_not_running");
+  }
+  if (vm.spec().power() == v1::VmSpec::PAUSED || status.state() == v1::VmStatus::PAUSED) {
+    return refuse(vm, status.has_problem() ? "its guest stands still: " + status.problem().summary() : "it is paused",
+                  "resume it first", "vm_paused");
+  }
+  const auto* host = view.find<v1::Host>(placement.host_id());
+  if (host == nullptr || host->status().state() != v1::HostStatus::CONNECTED) {
+    return refuse(vm, "host \"" + host_name(view, placement.host_id()) + "\", where it runs, is not connected",
+                  "see \"gantry host list\"", "host_lost");
+  }
+  const bool runs = status.host_id() == placement.host_id() && status.state() == v1::VmStatus::RUNNING &&
+                    status.boot_id() == vm.spec().boot_id();
+  if (!runs) return refuse(vm, "it is being started", "wait until it runs", "vm_not_running");
+  return {};
+}
+
+Result<void> refuse_pool(const View& view, const v1::Vm& vm, const std::string& what, const v1::Pool& pool) {
+  return refuse(vm, what + " is in " + pool_text(view, pool) + ", which no other host has",
+                "only what is in a shared pool can be moved: stop the VM and copy it there", "not_shared");
+}
+
+// What only one host has would have to be copied with the guest.
+Result<void> check_storage(const View& view, const v1::Vm& vm) {
+  for (const v1::VmDisk& disk : vm.spec().disks()) {
+    const auto* volume = view.find<v1::Volume>(disk.volume());
+    const auto* pool = volume == nullptr ? nullptr : view.find<v1::Pool>(volume->spec().pool());
+    if (pool != nullptr && !pool->spec().shared()) {
+      return refuse_pool(view, vm, "its volume \"" + volume->meta().name() + "\"", *pool);
+    }
+  }
+  const auto* pool = view.find<v1::Pool>(vm.spec().lease_pool());
+  if (pool == nullptr) return refuse(vm, "it has nothing in a shared pool", "give it a disk there", "not_shared");
+  if (!pool->spec().shared()) return refuse_pool(view, vm, "what it boots from", *pool);
+  return {};
+}
+
+// "7.2.22" and what follows: what a guest was started with there is known to the same and to later ones.
+std::array<unsigned, 2> qemu_version(const v1::Host& host) {
+  std::array<unsigned, 2> version{};
+  const std::string& text = host.status().qemu_version();
+  const char* at = text.data();
+  const char* end = at + text.size();
+  for (unsigned& part : version) {
+    const auto [next, error] = std::from_chars(at, end, part);
+    if (error != std::errc() || next == end) break;
+    at = next + 1;
+  }
+  return version;
+}
+
+std::string shown(const std::string& text) { return text.empty() ? "unknown" : text; }
+
+// Why a guest that runs on `source` would not run on as it is.
+std::string machine_obstacle(const v1::Vm& vm, const v1::Host& source, const v1::Host& target) {
+  const v1::HostStatus& from = source.status();
+  const v1::HostStatus& to = target.status();
+  const std::string& accelerator = vm.status().accelerator().empty() ? from.accelerator() : vm.status().accelerator();
+  if (to.accelerator() != accelerator) return "its guests run by " + shown(to.accelerator()) + ", not " + accelerator;
+  const std::string& model = vm.placement().cpu_model();
+  if (!model.empty()) {
+    const auto& models = to.cpu_models();
+    const bool known = std::find(models.begin(), models.end(), model) != models.end();
+    if (!known) return "its processors cannot be " + model + ", as the guest's are";
+  } else if (to.cpu_model() != from.cpu_model()) {
+    return "its processors are others (" + shown(to.cpu_model()) + ") than the guest has (" + shown(from.cpu_model()) +
+           ")";
+  }
+  if (qemu_version(target) >= qemu_version(source)) return {};
+  return "its QEMU (" + shown(to.qemu_version()) + ") is older than that which runs the guest (" +
+         shown(from.qemu_version()) + ")";
+}
+
+// A port that another guest's is forwarded from.
+std::string port_obstacle(const View& view, const v1::Vm& vm, const std::string& host_id) {
+  for (const v1::VmNic& nic : vm.spec().nics()) {
+    for (const v1::PortForward& forward : nic.port_forwards()) {
+      if (find_left(vm, host_id) == nullptr && view.has_port(host_id, forward.protocol(), forward.host_port())) {
+        return "its port " + std::to_string(forward.host_port()) + " is forwarded to another guest";
+      }
+    }
+  }
+  return {};
+}
+
+void add_trouble(Trouble& trouble, const std::string& host_id, const std::string& reason) {
+  if (reason.empty()) return;
+  std::string& all = trouble[host_id];
+  all += (all.empty() ? "" : "; ") + reason;
+}
+
+// What a guest that runs asks of a host beside what it asks to be started there.
+void add_move_trouble(const View& view, const v1::Vm& vm, Trouble& trouble) {
+  const auto* source = view.find<v1::Host>(vm.placement().host_id());
+  for (const auto& [id, host] : view.all<v1::Host>().by_id) {
+    if (source == nullptr || id == source->meta().id()) continue;
+    add_trouble(trouble, id, machine_obstacle(vm, *source, host));
+    add_trouble(trouble, id, port_obstacle(view, vm, id));
+    if (find_left(vm, id) != nullptr) add_trouble(trouble, id, "it has yet to take away what it had of the VM before");
+  }
+}
+
+// Of all hosts but its own, or of that one.
+std::vector<policy::PlaceHost> candidates(const View& view, const v1::Vm& vm, const v1::Host* wanted) {
+  if (wanted != nullptr) return {place_host(view, *wanted, vm)};
+  auto hosts = place_hosts(view, vm);
+  std::erase_if(hosts, [&](const auto& host) { return host.record->meta().id() == vm.placement().host_id(); });
+  return hosts;
+}
+
+Result<v1::PlacementDecision> choose_target(const Change& change, const std::string& wanted, const v1::Vm& vm) {
+  const View& view = change.view();
+  const v1::Host* host = nullptr;
+  if (!wanted.empty()) {
+    auto found = change.find<v1::Host>(wanted);
+    if (!found) return fail(std::move(found.error()));
+    host = *found;
+    if (host->meta().id() == vm.placement().host_id()) {
+      return refuse(vm, "it runs on host \"" + host->meta().name() + "\" already", "name another host, or none",
+                    "already_there");
+    }
+  }
+  if (!vm.spec().host().empty()) {
+    return refuse(vm, "it is bound to host \"" + host_name(view, vm.spec().host()) + "\"",
+                  "make it without naming a host for it", "no_host_fits");
+  }
+  policy::PlaceDemand demand = demand_of(view, vm, true);
+  add_move_trouble(view, vm, demand.trouble);
+  const auto hosts = candidates(view, vm, host);
+  v1::PlacementDecision decision = policy::place(hosts, demand);
+  if (!decision.host_id().empty()) return decision;
+  return refuse(vm, hosts.empty() ? "there is no other host" : policy::why_nowhere(decision),
+                "see \"gantry host list\"", "no_host_fits");
+}
+
+void describe(Change& change, const v1::Vm& vm, const v1::VmMove& move) {
+  const std::string name = "VM " + vm.meta().name();
+  const std::string target = "host " + host_name(change.view(), move.host_id());
+  change.step("make " + target + " ready for " + name + ", which runs on");
+  change.step("copy its memory (" + model::bytes_text(std::uint64_t{vm.spec().memory_mib()} << 20U) + ") from host " +
+              host_name(change.view(), vm.placement().host_id()) + " while it runs" +
+              (move.bytes_per_second_max() == 0
+                   ? ""
+                   : ", " + model::bytes_text(move.bytes_per_second_max()) + " each second at most"));
+  const std::uint32_t downtime_ms =
+      move.downtime_ms_max() == 0 ? model::kMoveDowntimeMsDefault : move.downtime_ms_max();
+  change.step("hold it for the last of its memory, for about " + std::to_string(downtime_ms) +
+              " ms, and let it go on on " + target);
+}
+
+}  // namespace
+
+Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
+  auto target = change.target<v1::Vm>("vm.move", request.id());
+  if (!target) return fail(std::move(target.error()));
+  v1::Vm& vm = **target;
+  GANTRY_CHECK(check_runs(change.view(), vm));
+  GANTRY_CHECK(check_storage(change.view(), vm));
+  auto decision = choose_target(change, request.host(), vm);
+  if (!decision) return fail(std::move(decision.error()));
+  const std::uint64_t epoch = next_epoch(*vm.mutable_placement());
+  v1::VmMove& move = *vm.mutable_placement()->mutable_move();
+  move.set_task_id(change.task_id());
+  move.set_host_id(decision->host_id());
+  move.set_epoch(epoch);
+  move.set_downtime_ms_max(request.downtime_ms_max());
+  move.set_bytes_per_second_max(request.bytes_per_second_max());
+  describe(change, vm, move);
+  *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(*decision));
+  return {};
+}
+
+}  // namespace gantry::control

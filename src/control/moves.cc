@@ -1,0 +1,181 @@
+#include "control/moves.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "control/change.h"
+#include "control/keepers.h"
+#include "control/observations.h"
+#include "control/printable.h"
+#include "control/vm_hosts.h"
+#include "model/state.h"
+
+namespace gantry::control {
+namespace {
+
+std::string host_text(const Draft& draft, const std::string& host_id) {
+  const auto* host = draft.find<v1::Host>(host_id);
+  return "host \"" + (host == nullptr ? host_id : host->meta().name()) + "\"";
+}
+
+v1::Problem make_problem(std::string code, const v1::Vm& vm, std::string cause, std::string next_step) {
+  v1::Problem problem;
+  problem.set_code(std::move(code));
+  problem.set_summary("VM \"" + vm.meta().name() + "\" was not moved");
+  problem.set_cause(std::move(cause));
+  problem.set_next_step(std::move(next_step));
+  return problem;
+}
+
+// What the source says of the move under way.
+const v1::VmMoveStatus& source_word(const v1::Vm& vm) {
+  static const v1::VmMoveStatus kNone;
+  const v1::VmStatus& status = vm.status();
+  const bool says =
+      status.host_id() == vm.placement().host_id() && status.move().task_id() == vm.placement().move().task_id();
+  return says ? status.move() : kNone;
+}
+
+std::string wanted_otherwise(const v1::Vm& vm) {
+  if (vm.spec().power() == v1::VmSpec::STOPPED) return "it was stopped meanwhile";
+  if (vm.spec().power() == v1::VmSpec::PAUSED) return "it was paused meanwhile";
+  if (vm.status().boot_id() != vm.spec().boot_id()) return "it was restarted meanwhile";
+  if (model::boot_ended(vm)) return "its guest ended meanwhile";
+  return {};
+}
+
+// Why the source is to keep the guest, should it still have it.
+std::optional<v1::Problem> obstacle(MachineContext& context, const v1::Vm& vm) {
+  if (const std::string why = wanted_otherwise(vm); !why.empty()) return make_problem("vm_changed", vm, why, "");
+  const v1::VmMove& move = vm.placement().move();
+  const std::string target = host_text(context.draft, move.host_id());
+  if (move.target().phase() == v1::VmMoveStatus::FAILED) {
+    if (!move.target().problem().summary().empty()) return move.target().problem();
+    return make_problem("failed", vm, target + " could not take it and did not say why",
+                        "see the log of gantryd on that host");
+  }
+  const auto* host = context.draft.find<v1::Host>(move.host_id());
+  if (host == nullptr || host->meta().has_deletion()) {
+    return make_problem("host_leaving", vm, target + " is leaving the cluster", "move it to another host");
+  }
+  // Once everything of the guest is there, nothing more is asked of that host's agent.
+  if (move.target().phase() == v1::VmMoveStatus::ARRIVED || !is_lost(context, *host, vm.meta().id())) {
+    return std::nullopt;
+  }
+  return make_problem("host_lost", vm, target + " is not connected any more", "move it to another host");
+}
+
+// The guest is the target's. The source keeps its word in the status until the target has one.
+void finish(const Draft& draft, v1::Vm& vm) {
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  const v1::VmMove move = placement.move();
+  placement.set_reason("it was moved there from " + host_text(draft, placement.host_id()));
+  leave_host(placement, placement.host_id());
+  placement.set_host_id(move.host_id());
+  placement.set_epoch(move.epoch());
+  placement.set_moved_by(move.task_id());
+  placement.clear_move();
+  // That no process of it is left at the source is no end of its boot.
+  v1::VmStatus& status = *vm.mutable_status();
+  status.set_state(v1::VmStatus::STARTING);
+  status.set_waiting_for(host_text(draft, move.host_id()) + " to let the guest go on");
+  status.clear_problem();
+  status.clear_failed_operation_id();
+  status.clear_exit();
+}
+
+// The guest stays where it is. Its task says why, unless the VM is being deleted: the task machine knows that.
+void give_up(MachineContext& context, v1::Vm& vm) {
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  const v1::VmMove move = placement.move();
+  const v1::Problem told = source_word(vm).problem();
+  leave_host(placement, move.host_id());
+  placement.clear_move();
+  const auto* found = context.draft.find<v1::Task>(move.task_id());
+  if (vm.meta().has_deletion() || found == nullptr || model::is_ended(found->state())) return;
+  v1::Task& task = context.draft.edit<v1::Task>(move.task_id());
+  if (task.cancel_requested()) return end_task(task, v1::Task::CANCELLED, context.now);
+  end_task(task, v1::Task::FAILED, context.now);
+  *task.mutable_problem() = move.has_problem()        ? move.problem()
+                            : !told.summary().empty() ? told
+                                                      : make_problem("failed", vm, "its host did not say why",
+                                                                     "see the log of gantryd on the host");
+}
+
+void run_vm_move(MachineContext& context, const v1::Vm& vm) {
+  const std::string& id = vm.meta().id();
+  Draft& draft = context.draft;
+  const v1::VmMoveStatus::Phase phase = source_word(vm).phase();
+  if (phase == v1::VmMoveStatus::GIVEN) return finish(draft, draft.edit<v1::Vm>(id));
+  // Both hosts end what they have of it.
+  if (phase == v1::VmMoveStatus::FAILED || vm.meta().has_deletion()) return give_up(context, draft.edit<v1::Vm>(id));
+  if (vm.placement().move().cancelled()) return;
+  if (auto problem = obstacle(context, vm)) {
+    v1::VmMove& move = *draft.edit<v1::Vm>(id).mutable_placement()->mutable_move();
+    move.set_cancelled(true);
+    *move.mutable_problem() = std::move(*problem);
+  }
+}
+
+bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+
+bool is_move_address(const v1::MoveAddress& address) {
+  constexpr std::uint32_t kPortMax = 65'535;
+  constexpr std::size_t kSecretBytes = 64;
+  const std::string& secret = address.secret();
+  return is_address(address.host()) && address.port() != 0 && address.port() <= kPortMax &&
+         address.disk_port() <= kPortMax && secret.size() == kSecretBytes && std::ranges::all_of(secret, is_hex);
+}
+
+// What the source acts upon: no more than it needs, and nothing that is not what it is to be.
+v1::VmMoveStatus bounded(const v1::VmMoveStatus& told) {
+  v1::VmMoveStatus next;
+  next.set_task_id(told.task_id());
+  next.set_phase(told.phase());
+  if (told.has_problem()) *next.mutable_problem() = told.problem();
+  if (is_move_address(told.address())) *next.mutable_address() = told.address();
+  make_printable(next, {.bytes_max = kStatusTextBytesMax, .lines = model::Lines::several});
+  return next;
+}
+
+void observe_target(Draft& draft, const v1::Vm& vm, const v1::ObservationMark& mark, const v1::VmMoveStatus& told) {
+  const v1::VmMove& move = vm.placement().move();
+  if (told.task_id() != move.task_id() || !is_newer(mark, move.target_observed())) return;
+  v1::VmMoveStatus next = bounded(told);
+  if (to_bytes(next) == to_bytes(move.target())) return;
+  v1::VmMove& changed = *draft.edit<v1::Vm>(vm.meta().id()).mutable_placement()->mutable_move();
+  *changed.mutable_target() = std::move(next);
+  *changed.mutable_target_observed() = mark;
+}
+
+}  // namespace
+
+void observe_elsewhere(Draft& draft, const std::string& host_id, const v1::ObservationMark& mark,
+                       const v1::Observation& observation) {
+  const auto* vm = draft.find<v1::Vm>(observation.id());
+  if (vm == nullptr) return;
+  if (moves_to(*vm, host_id) && observation.vm().has_move()) {
+    return observe_target(draft, *vm, mark, observation.vm().move());
+  }
+  const v1::LeftHost* left = find_left(*vm, host_id);
+  if (left == nullptr || !observation.absent() || observation.left_epoch() != left->epoch()) return;
+  forget_left(*draft.edit<v1::Vm>(observation.id()).mutable_placement(), host_id);
+}
+
+bool is_of_waiting(const v1::Vm& vm, const std::string& host_id, const v1::VmStatus& status) {
+  const std::string& moved_by = vm.placement().moved_by();
+  return vm.status().host_id() != host_id && status.state() == v1::VmStatus::UNKNOWN && !moved_by.empty() &&
+         status.move().task_id() == moved_by;
+}
+
+void run_move(MachineContext& context, const std::string& id) {
+  const auto* vm = context.draft.find<v1::Vm>(id);
+  if (vm != nullptr && vm->placement().has_move()) return run_vm_move(context, *vm);
+  if (context.draft.find<v1::Host>(id) == nullptr) return;
+  for (const std::string& vm_id : context.draft.view().users_of_kind<v1::Vm>(id)) {
+    const auto* user = context.draft.find<v1::Vm>(vm_id);
+    if (user != nullptr && user->placement().has_move()) context.look_again.insert(vm_id);
+  }
+}
+
+}  // namespace gantry::control
