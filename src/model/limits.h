@@ -27,6 +27,11 @@ inline constexpr std::uint32_t kMtuMax = 9'200;
 // VMs, or hosts, that one rule names; by labels it may be about more.
 inline constexpr int kRuleMembersMax = 256;
 inline constexpr std::uint32_t kStopTimeoutSecondsMax = 86'400;
+// Of a move: how long its guest may be let stand still, and the least it may be told to use of the network.
+inline constexpr std::uint32_t kMoveDowntimeMsDefault = 100;
+inline constexpr std::uint32_t kMoveDowntimeMsMax = 10'000;
+inline constexpr std::uint64_t kMoveBytesPerSecondMin = 1ULL << 20U;
+inline constexpr std::uint64_t kMoveBytesPerSecondMax = 1ULL << 40U;
 // An upload that has not come so long after its image was made does not come.
 inline constexpr std::int64_t kUploadWaitMs = 24LL * 3600 * 1000;
 
