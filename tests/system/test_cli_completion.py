@@ -83,7 +83,7 @@ class CompletionTest(unittest.TestCase):
             self.assertEqual(self.offered(*words), [":files"])
 
     def test_names_are_offered_by_kind(self):
-        for verb in ("show", "start", "stop", "restart", "reset", "pause", "resume", "set", "delete", "console", "ssh"):
+        for verb in ("show", "start", "stop", "restart", "reset", "pause", "resume", "move", "set", "delete", "console", "ssh"):
             self.assertCountEqual(self.offered(verb, ""), ["web", "db"], verb)
         self.assertEqual(self.offered("delete", "web", ""), ["db"])
         self.assertEqual(self.offered("ssh", "root@w"), ["root@web"])
@@ -95,7 +95,7 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(self.offered("launch", "tiny", "--add-disk", ""), ["data"])
         for words in (("launch", "--pool", ""), ("pool", "show", ""), ("image", "build", "--pool", "")):
             self.assertEqual(self.offered(*words), ["default"], words)
-        for words in (("launch", "--host", ""), ("host", "cordon", ""), ("host", "leave", ""), ("network", "create", "--host", "")):
+        for words in (("launch", "--host", ""), ("host", "cordon", ""), ("host", "leave", ""), ("move", "web", ""), ("network", "create", "--host", "")):
             self.assertEqual(self.offered(*words), ["lab"], words)
         self.assertEqual(self.offered("volume", "resize", ""), ["data"])
         self.assertEqual(self.offered("network", "show", ""), ["default"])

@@ -37,7 +37,9 @@ server.serve_forever()
 """
 
 
-class SharedPoolTest(unittest.TestCase):
+class SharedMachines(unittest.TestCase):
+    """The machines and a directory that all of them see; the hosts can join."""
+
     def setUp(self):
         self.shared = pathlib.Path(tempfile.mkdtemp(prefix="gantry-lab-shared-"))
         self.shared.chmod(0o755)
@@ -88,6 +90,8 @@ class SharedPoolTest(unittest.TestCase):
         run("tar", "-C", guest, "--format=ustar", "-cf", archive, "kernel", "initramfs")
         return archive
 
+
+class SharedPoolTest(SharedMachines):
     def serve_slowly(self, archive):
         """The archive over HTTPS at 127.0.0.1 of each host; where each host's downloads begin and are let go on."""
         folders = {}

@@ -6,11 +6,19 @@
 namespace gantry::app {
 namespace {
 
+// Of one that is on its way to another host.
+std::string move_of(const v1::Vm& vm) {
+  const auto& told = vm.status().move();
+  const bool is_this_one = told.task_id() == vm.placement().move().task_id();
+  if (!is_this_one || !told.progress().measurable()) return " (moving)";
+  return " (moving, " + std::to_string(told.progress().percent()) + "%)";
+}
+
 std::string state_of(const v1::Vm& vm) {
   const auto& status = vm.status();
   std::string state = v1::VmStatus::State_Name(status.state());
   if (!status.waiting_for().empty()) state += " (" + status.waiting_for() + ")";
-  return state;
+  return vm.placement().has_move() ? state + move_of(vm) : state;
 }
 
 std::string address_of(const v1::Vm& vm) {
@@ -49,6 +57,8 @@ std::map<std::string, std::string> names_in(ApiClient& client, const v1::Vm& vm)
   ask("GetImage", vm.spec().image(), v1::Image());
   ask("GetHost", vm.spec().host(), v1::Host());
   ask("GetHost", vm.placement().host_id(), v1::Host());
+  ask("GetHost", vm.placement().move().host_id(), v1::Host());
+  for (const auto& left : vm.placement().left_hosts()) ask("GetHost", left.host_id(), v1::Host());
   for (const auto& disk : vm.spec().disks()) ask("GetVolume", disk.volume(), v1::Volume());
   for (const auto& nic : vm.spec().nics()) ask("GetNetwork", nic.network(), v1::Network());
   return names;
@@ -176,6 +186,7 @@ void add_vm_commands(const Commands& commands) {
   add_power_command(commands, "reset", "Reset at once, like the button on the case", "ResetVm");
   add_power_command(commands, "pause", "Hold the guests' processors", "PauseVm");
   add_power_command(commands, "resume", "Let paused guests go on", "ResumeVm");
+  add_move_command(commands);
   add_set_command(commands);
   add_explain_command(commands);
   add_delete_command(commands);

@@ -1,0 +1,61 @@
+// Moving a guest that runs to another host.
+#include <iostream>
+
+#include "app/cli/commands.h"
+#include "model/limits.h"
+
+namespace gantry::app {
+namespace {
+
+int move_vm(Session& session, const v1::MoveVmRequest& request) {
+  const auto task = session.change("MoveVm", request);
+  if (!task) return report(task.error());
+  if (session.options.dry_run) return 0;
+  const int code = session.conclude(*task);
+  const std::string& how = task->progress().phase();
+  // What it cost the guest; in the other formats the task says it.
+  const bool tells = session.format() == Format::table && session.options.wait && !session.options.quiet;
+  if (tells && !how.empty()) std::cout << printable(how) << "\n";
+  return code;
+}
+
+}  // namespace
+
+void add_move_command(const Commands& commands) {
+  struct Options {
+    std::string name;
+    std::string host;
+    std::uint32_t downtime_ms = 0;
+    std::string bandwidth;
+  };
+  auto* command = commands.add(commands.app, "move", "Move a running guest to another host without stopping it",
+                               "gantry move web\ngantry move web beta --dry-run\n"
+                               "gantry move web beta --downtime 300 --bandwidth 100M");
+  auto options = std::make_shared<Options>();
+  command->add_option("name", options->name, "Name or id")->required()->type_name("VM");
+  command->add_option("host", options->host, "Where to; Gantry chooses if not given")->type_name("HOST");
+  command
+      ->add_option("--downtime", options->downtime_ms,
+                   "Milliseconds that the guest may stand still for the last of its memory; " +
+                       std::to_string(model::kMoveDowntimeMsDefault) + " if not given")
+      ->type_name("MS")
+      ->check(within(1, model::kMoveDowntimeMsMax));
+  command
+      ->add_option("--bandwidth", options->bandwidth,
+                   "Bytes a second at most, such as 100M; as much as goes if not given")
+      ->type_name("SIZE");
+  commands.run(command, [&session = commands.session, options] {
+    v1::MoveVmRequest request;
+    request.set_id(options->name);
+    request.set_host(options->host);
+    request.set_downtime_ms_max(options->downtime_ms);
+    if (!options->bandwidth.empty()) {
+      const auto bytes = parse_bytes(options->bandwidth);
+      if (!bytes) return report(bytes.error());
+      request.set_bytes_per_second_max(*bytes);
+    }
+    return move_vm(session, request);
+  });
+}
+
+}  // namespace gantry::app
