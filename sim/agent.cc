@@ -20,9 +20,11 @@ Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::O
       if (observer_) observer_(observation);
     });
   };
+  hear_of_moves();
   core_ = std::make_unique<host::HostCore>(host::Ports{.executor = executor_,
                                                        .link = link,
                                                        .hypervisor = *this,
+                                                       .mover = *this,
                                                        .facts = *this,
                                                        .storage = *this,
                                                        .network = *this,
@@ -34,6 +36,8 @@ Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::O
 Agent::~Agent() {
   core_.reset();
   world_.guest_changed = {};
+  world_.send_goes_on = {};
+  world_.send_ended = {};
   world_.sentinel.observer = {};
   world_.sentinel.restarted = {};
   for (const auto& [call, when_crashed] : under_way_) {
@@ -121,6 +125,7 @@ void Agent::cut_short(const std::string& object) {
 void Agent::observe(std::function<void(const port::GuestObservation&)> observer, std::function<void()> complete) {
   executor_.post_after(draw_delay(200), [this, observer = std::move(observer), complete = std::move(complete)] {
     world_.settle_exits();
+    world_.end_found_moves();
     for (const auto& [vm_id, guest] : world_.guests) observer(world_.observation_of(vm_id));
     observer_ = observer;
     complete();
@@ -187,6 +192,72 @@ void Agent::forget(const std::string& vm_id, port::Done done) {
       std::move(done));
 }
 
+// ---- mover
+
+void Agent::receive(const port::GuestDefinition& guest, const std::string& listen_address, bool,
+                    port::ListeningDone done) {
+  if (auto begun = world_.begin_receive(guest); !begun) {
+    executor_.post([done = std::move(done), why = begun.error()] { done(fail(why)); });
+    return;
+  }
+  const std::uint64_t process = world_.guests[guest.vm_id].process;
+  const bool works = draw_fault() == Fault::none;
+  run<v1::MoveAddress>(
+      "waiting for a guest", 300,
+      [this, id = guest.vm_id, process, works, listen_address]() -> Result<v1::MoveAddress> {
+        if (works) return world_.listen(id, process, listen_address);
+        world_.end_receive(id, process);
+        return fail(ErrorCode::internal, "the emulator ended with status 1");
+      },
+      std::move(done), [] {}, false);
+}
+
+void Agent::measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) {
+  run<std::uint64_t>(
+      "measuring", 1'200,
+      [this, vm_id]() -> Result<std::uint64_t> {
+        const auto guest = world_.guests.find(vm_id);
+        if (guest != world_.guests.end() && HostWorld::runs(guest->second)) return rng_.below(1U << 28U);
+        return fail(ErrorCode::conflict, "the guest does not run");
+      },
+      std::move(done));
+}
+
+void Agent::hear_of_moves() {
+  world_.send_goes_on = [this](const std::string& vm_id, const port::MoveProgress& progress) {
+    executor_.post([this, vm_id, progress] {
+      if (const auto sent = sent_.find(vm_id); sent != sent_.end()) sent->second.progress(progress);
+    });
+  };
+  world_.send_ended = [this](const std::string& vm_id, const Result<void>& result) {
+    executor_.post([this, vm_id, result] {
+      const auto sent = sent_.find(vm_id);
+      if (sent == sent_.end()) return;
+      const port::Done done = std::move(sent->second.done);
+      sent_.erase(sent);
+      done(result);
+    });
+  };
+}
+
+void Agent::send(const std::string& vm_id, const port::MoveRequest& request,
+                 std::function<void(const port::MoveProgress&)> progress, port::Done done) {
+  sent_[vm_id] = {.progress = std::move(progress), .done = std::move(done)};
+  // Once it has begun nothing is answered but by the end of it.
+  run<void>(
+      "sending a guest", 100, [this, vm_id, request] { return world_.begin_send(vm_id, request); },
+      [this, vm_id](const Result<void>& begun) {
+        if (!begun) world_.send_ended(vm_id, begun);
+      });
+}
+
+void Agent::stop_sending(const std::string& vm_id) { world_.stop_sending(vm_id); }
+
+void Agent::take_over(const std::string& vm_id, bool runs, port::Done done) {
+  run<void>(
+      "going on with a guest", 20, [this, vm_id, runs] { return world_.take_over(vm_id, runs); }, std::move(done));
+}
+
 // ---- sentinel
 
 void Agent::observe(std::function<void(const port::LeaseObservation&)> observer) {
@@ -211,8 +282,8 @@ void Agent::remove(const port::LeaseWish& wish, port::Done done) {
   lease_wishes_.erase(wish.vm_id);
   run<void>(
       "removal of a lease", 20,
-      [this, vm_id = wish.vm_id]() -> Result<void> {
-        world_.sentinel.remove(vm_id);
+      [this, wish]() -> Result<void> {
+        world_.sentinel.remove(wish);
         return {};
       },
       std::move(done));

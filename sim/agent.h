@@ -8,6 +8,7 @@
 
 #include "host/host_core.h"
 #include "port/link.h"
+#include "port/move.h"
 #include "sim/host_world.h"
 #include "sim/shared_files.h"
 #include "sim/stage.h"
@@ -15,6 +16,7 @@
 namespace gantry::sim {
 
 class Agent final : public port::Hypervisor,
+                    public port::Mover,
                     public port::HostFacts,
                     public port::Storage,
                     public port::Network,
@@ -32,6 +34,14 @@ class Agent final : public port::Hypervisor,
   void resume(const std::string& vm_id, port::Done done) override;
   void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
   void forget(const std::string& vm_id, port::Done done) override;
+  // port::Mover
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
+               port::ListeningDone done) override;
+  void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) override;
+  void send(const std::string& vm_id, const port::MoveRequest& request,
+            std::function<void(const port::MoveProgress&)> progress, port::Done done) override;
+  void stop_sending(const std::string& vm_id) override;
+  void take_over(const std::string& vm_id, bool runs, port::Done done) override;
   // port::Sentinel
   void observe(std::function<void(const port::LeaseObservation&)> observer) override;
   void want(const port::LeaseWish& wish) override;
@@ -75,6 +85,7 @@ class Agent final : public port::Hypervisor,
   void run_on_disk(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
                    std::function<void(Result<Value>)> done);
 
+  void hear_of_moves();
   // As run_on_disk(), but answered at once when `object` is being deleted meanwhile, and then without any effect.
   template <class Value>
   void run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
@@ -98,6 +109,12 @@ class Agent final : public port::Hypervisor,
   // Volumes and images being made, and how to answer that at once.
   std::map<std::string, std::function<void()>> making_;
   std::function<void(const port::GuestObservation&)> observer_;
+  struct Sent {
+    std::function<void(const port::MoveProgress&)> progress;
+    port::Done done;
+  };
+  // Of guests that are being sent.
+  std::map<std::string, Sent> sent_;
   std::map<std::string, port::LeaseWish> lease_wishes_;
   std::unique_ptr<host::HostCore> core_;
 };

@@ -58,12 +58,16 @@ void Client::note_wish(std::uint64_t number, const Call& call) {
   } else if (const auto* leave = dynamic_cast<const v1::DeleteHostRequest*>(call.request.get())) {
     wish.deletes_kind = model::kHost;
     wish.deletes_name = leave->id();
+  } else if (const auto* move = dynamic_cast<const v1::MoveVmRequest*>(call.request.get())) {
+    wish.moves_vm = move->id();
   } else if (call.rpc == "CancelTask") {
     wish.cancels_task_id = dynamic_cast<const v1::ById&>(*call.request).id();
-    // Of a creation or a start: what was begun is ended.
-    wish.timeout_ms = 0;
     const auto task = records_.tasks.find(wish.cancels_task_id);
-    if (task != records_.tasks.end()) wish.vm_name = task->second.target_name();
+    // Of a creation or a start: what was begun is ended. Of a move: the guest stays where it is.
+    if (task != records_.tasks.end() && task->second.action() != "vm.move") {
+      wish.timeout_ms = 0;
+      wish.vm_name = task->second.target_name();
+    }
   } else if (const auto kind = deleted_kind(call.rpc); !kind.empty()) {
     wish.deletes_kind = kind;
     wish.deletes_name = dynamic_cast<const v1::ById&>(*call.request).id();

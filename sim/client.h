@@ -82,14 +82,19 @@ class Client {
   Place near(const Place& place) { return rng_.chance(1, 20) ? pick_place() : place; }
   void ask_something();
   void ask_of_hosts(const Place& place);
+  void ask_of_moves(const std::string& vm);
   // Mostly one that is there.
   std::string pick_vm();
   Request create_vm();
+  Request create_movable_vm();
+  Request move_vm(std::string id);
+  // Mostly one that has not ended.
+  std::string pick_task();
   Request create_volume(const Place& place);
   Request create_image(const Place& place);
   Request create_network(const Place& place);
   Request create_pool(const Place& place);
-  static Request create_shared_pool();
+  Request create_shared_pool();
   static Request create_rule();
   // Where nothing is said of the host something is put; empty: nor of the pool.
   std::string pick_pool(const Place& place);

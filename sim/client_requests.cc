@@ -1,5 +1,6 @@
 // What users ask for.
 #include "gantry/v1/routes.pb.h"
+#include "model/state.h"
 #include "sim/client.h"
 
 namespace gantry::sim {
@@ -7,6 +8,7 @@ namespace {
 
 constexpr std::uint64_t kGib = 1U << 30U;
 constexpr char kSharedPool[] = "shared";
+constexpr char kOverlay[] = "wide";
 
 template <class Message>
 std::shared_ptr<Message> make() {
@@ -57,6 +59,43 @@ Client::Request Client::stop_vm(std::string id) {
   request->set_force(rng_.chance(1, 4));
   if (rng_.chance(1, 2)) request->set_timeout_seconds(static_cast<std::uint32_t>(1 + rng_.below(20)));
   return request;
+}
+
+// Everything of it is where every host reaches it.
+Client::Request Client::create_movable_vm() {
+  const Place place = pick_place();
+  auto request = make<v1::CreateVmRequest>();
+  request->set_name(pick("web", 6));
+  if (!records_.rules.empty() && rng_.chance(1, 4)) (*request->mutable_labels())["set"] = "apart";
+  v1::VmSpec& spec = *request->mutable_spec();
+  if (rng_.chance(1, 3)) spec.set_host(place.host);
+  spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
+  spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
+  v1::NewVolume& disk = *spec.add_disks()->mutable_create();
+  disk.set_capacity_bytes(kGib);
+  disk.set_pool(kSharedPool);
+  if (rng_.chance(1, 3)) spec.add_nics()->set_network(kOverlay);
+  if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
+  return request;
+}
+
+Client::Request Client::move_vm(std::string id) {
+  auto request = make<v1::MoveVmRequest>();
+  request->set_id(std::move(id));
+  const Place place = pick_place();
+  if (rng_.chance(2, 3)) request->set_host(place.host.empty() ? own_host_id_ : place.host);
+  return request;
+}
+
+std::string Client::pick_task() {
+  std::vector<std::string> open;
+  for (const auto& [id, task] : records_.tasks) {
+    if (!model::is_ended(task.state())) open.push_back(id);
+  }
+  if (!open.empty() && rng_.chance(2, 3)) return open[rng_.below(open.size())];
+  auto task = records_.tasks.begin();
+  std::advance(task, static_cast<std::ptrdiff_t>(rng_.below(records_.tasks.size())));
+  return task->first;
 }
 
 // On a joined host its image, its volume or its network may be all that says where.
@@ -136,7 +175,7 @@ Client::Request Client::create_shared_pool() {
   request->mutable_spec()->set_shared(true);
   request->mutable_spec()->set_path("/shared");
   // A machine that lies has no part in it.
-  request->mutable_spec()->add_hosts("alpha");
+  if (!swarm_.moves) request->mutable_spec()->add_hosts("alpha");
   return request;
 }
 
@@ -190,6 +229,17 @@ void Client::ask_of_hosts(const Place& place) {
   }
 }
 
+void Client::ask_of_moves(const std::string& vm) {
+  if (rng_.chance(1, 8)) {
+    auto request = make<v1::CreateNetworkRequest>();
+    request->set_name(kOverlay);
+    request->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
+    return begin("CreateNetwork", request);
+  }
+  if (rng_.chance(1, 3)) return begin("CreateVm", create_movable_vm());
+  begin("MoveVm", move_vm(vm));
+}
+
 void Client::ask_something() {
   const std::string vm = pick_vm();
   const Place place = pick_place();
@@ -197,6 +247,7 @@ void Client::ask_something() {
   if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
   if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_shared_pool());
   if (numbers_ < 3) return begin("CreateImage", create_image({}));
+  if (swarm_.moves && rng_.chance(1, 6)) return ask_of_moves(vm);
   switch (rng_.below(45)) {
     case 0:
     case 1: return begin("CreateImage", create_image(place));
@@ -222,9 +273,7 @@ void Client::ask_something() {
     case 11:
     case 12: {
       if (records_.tasks.empty()) return;
-      auto task = records_.tasks.begin();
-      std::advance(task, static_cast<std::ptrdiff_t>(rng_.below(records_.tasks.size())));
-      return begin("CancelTask", by_id(task->first));
+      return begin("CancelTask", by_id(pick_task()));
     }
     case 13: {
       auto request = make<v1::UpdateVmRequest>();

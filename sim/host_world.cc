@@ -3,20 +3,16 @@
 #include <algorithm>
 
 namespace gantry::sim {
-namespace {
-
-std::string boot_key(const std::string& vm_id, const std::string& boot_id) { return vm_id + " " + boot_id; }
-
-}  // namespace
 
 HostWorld::HostWorld(Stage& stage, MachineSetup machine)
     : setup(std::move(machine)),
       calm(stage.calm),
-      sentinel(stage.scheduler, stage.trace, stage.rng, stage.swarm, *this),
+      sentinel(stage, *this),
       scheduler_(stage.scheduler),
       trace_(stage.trace),
       rng_(stage.rng),
       swarm_(stage.swarm),
+      deeds_(stage.deeds),
       records_(stage.records),
       wishes_(stage.wishes),
       worlds_(stage.worlds),
@@ -50,7 +46,7 @@ void HostWorld::changed(const std::string& vm_id) {
 
 std::string HostWorld::user_of(const std::string& volume_id) const {
   for (const auto& [vm_id, guest] : guests) {
-    if (!lives(guest)) continue;
+    if (!owns_disks(guest)) continue;
     for (const port::GuestDisk& disk : guest.definition.disks) {
       if (disk.volume_id == volume_id) return vm_id;
     }
@@ -96,7 +92,11 @@ Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
   check_boot(definition);
   ModelGuest guest;
   guest.definition = definition;
-  if (found != guests.end()) guest.reset_id = found->second.reset_id;
+  if (found != guests.end()) {
+    guest.reset_id = found->second.reset_id;
+    guest.move_secret = found->second.move_secret;
+    guest.went = found->second.went;
+  }
   guest.process = ++processes_;
   guests[vm_id] = guest;
   note("guest", vm_id + " starting for " + definition.boot_id);
@@ -106,7 +106,6 @@ Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
 
 void HostWorld::run(const std::string& vm_id) {
   ModelGuest& guest = guests[vm_id];
-  const std::string& boot_id = guest.definition.boot_id;
   guest.state = GuestState::running;
   guest.ran_at_ms = own_time_ms();
   note("guest", vm_id + " runs");
@@ -115,22 +114,26 @@ void HostWorld::run(const std::string& vm_id) {
     guest.ran_before = true;
   }
   sentinel.check_runs(vm_id);
-  if (++boots_[boot_key(vm_id, boot_id)] > 1)
-    trace_.violation("guest " + vm_id + " booted twice for operation " + boot_id);
+  check_runs_alone(vm_id);
+  note_boot(vm_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
+  draw_life(vm_id);
+  changed(vm_id);
+}
+
+void HostWorld::draw_life(const std::string& vm_id) {
   const auto some_time = static_cast<Milliseconds>(rng_.below(30'000));
   if (!calm && rng_.chance(swarm_.guest_powers_off, 1'000))
     end_later(vm_id, some_time, v1::VmExit::GUEST_SHUTDOWN, true);
   if (!calm && rng_.chance(swarm_.guest_crashes, 1'000)) end_later(vm_id, some_time, v1::VmExit::CRASH, true);
   if (!calm && rng_.chance(swarm_.disk_fills, 1'000)) fill_disk_later(vm_id, some_time);
-  changed(vm_id);
 }
 
 void HostWorld::fill_disk_later(const std::string& vm_id, Milliseconds delay_ms) {
   scheduler_.at(delay_ms, [this, vm_id, process = guests[vm_id].process] {
     const auto found = guests.find(vm_id);
     if (calm || found == guests.end() || found->second.process != process) return;
-    if (found->second.state != GuestState::running) return;
+    if (!runs(found->second) || found->second.sending) return;
     found->second.disk_full = true;
     found->second.state = GuestState::paused;
     note("guest", vm_id + " is held: its disk is full");
@@ -173,13 +176,16 @@ void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
   guest.exit_settled = guest_changed != nullptr;
   note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
   changed(vm_id);
+  if (std::exchange(guest.sending, std::nullopt) && send_ended) {
+    send_ended(vm_id, fail(ErrorCode::conflict, "the guest has ended meanwhile"));
+  }
 }
 
 void HostWorld::end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself) {
   scheduler_.at(delay_ms, [this, vm_id, reason, by_itself, process = guests[vm_id].process] {
     if (by_itself && calm) return;
     const auto found = guests.find(vm_id);
-    if (found != guests.end() && found->second.process == process && lives(found->second)) end(vm_id, reason);
+    if (found != guests.end() && found->second.process == process && owns_disks(found->second)) end(vm_id, reason);
   });
 }
 
@@ -189,6 +195,7 @@ Result<void> HostWorld::press_power_button(const std::string& vm_id) {
     return fail(ErrorCode::conflict, "the guest does not run");
   }
   if (found->second.frozen) return fail(ErrorCode::unavailable, "the emulator does not answer");
+  if (auto stays = check_stays(found->second); !stays) return stays;
   if (!found->second.ignores_acpi && found->second.state == GuestState::running) {
     end_later(vm_id, 500 + static_cast<Milliseconds>(rng_.below(8'000)), v1::VmExit::GUEST_SHUTDOWN);
   }
@@ -197,7 +204,22 @@ Result<void> HostWorld::press_power_button(const std::string& vm_id) {
 
 void HostWorld::kill(const std::string& vm_id) {
   const auto found = guests.find(vm_id);
-  if (found != guests.end() && lives(found->second)) end(vm_id, v1::VmExit::FORCED);
+  if (found == guests.end() || !lives(found->second)) return;
+  if (found->second.state == GuestState::receiving || found->second.state == GuestState::received) {
+    end_receive(vm_id, found->second.process);
+  } else {
+    end(vm_id, v1::VmExit::FORCED);
+  }
+}
+
+void HostWorld::end_by_sentinel(const std::string& vm_id) {
+  const GuestState state = guests.at(vm_id).state;
+  note("guest", vm_id + " is ended by the sentinel");
+  if (state == GuestState::receiving || state == GuestState::received) return end_receive(vm_id, guests[vm_id].process);
+  if (state != GuestState::sent) {
+    trace_.violation("guest " + vm_id + " is ended by the sentinel of " + setup.name + ", and went to no other host");
+  }
+  end(vm_id, v1::VmExit::CRASH);
 }
 
 Result<void> HostWorld::set_paused(const std::string& vm_id, bool paused) {
@@ -208,10 +230,12 @@ Result<void> HostWorld::set_paused(const std::string& vm_id, bool paused) {
   // It goes on, and the same write fails again.
   if (found->second.frozen) return fail(ErrorCode::unavailable, "the emulator does not answer");
   if (!paused && found->second.disk_full && !calm && rng_.chance(1, 2)) return {};
+  if (auto stays = check_stays(found->second); !stays) return stays;
   found->second.disk_full = false;
   found->second.state = paused ? GuestState::paused : GuestState::running;
   note("guest", vm_id + (paused ? " paused" : " resumed"));
   sentinel.check_runs(vm_id);
+  check_runs_alone(vm_id);
   changed(vm_id);
   return {};
 }
@@ -222,9 +246,10 @@ void HostWorld::set_frozen(const std::string& vm_id, bool frozen) {
   ModelGuest& guest = found->second;
   guest.frozen = frozen;
   trace_.note("guest", vm_id + (frozen ? " is frozen" : " is let go on"));
-  if (guest.state == GuestState::starting) return;
+  if (guest.state != GuestState::running && guest.state != GuestState::paused) return;
   if (frozen) guest.ran_before = guest.state == GuestState::running;
   if (frozen || guest.ran_before) guest.state = frozen ? GuestState::paused : GuestState::running;
+  if (!frozen) check_runs_alone(vm_id);
   changed(vm_id);
 }
 
@@ -232,9 +257,10 @@ Result<void> HostWorld::reset(const std::string& vm_id, const std::string& reset
   const auto found = guests.find(vm_id);
   if (found == guests.end() || !lives(found->second)) return fail(ErrorCode::conflict, "the guest does not run");
   if (found->second.reset_id == reset_id) return {};
+  if (auto stays = check_stays(found->second); !stays) return stays;
   found->second.reset_id = reset_id;
   note("guest", vm_id + " reset for " + reset_id);
-  if (++resets_[reset_id] > 1) trace_.violation("guest " + vm_id + " was reset twice for operation " + reset_id);
+  if (++deeds_.resets[reset_id] > 1) trace_.violation("guest " + vm_id + " was reset twice for operation " + reset_id);
   if (!records_.was_committed(reset_id)) trace_.violation("reset " + reset_id + " was never committed");
   changed(vm_id);
   return {};
@@ -244,7 +270,9 @@ void HostWorld::forget(const std::string& vm_id) {
   const auto found = guests.find(vm_id);
   if (found == guests.end()) return;
   if (lives(found->second)) trace_.violation("guest " + vm_id + " is forgotten while it lives");
-  if (!records_.is_to_be_deleted(vm_id)) trace_.violation("guest " + vm_id + " is forgotten, never deleted");
+  if (!records_.is_to_be_deleted(vm_id) && !records_.was_left(vm_id, host_id)) {
+    trace_.violation("guest " + vm_id + " is forgotten, neither deleted nor gone to another host");
+  }
   guests.erase(found);
   changed(vm_id);
 }
@@ -263,17 +291,20 @@ bool HostWorld::ended_with_machine(const ModelGuest& guest) {
 std::map<std::string, GuestState> HostWorld::live_guests() const {
   std::map<std::string, GuestState> live;
   for (const auto& [vm_id, guest] : guests) {
-    if (lives(guest)) live[vm_id] = guest.state;
+    if (owns_disks(guest)) live[vm_id] = guest.state;
   }
   return live;
 }
 
 void HostWorld::lose_power() {
   note("HOST", "loses power");
+  end_receives();
   for (auto& [vm_id, guest] : guests) {
     if (!ended_with_machine(guest)) continue;
     note("guest", vm_id + " ended with the machine");
-    boots_.erase(boot_key(vm_id, guest.definition.boot_id));
+    // Of one that went to another host it is not known yet where it goes on: see note_boot().
+    if (!guest.went) deeds_.boots.erase(boot_key(vm_id, guest.definition.boot_id));
+    guest.sending.reset();
     guest.state = GuestState::ended;
     guest.definition.boot_id.clear();
     guest.exit.Clear();

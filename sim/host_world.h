@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 #include "port/hypervisor.h"
+#include "port/move.h"
 #include "port/network.h"
 #include "port/storage.h"
 #include "sim/model_sentinel.h"
@@ -40,6 +41,16 @@ struct ModelGuest {
   bool ran_before = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
   std::uint64_t process = 0;
+  // Of the last move that it came or went by, or was to.
+  std::string move_secret;
+  struct Sending {
+    // It stands still, and the last of it is on its way.
+    bool stands = false;
+    bool stopped = false;
+  };
+  std::optional<Sending> sending;
+  // Everything of it is with the other process, and it did not go on here since.
+  bool went = false;
 };
 
 struct ModelVolume {
@@ -58,6 +69,8 @@ struct MachineSetup {
   std::uint64_t pool_capacity_gib = 1'000;
   MachineClock clock;
 };
+
+std::string boot_key(const std::string& vm_id, const std::string& boot_id);
 
 // The groups of a NIC with their rules, as text; empty: it has none.
 std::string filter_of(const v1::VmNic& nic, const std::map<std::string, v1::SecurityGroup>& groups);
@@ -83,6 +96,9 @@ class HostWorld {
   std::set<std::string> damaged;
   // Told of every change while an agent observes.
   std::function<void(const std::string& vm_id)> guest_changed;
+  // Told of a guest that was being sent, while an agent is there.
+  std::function<void(const std::string& vm_id, const port::MoveProgress& progress)> send_goes_on;
+  std::function<void(const std::string& vm_id, const Result<void>& result)> send_ended;
   bool pool_mounted = true;
   // Until then, by true time, each call to its disk takes long, or fails.
   Milliseconds disk_slow_until_ms = 0;
@@ -108,6 +124,18 @@ class HostWorld {
   void forget(const std::string& vm_id);
   // What ended while no agent was there is looked at by the next one, and written down.
   void settle_exits();
+  // The sentinel ends a process whose guest is another host's.
+  void end_by_sentinel(const std::string& vm_id);
+
+  // What the mover does. Two processes that speak with each other go on when their agents die.
+  Result<void> begin_receive(const port::GuestDefinition& definition);
+  Result<v1::MoveAddress> listen(const std::string& vm_id, std::uint64_t process, const std::string& address);
+  void end_receive(const std::string& vm_id, std::uint64_t process);
+  Result<void> begin_send(const std::string& vm_id, const port::MoveRequest& request);
+  void stop_sending(const std::string& vm_id);
+  Result<void> take_over(const std::string& vm_id, bool runs);
+  // What an agent does about moves that one before it began.
+  void end_found_moves();
 
   // What the storage does.
   Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
@@ -146,6 +174,11 @@ class HostWorld {
   // The guest that has a volume open; "": none.
   [[nodiscard]] std::string user_of(const std::string& volume_id) const;
   [[nodiscard]] static bool lives(const ModelGuest& guest) { return guest.state != GuestState::ended; }
+  // Its processors run now.
+  [[nodiscard]] static bool runs(const ModelGuest& guest);
+  // It may run without anybody's further word, so its disks are its own. One that comes from another host, or went to
+  // one, does not touch them.
+  [[nodiscard]] static bool owns_disks(const ModelGuest& guest);
   // What the processors of each guest with a process do.
   [[nodiscard]] std::map<std::string, GuestState> live_guests() const;
   [[nodiscard]] port::GuestObservation observation_of(const std::string& vm_id) const;
@@ -160,11 +193,32 @@ class HostWorld {
   void check_place(const std::string& vm_id);
   void check_writers(const port::GuestDefinition& definition);
   void check_memory(const port::GuestDefinition& definition);
+  // Whatever leases say.
+  void check_runs_alone(const std::string& vm_id);
   void note(std::string_view who, const std::string& what);
   void end(const std::string& vm_id, v1::VmExit::Reason reason);
   [[nodiscard]] static bool ended_with_machine(const ModelGuest& guest);
+  // It is not being moved.
+  static Result<void> check_stays(const ModelGuest& guest);
+  void end_receives();
   void end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself = false);
   void run(const std::string& vm_id);
+  // What a guest may do by itself.
+  void draw_life(const std::string& vm_id);
+  void note_boot(const std::string& vm_id);
+  // Of a move; the guest of that process, while it is sent, or nullptr.
+  [[nodiscard]] ModelGuest* guest_of(const std::string& vm_id, std::uint64_t process);
+  [[nodiscard]] ModelGuest* sent_guest(const std::string& vm_id, std::uint64_t process);
+  [[nodiscard]] HostWorld* target_of(const std::string& vm_id, const std::string& secret) const;
+  [[nodiscard]] bool move_breaks(const std::string& vm_id, const ModelGuest& guest);
+  void check_same_machine(const std::string& vm_id, const ModelGuest& source, const HostWorld& target);
+  void tell_progress(const std::string& vm_id, std::uint64_t process, Milliseconds began_ms, Milliseconds takes_ms);
+  void stand(const std::string& vm_id, std::uint64_t process);
+  void arrive(const std::string& vm_id, std::uint64_t process);
+  void has_come(const std::string& vm_id, std::uint64_t process);
+  void has_gone(const std::string& vm_id, std::uint64_t process);
+  void end_send(const std::string& vm_id, const Error& why);
+  void go_on_from(const std::string& vm_id, const std::string& secret);
   void fill_disk_later(const std::string& vm_id, Milliseconds delay_ms);
   void changed(const std::string& vm_id);
 
@@ -172,14 +226,12 @@ class HostWorld {
   Trace& trace_;
   Rng& rng_;
   const Swarm& swarm_;
+  Deeds& deeds_;
   const Records& records_;
   const Wishes& wishes_;
   const std::vector<HostWorld*>& worlds_;
   const SharedFiles& shared_files_;
   std::uint64_t processes_ = 0;
-  // Operations done, ever; but a boot that ended with the machine may be done once more.
-  std::map<std::string, int> boots_;
-  std::map<std::string, int> resets_;
 };
 
 }  // namespace gantry::sim

@@ -29,7 +29,7 @@ void HostWorld::check_rule(const std::string& vm_id) {
   };
   if (!is_apart(vm_id)) return;
   for (const auto& [other_id, other] : guests) {
-    if (other_id != vm_id && lives(other) && is_apart(other_id)) {
+    if (other_id != vm_id && owns_disks(other) && is_apart(other_id)) {
       trace_.violation("VM " + vm_id + " starts beside " + other_id + ", which a rule keeps it apart from");
     }
   }
@@ -42,15 +42,27 @@ void HostWorld::check_place(const std::string& vm_id) {
   }
   for (const HostWorld* other : worlds_) {
     const auto twin = other->guests.find(vm_id);
-    if (other == this || twin == other->guests.end() || !lives(twin->second)) continue;
+    if (other == this || twin == other->guests.end() || !owns_disks(twin->second)) continue;
     trace_.violation("guest " + vm_id + " runs on two hosts: " + other->setup.name + " and " + setup.name);
+  }
+}
+
+void HostWorld::check_runs_alone(const std::string& vm_id) {
+  std::string where;
+  for (const HostWorld* world : worlds_) {
+    const auto guest = world->guests.find(vm_id);
+    if (guest == world->guests.end() || !runs(guest->second)) continue;
+    if (!where.empty()) {
+      trace_.violation("guest " + vm_id + " runs on two hosts at once: " + where + " and " + world->setup.name);
+    }
+    where = world->setup.name;
   }
 }
 
 void HostWorld::check_writers(const port::GuestDefinition& definition) {
   for (const HostWorld* world : worlds_) {
     for (const auto& [other_id, other] : world->guests) {
-      if (other_id == definition.vm_id || !lives(other)) continue;
+      if (other_id == definition.vm_id || !owns_disks(other)) continue;
       for (const port::GuestDisk& theirs : other.definition.disks) {
         for (const port::GuestDisk& ours : definition.disks) {
           if (theirs.volume_id != ours.volume_id || (theirs.read_only && ours.read_only)) continue;

@@ -13,8 +13,14 @@ constexpr Milliseconds kNever = 1'000'000'000'000;
 
 }  // namespace
 
-ModelSentinel::ModelSentinel(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world)
-    : scheduler_(scheduler), trace_(trace), rng_(rng), swarm_(swarm), world_(world) {
+ModelSentinel::ModelSentinel(Stage& stage, HostWorld& world)
+    : scheduler_(stage.scheduler),
+      trace_(stage.trace),
+      rng_(stage.rng),
+      swarm_(stage.swarm),
+      worlds_(stage.worlds),
+      shared_(*stage.shared_files),
+      world_(world) {
   scheduler_.at(kLookEveryMs, [this] { look(); });
 }
 
@@ -29,19 +35,30 @@ void ModelSentinel::want(const port::LeaseWish& wish) {
   if (inheritance_) return;
   const auto ward = wards_.try_emplace(wish.vm_id, wish).first;
   if (wish.epoch < ward->second.wish.epoch) return;
+  // Another pool has another record; and what this host had before has nothing to do with a guest that comes.
+  const auto guest = world_.guests.find(wish.vm_id);
+  const bool lives = guest != world_.guests.end() && HostWorld::lives(guest->second);
+  const bool comes = wish.incoming && !lives && ward->second.lease.epoch() < wish.epoch;
+  if (comes || wish.is_private != ward->second.wish.is_private) ward->second.lease = host::Lease(wish.host_id);
   ward->second.wish = wish;
   ward->second.told.clear();
-  if (wish.hold) ward->second.lease.want(wish.epoch, wish.is_private);
+  // What was given is taken at once only the first time: its record may come late once more.
+  host::Lease& lease = ward->second.lease;
+  if (wish.hold) lease.want(wish.epoch, wish.is_private, wish.was_given && !lease.was_held());
   step(wish.vm_id);
 }
 
-void ModelSentinel::remove(const std::string& vm_id) {
-  if (world_.guests.contains(vm_id) && HostWorld::lives(world_.guests.at(vm_id))) {
-    trace_.violation("the lease of guest " + vm_id + " is removed while it lives");
+void ModelSentinel::remove(const port::LeaseWish& wish) {
+  for (const HostWorld* world : worlds_) {
+    const auto guest = world->guests.find(wish.vm_id);
+    const bool its_own = world == &world_ || !wish.is_private;
+    if (its_own && guest != world->guests.end() && HostWorld::lives(guest->second)) {
+      trace_.violation("the lease of guest " + wish.vm_id + " is removed while it lives");
+    }
   }
-  wards_.erase(vm_id);
-  if (inheritance_) inheritance_->erase(vm_id);
-  records_.erase(vm_id);
+  wards_.erase(wish.vm_id);
+  if (inheritance_) inheritance_->erase(wish.vm_id);
+  records_of(wish.is_private).erase(wish.vm_id);
 }
 
 void ModelSentinel::crash() {
@@ -71,8 +88,11 @@ void ModelSentinel::take_over() {
   inheritance_.reset();
   for (const auto& [vm_id, was] : before) {
     Ward& ward = wards_.try_emplace(vm_id, was.wish).first->second;
-    ward.lease.want(was.wish.epoch, was.wish.is_private);
-    ward.lease.resume(was.lease.memory());
+    // Nothing is won that nobody wants.
+    if (was.wish.hold || was.lease.was_held()) {
+      ward.lease.want(was.wish.epoch, was.wish.is_private, was.wish.was_given && !was.lease.was_held());
+      ward.lease.resume(was.lease.memory());
+    }
     ward.guard = was.guard;
     ward.guard.stop_answered = true;
     step(vm_id);
@@ -95,12 +115,13 @@ Milliseconds ModelSentinel::now_ms() const { return 1 + world_.own_time_ms(); }
 
 bool ModelSentinel::guards(const std::string& vm_id) const {
   const auto ward = wards_.find(vm_id);
-  return ward != wards_.end() && ward->second.lease.right(now_ms()) == host::LeaseRight::run;
+  if (ward == wards_.end()) return false;
+  return ward->second.lease.right(now_ms()) == host::LeaseRight::run || waits_for_agent(ward->second);
 }
 
 void ModelSentinel::check_runs(const std::string& vm_id) {
   const auto guest = world_.guests.find(vm_id);
-  if (guest == world_.guests.end() || guest->second.state != GuestState::running) return;
+  if (guest == world_.guests.end() || !HostWorld::runs(guest->second)) return;
   const auto ward = wards_.find(vm_id);
   // Between two processes nobody has it, and its right goes on as long as it was good for.
   if (ward == wards_.end() && !guest->second.definition.guard.empty()) return;
@@ -122,7 +143,7 @@ void ModelSentinel::step(const std::string& vm_id) {
   Ward& ward = found->second;
   const auto guest = world_.guests.find(vm_id);
   const bool lives = guest != world_.guests.end() && HostWorld::lives(guest->second);
-  if (!ward.wish.hold && !lives) ward.lease.give(ward.wish.host_id, ward.wish.epoch);
+  sign_over(ward, lives);
   Milliseconds next_ms = kNever;
   if (!ward.io) {
     const host::LeaseStep due = ward.lease.next(now_ms());
@@ -140,18 +161,49 @@ void ModelSentinel::step(const std::string& vm_id) {
     ward.guard = {};
   }
   tell(vm_id, ward);
-  if (ward.lease.right(now_ms()) == host::LeaseRight::run) next_ms = std::min(next_ms, ward.lease.pause_at_ms());
+  const bool gives = ward.lease.phase() == host::LeasePhase::giving && now_ms() < ward.lease.pause_at_ms();
+  if (gives || ward.lease.right(now_ms()) == host::LeaseRight::run) {
+    next_ms = std::min(next_ms, ward.lease.pause_at_ms());
+  }
   if (const Milliseconds guard_ms = host::next_guard_ms(ward.guard); guard_ms != 0)
     next_ms = std::min(next_ms, guard_ms);
   wake(vm_id, ward, next_ms);
 }
 
+void ModelSentinel::sign_over(Ward& ward, bool lives) {
+  const port::LeaseWish& wish = ward.wish;
+  if (wish.hold) return;
+  if (wish.heir.empty()) {
+    if (!lives) ward.lease.give(wish.host_id, wish.epoch);
+    return;
+  }
+  // Only who holds it can sign it over: who has just begun, or has signed it back, wins it first.
+  const bool rests = ward.lease.phase() == host::LeasePhase::idle || ward.lease.phase() == host::LeasePhase::given;
+  if (rests && !is_given_away(ward)) ward.lease.want(wish.epoch, wish.is_private);
+  ward.signs_over = ward.signs_over || ward.lease.phase() == host::LeasePhase::held;
+  ward.lease.give(wish.heir, wish.heir_epoch);
+}
+
+bool ModelSentinel::is_given_away(const Ward& ward) {
+  return ward.signs_over && ward.lease.phase() == host::LeasePhase::given;
+}
+
+bool ModelSentinel::waits_for_agent(const Ward& ward) const {
+  const host::Lease& lease = ward.lease;
+  if (ward.wish.hold) {
+    return ward.wish.was_given && !lease.was_held() && lease.right(now_ms()) == host::LeaseRight::paused;
+  }
+  if (lease.phase() == host::LeasePhase::giving) return now_ms() < lease.pause_at_ms();
+  return ward.wish.incoming && lease.phase() == host::LeasePhase::idle;
+}
+
 void ModelSentinel::guard(const std::string& vm_id, Ward& ward) {
   const ModelGuest& guest = world_.guests.at(vm_id);
   if (guest.frozen) ward.guard.frozen = true;
-  if (ward.lease.phase() == host::LeasePhase::idle) return;
+  if (ward.lease.phase() == host::LeasePhase::idle || waits_for_agent(ward)) return;
   host::LeaseRight right = ward.lease.right(now_ms());
-  if (right == host::LeaseRight::none) right = host::LeaseRight::paused;
+  const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || is_given_away(ward);
+  if (right == host::LeaseRight::none && !is_anothers) right = host::LeaseRight::paused;
   switch (host::plan_guard(ward.guard, right, now_ms())) {
     case host::GuardStep::stop: {
       ward.guard.freeze_at_ms = host::freeze_at(now_ms(), ward.lease.kill_at_ms());
@@ -173,6 +225,7 @@ void ModelSentinel::guard(const std::string& vm_id, Ward& ward) {
       ward.guard = {};
       world_.set_frozen(vm_id, false);
       return;
+    case host::GuardStep::kill: return world_.end_by_sentinel(vm_id);
     default: return;
   }
 }
@@ -187,12 +240,21 @@ void ModelSentinel::tell(const std::string& vm_id, Ward& ward) {
   if (ward.lease.right(now_ms()) == host::LeaseRight::run) {
     seen.status.set_state(v1::LeaseStatus::HELD);
     seen.guard = "/guards/" + vm_id;
+  } else if (ward.lease.phase() == host::LeasePhase::superseded) {
+    seen.status.set_state(v1::LeaseStatus::LOST);
+  } else if (is_given_away(ward)) {
+    seen.status.set_state(v1::LeaseStatus::GIVEN);
+  } else if (ward.wish.incoming) {
+    seen.status.set_epoch(ward.wish.epoch);
+    seen.status.clear_reason();
+    const bool frozen = lives && guest->second.frozen;
+    if (waits_for_agent(ward) && !frozen) seen.guard = "/guards/" + vm_id;
   } else if (ward.wish.hold) {
-    seen.status.set_state(lives ? v1::LeaseStatus::LAPSED : v1::LeaseStatus::WAITING);
+    seen.status.set_state(lives && !waits_for_agent(ward) ? v1::LeaseStatus::LAPSED : v1::LeaseStatus::WAITING);
   } else {
     seen.status.clear_reason();
   }
-  std::string told = seen.status.SerializeAsString();
+  std::string told = seen.guard + " " + seen.status.SerializeAsString();
   if (std::exchange(ward.told, told) == told || !observer) return;
   scheduler_.at(1, [this, seen] {
     if (observer) observer(seen);
@@ -211,7 +273,9 @@ void ModelSentinel::wake(const std::string& vm_id, Ward& ward, Milliseconds at_m
 
 // ---- the pool
 
-bool ModelSentinel::fails() { return !world_.pool_mounted || (!calm && rng_.chance(swarm_.lease_errors, 1'000)); }
+bool ModelSentinel::fails(bool is_private) {
+  return (is_private && !world_.pool_mounted) || (!calm && rng_.chance(swarm_.lease_errors, 1'000));
+}
 
 Milliseconds ModelSentinel::latency_ms() {
   const bool slow = !calm && rng_.chance(swarm_.lease_errors, 1'000);
@@ -219,37 +283,41 @@ Milliseconds ModelSentinel::latency_ms() {
 }
 
 void ModelSentinel::read(const std::string& vm_id) {
-  const bool works = !fails();
-  later(latency_ms(), [this, vm_id, works] {
+  const bool is_private = wards_.at(vm_id).wish.is_private;
+  const bool works = !fails(is_private);
+  later(latency_ms(), [this, vm_id, works, is_private] {
     const auto ward = wards_.find(vm_id);
     if (ward == wards_.end()) return;
     ward->second.io = false;
-    const auto record = records_.find(vm_id);
+    const auto& records = records_of(is_private);
+    const auto record = records.find(vm_id);
     if (!works) {
       ward->second.lease.read_done(fail(ErrorCode::unavailable, "the rehearsal wanted the pool to fail"), now_ms());
     } else {
-      ward->second.lease.read_done(record == records_.end() ? std::nullopt : std::optional(record->second), now_ms());
+      ward->second.lease.read_done(record == records.end() ? std::nullopt : std::optional(record->second), now_ms());
     }
     step(vm_id);
   });
 }
 
 void ModelSentinel::write(const std::string& vm_id, const host::LeaseWrite& write) {
-  const bool works = !fails();
+  const bool is_private = wards_.at(vm_id).wish.is_private;
+  const bool works = !fails(is_private);
   const Milliseconds takes_ms = latency_ms();
   // One that was given up, or whose process died, may take effect yet.
   const Milliseconds effect_ms = works ? takes_ms : static_cast<Milliseconds>(rng_.below(30'000));
   if (works || rng_.chance(1, 2)) {
-    scheduler_.at(effect_ms, [this, vm_id, write] {
-      if (write.create == records_.contains(vm_id)) return;
-      records_[vm_id] = write.record;
+    scheduler_.at(effect_ms, [this, vm_id, write, is_private] {
+      auto& records = records_of(is_private);
+      if (write.create == records.contains(vm_id)) return;
+      records[vm_id] = write.record;
     });
   }
-  later(takes_ms, [this, vm_id, works, write] {
+  later(takes_ms, [this, vm_id, works, write, is_private] {
     const auto ward = wards_.find(vm_id);
     if (ward == wards_.end()) return;
     ward->second.io = false;
-    if (works && records_.contains(vm_id)) {
+    if (works && records_of(is_private).contains(vm_id)) {
       ward->second.lease.write_done({}, now_ms());
     } else {
       ward->second.lease.write_done(fail(ErrorCode::unavailable, "the rehearsal wanted the pool to fail"), now_ms());

@@ -16,17 +16,14 @@
 #include "host/guard.h"
 #include "host/lease.h"
 #include "port/sentinel.h"
-#include "sim/scheduler.h"
-#include "sim/swarm.h"
-#include "sim/trace.h"
+#include "sim/shared_files.h"
+#include "sim/stage.h"
 
 namespace gantry::sim {
 
-class HostWorld;
-
 class ModelSentinel {
  public:
-  ModelSentinel(Scheduler& scheduler, Trace& trace, Rng& rng, const Swarm& swarm, HostWorld& world);
+  ModelSentinel(Stage& stage, HostWorld& world);
 
   // The agent's, while there is one.
   std::function<void(const port::LeaseObservation&)> observer;
@@ -34,7 +31,7 @@ class ModelSentinel {
   bool calm = false;
 
   void want(const port::LeaseWish& wish);
-  void remove(const std::string& vm_id);
+  void remove(const port::LeaseWish& wish);
   // One of its processes dies, or both.
   void crash();
   void lose_power();
@@ -51,6 +48,8 @@ class ModelSentinel {
     port::LeaseWish wish;
     host::Lease lease;
     host::GuardState guard;
+    // It was begun to sign it over to another host.
+    bool signs_over = false;
     bool io = false;
     std::string told;
     // Of the wake that counts.
@@ -61,14 +60,21 @@ class ModelSentinel {
   [[nodiscard]] Milliseconds now_ms() const;
   void take_over();
   void step(const std::string& vm_id);
+  static void sign_over(Ward& ward, bool lives);
+  [[nodiscard]] static bool is_given_away(const Ward& ward);
+  // The guest stands and goes on by the agent's word alone, which waits for the lease.
+  [[nodiscard]] bool waits_for_agent(const Ward& ward) const;
   void guard(const std::string& vm_id, Ward& ward);
   void tell(const std::string& vm_id, Ward& ward);
   void wake(const std::string& vm_id, Ward& ward, Milliseconds at_ms);
+  [[nodiscard]] std::map<std::string, host::LeaseRecord>& records_of(bool is_private) {
+    return is_private ? records_ : shared_.leases;
+  }
   void read(const std::string& vm_id);
   void write(const std::string& vm_id, const host::LeaseWrite& write);
   void look();
   [[nodiscard]] Milliseconds latency_ms();
-  [[nodiscard]] bool fails();
+  [[nodiscard]] bool fails(bool is_private);
   // Unless its processes died meanwhile.
   void later(Milliseconds delay_ms, std::function<void()> work);
 
@@ -76,12 +82,14 @@ class ModelSentinel {
   Trace& trace_;
   Rng& rng_;
   const Swarm& swarm_;
+  const std::vector<HostWorld*>& worlds_;
+  SharedFiles& shared_;
   HostWorld& world_;
   std::uint64_t run_ = 1;
   std::map<std::string, Ward> wards_;
   // While the process that served is gone and the other has not noticed.
   std::optional<std::map<std::string, Ward>> inheritance_;
-  // On the pool.
+  // On the host's own pools.
   std::map<std::string, host::LeaseRecord> records_;
 };
 

@@ -46,13 +46,42 @@ std::string Records::home_of(const std::string& id) const {
   return home == homes_.end() ? std::string() : home->second;
 }
 
-// Nothing goes from one host to another: whatever becomes of a host, its guests wait for it.
-void Records::note_home(const std::string& id, const std::string& host_id) {
+// Nothing goes from one host to another unless it is moved: whatever becomes of a host, its guests wait for it.
+void Records::note_home(const std::string& id, const std::string& host_id, bool moves) {
   if (host_id.empty()) return;
   const auto [home, is_new] = homes_.try_emplace(id, host_id);
   if (is_new || home->second == host_id) return;
-  trace_.violation(id + " is on host " + home->second + " and was put on " + host_id + "; nobody asked for that");
+  if (!moves)
+    trace_.violation(id + " is on host " + home->second + " and was put on " + host_id + "; nobody asked for that");
   home->second = host_id;
+}
+
+// Each is one host's alone, for ever.
+void Records::note_epoch(const std::string& vm_id, std::uint64_t epoch, const std::string& host_id) {
+  if (host_id.empty()) return;
+  const auto [first, is_new] = epochs_.try_emplace({vm_id, epoch}, host_id);
+  if (is_new || first->second == host_id) return;
+  trace_.violation("epoch " + std::to_string(epoch) + " of " + vm_id + " is " + first->second + "'s and " + host_id +
+                   "'s");
+}
+
+void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
+  const std::string& id = after.meta().id();
+  const v1::VmPlacement& place = after.placement();
+  note_epoch(id, place.epoch(), place.host_id());
+  if (place.has_move()) {
+    note_epoch(id, place.move().epoch(), place.move().host_id());
+    targets_.emplace(id, place.move().host_id());
+    const bool asked = wishes_.asked_to_move(after.meta().name());
+    if (!asked) trace_.violation(id + " is to be moved to " + place.move().host_id() + ", and nobody asked for it");
+  }
+  for (const v1::LeftHost& left : place.left_hosts()) left_.emplace(id, left.host_id());
+  if (before == nullptr || before->placement().host_id().empty()) return note_home(id, place.host_id(), false);
+  // What is committed is what was under way, and the host that it comes from has something left to clear away.
+  const v1::VmMove& move = before->placement().move();
+  const bool moves = before->placement().has_move() && move.host_id() == place.host_id() &&
+                     move.epoch() == place.epoch() && was_left(id, before->placement().host_id());
+  note_home(id, place.host_id(), moves);
 }
 
 void Records::check_task(const v1::Task* before, const v1::Task& after) {
@@ -112,6 +141,10 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
     // Of a group nothing is on a host once no VM has it: it goes at once, and not unasked.
     constexpr bool kGoesAtOnce = std::is_same_v<Record, v1::SecurityGroup>;
     if (kGoesAtOnce && deleting_.insert(id).second) check_deletion(id);
+    if constexpr (std::is_same_v<Record, v1::Vm>) {
+      if (records[id].placement().left_hosts_size() != 0)
+        trace_.violation("the record of " + id + " is removed while hosts have to clear something of it away");
+    }
     if (!std::is_same_v<Record, v1::Task> && !may_go(id))
       trace_.violation("the record of " + id + " is removed, and was not to be deleted");
     records.erase(id);
@@ -138,7 +171,12 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
   if constexpr (std::is_same_v<Record, v1::Pool>) {
     if (record.spec().shared()) shared_pools[id] = record;
   }
-  note_home(id, host_in(record, *this));
+  if constexpr (std::is_same_v<Record, v1::Vm>) {
+    const auto before = records.find(id);
+    check_move(before == records.end() ? nullptr : &before->second, record);
+  } else {
+    note_home(id, host_in(record, *this), false);
+  }
   records[id] = std::move(record);
 }
 

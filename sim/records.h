@@ -53,6 +53,14 @@ class Records {
   [[nodiscard]] bool was_keeper(const std::string& id, const std::string& host_id) const {
     return keepers_.contains({id, host_id});
   }
+  // Whether a move of that VM to that host was ever committed, and whether a committed record said that something of it
+  // may be left there.
+  [[nodiscard]] bool was_target(const std::string& vm_id, const std::string& host_id) const {
+    return targets_.contains({vm_id, host_id});
+  }
+  [[nodiscard]] bool was_left(const std::string& vm_id, const std::string& host_id) const {
+    return left_.contains({vm_id, host_id});
+  }
   // What the pools of a host hold in truth; shared ones are no host's.
   void set_capacity(const std::string& host_id, std::uint64_t pool_gib) { capacity_gib_[host_id] = pool_gib; }
   // The mark is in the store. That users asked for it was checked when it came there.
@@ -66,7 +74,9 @@ class Records {
   void change(std::map<std::string, Record>& records, const port::Change& change, const std::string& kind,
               const std::string& id);
   [[nodiscard]] bool may_go(const std::string& id) const;
-  void note_home(const std::string& id, const std::string& host_id);
+  void note_home(const std::string& id, const std::string& host_id, bool moves);
+  void check_move(const v1::Vm* before, const v1::Vm& after);
+  void note_epoch(const std::string& vm_id, std::uint64_t epoch, const std::string& host_id);
   void check_task(const v1::Task* before, const v1::Task& after);
   void check_deletion(const std::string& id) const;
   // What its volumes may grow to, by pool.
@@ -79,6 +89,10 @@ class Records {
   std::set<std::string> deleting_;
   // Ids with hosts.
   std::set<std::pair<std::string, std::string>> keepers_;
+  std::set<std::pair<std::string, std::string>> targets_;
+  std::set<std::pair<std::string, std::string>> left_;
+  // VMs and epochs with hosts.
+  std::map<std::pair<std::string, std::uint64_t>, std::string> epochs_;
   std::map<std::string, std::string> homes_;
   std::map<std::string, std::uint64_t> capacity_gib_;
   // Pools whose capacity the manager knew before the commit that is looked at.

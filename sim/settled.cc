@@ -83,6 +83,8 @@ std::string wrong_filter(const v1::Vm& vm, const Records& records, const HostWor
 
 std::string wrong_vms(const Stage& stage) {
   for (const auto& [id, vm] : stage.records.vms) {
+    if (vm.placement().has_move()) return "is being moved: " + text(vm);
+    if (vm.placement().left_hosts_size() != 0) return "is to be cleared away from hosts that it left: " + text(vm);
     const HostWorld* world = world_of(stage, stage.records.home_of(id));
     std::string wrong = world == nullptr ? "is on no machine: " + text(vm) : wrong_vm(vm, *world);
     if (wrong.empty() && world != nullptr) wrong = wrong_filter(vm, stage.records, *world);
@@ -145,8 +147,13 @@ std::string left_behind(const Records& records, const HostWorld& world) {
   const auto known = [&world](const auto& kind, const std::string& id) {
     return kind.contains(id) || world.from_before.contains(id);
   };
+  // It may be another host's by now.
+  const auto is_its_vm = [&](const std::string& id) {
+    const bool here = records.vms.contains(id) && records.home_of(id) == world.host_id;
+    return here || world.from_before.contains(id);
+  };
   for (const auto& [id, guest] : world.guests) {
-    if (!known(records.vms, id)) return "guest " + id + " is left without a record";
+    if (!is_its_vm(id)) return "guest " + id + " is left on " + world.setup.name + ", and is none of its own";
   }
   for (const auto& [id, volume] : world.volumes) {
     if (!known(records.volumes, id)) return "the file of volume " + id + " is left behind";
@@ -157,7 +164,7 @@ std::string left_behind(const Records& records, const HostWorld& world) {
       return "the image at " + path + " is left behind";
   }
   for (const std::string& id : world.seeds) {
-    if (!known(records.vms, id)) return "the seed of VM " + id + " is left behind";
+    if (!is_its_vm(id)) return "the seed of VM " + id + " is left behind on " + world.setup.name;
   }
   for (const auto& [id, attached] : world.networks) {
     if (!known(records.networks, id)) return "network " + id + " is left behind";

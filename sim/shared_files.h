@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "host/lease_record.h"
 #include "port/storage.h"
 #include "sim/records.h"
 #include "sim/swarm.h"
@@ -24,6 +25,8 @@ class SharedFiles {
     std::string image_path;
     std::uint32_t uid = 0;
   };
+  // The leases of the VMs whose pool it is.
+  std::map<std::string, host::LeaseRecord> leases;
   // By id, and by path.
   std::map<std::string, Volume> volumes;
   std::set<std::string> images;

@@ -1,6 +1,9 @@
 // What all parts of one rehearsal share.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -15,6 +18,16 @@ namespace gantry::sim {
 class HostWorld;
 class SharedFiles;
 
+// What was done to guests ever, on whatever machine.
+struct Deeds {
+  // Operations done; but a boot that ended with its machine may be done once more.
+  std::map<std::string, int> boots = {};
+  std::map<std::string, int> resets = {};
+  // By the secret of a move: the machine on which the guest went on after everything of it was sent.
+  std::map<std::string, std::string> went_on = {};
+  std::uint64_t moves = 0;
+};
+
 struct Stage {
   Scheduler& scheduler;
   Trace& trace;
@@ -26,6 +39,7 @@ struct Stage {
   std::vector<HostWorld*> worlds = {};
   // The truth about directories that several of them have.
   SharedFiles* shared_files = nullptr;
+  Deeds deeds = {};
   // Nothing goes wrong by itself any more.
   bool calm = true;
 };

@@ -67,6 +67,9 @@ Swarm draw_swarm(Rng& rng) {
   swarm.has_rule = rng.chance(1, 2);
   swarm.shared_pool = rng.chance(1, 2);
   swarm.shared_pool_gib = rng.chance(1, 3) ? 4 + rng.below(10) : 1'000;
+  // What a machine that lies has a part in is for no guest of others.
+  swarm.moves = swarm.machines > 1 && swarm.hostile_seed == 0 && rng.chance(2, 3);
+  swarm.shared_pool = swarm.shared_pool || swarm.moves;
   swarm.sentinel_crash_every = maybe(rng, 100, 2'000);
   swarm.lease_errors = maybe(rng, 1, 150);
   return swarm;

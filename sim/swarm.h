@@ -54,6 +54,8 @@ struct Swarm {
   std::uint64_t repeats = 0;
   // There is a pool that several hosts may have, and users put things there.
   bool shared_pool = false;
+  // All of them, also those that come later; and users mostly make VMs that can be moved, and move them.
+  bool moves = false;
   std::uint64_t shared_pool_gib = 100;
   // A rule made before all else keeps VMs with the label "set" apart.
   bool has_rule = false;

@@ -39,6 +39,11 @@ Milliseconds Wishes::shortest_stop_ms(const std::string& vm_name, Milliseconds b
   return shortest_ms;
 }
 
+bool Wishes::asked_to_move(const std::string& vm_name) const {
+  return std::ranges::any_of(
+      asked_, [&vm_name](const auto& entry) { return entry.second.wish.moves_vm == vm_name && !entry.second.refused; });
+}
+
 bool Wishes::names(const Births& births, const Asked& asked, const Birth& thing) {
   if (!is_named(births, asked.wish, thing)) return false;
   const bool in_time = !thing.gone_ms || asked.asked_ms <= *thing.gone_ms;

@@ -38,6 +38,8 @@ struct Wish {
   std::string deletes_name = {};
   // Of a VM: not its own volumes.
   bool keeps_volumes = false;
+  // Moves that VM to another host; empty: none.
+  std::string moves_vm = {};
   // Takes that task back; empty: none.
   std::string cancels_task_id = {};
 };
@@ -50,6 +52,7 @@ class Wishes {
   void answer(std::uint64_t number, bool refused, Milliseconds now_ms);
   // How long a guest of that VM has at least to power off, by what was asked since its boot was committed.
   [[nodiscard]] Milliseconds shortest_stop_ms(const std::string& vm_name, Milliseconds boot_committed_ms) const;
+  [[nodiscard]] bool asked_to_move(const std::string& vm_name) const;
   [[nodiscard]] bool asked_to_delete(const Births& births, const std::string& id) const;
 
  private:
