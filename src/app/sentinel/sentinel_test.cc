@@ -136,8 +136,10 @@ class Host {
     std::vector<pid_t> found = sentinels_of(state_);
     std::erase_if(found, [this](pid_t pid) {
       std::error_code gone;
-      for (const auto& file : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", gone)) {
-        if (fs::read_symlink(file.path(), gone) == guard_path(state_, kVm)) return false;
+      fs::directory_iterator file("/proc/" + std::to_string(pid) + "/fd", gone);
+      for (; !gone && file != fs::directory_iterator(); file.increment(gone)) {
+        std::error_code closed;
+        if (fs::read_symlink(file->path(), closed) == guard_path(state_, kVm)) return false;
       }
       return true;
     });
