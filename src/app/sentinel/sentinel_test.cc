@@ -51,7 +51,8 @@ std::vector<pid_t> sentinels_of(const std::string& state_directory) {
 // One host: its agent's client, and a process in the place of its guest.
 class Host {
  public:
-  Host(const fs::path& directory, std::string name) : name_(std::move(name)), state_(directory / name_) {
+  Host(const fs::path& directory, std::string name, std::string program = GANTRY_SENTINEL)
+      : name_(std::move(name)), state_(directory / name_), program_(std::move(program)) {
     fs::create_directories(state_ / "vms" / kVm);
     start_agent();
   }
@@ -66,10 +67,11 @@ class Host {
   void start_agent() {
     loop_ = std::make_unique<runtime::EventLoop>();
     workers_ = std::make_unique<runtime::WorkerPool>(1);
-    client_ = std::make_unique<Client>(*loop_, *workers_, state_, GANTRY_SENTINEL);
+    client_ = std::make_unique<Client>(*loop_, *workers_, state_, program_);
     client_->observe([this](const port::LeaseObservation& seen) {
       const std::lock_guard lock(mutex_);
       seen_ = seen;
+      reasons_ += seen.status.reason() + "\n";
     });
     thread_ = std::thread([this] { loop_->run(); });
   }
@@ -79,15 +81,20 @@ class Host {
     workers_.reset();
     client_.reset();
   }
-  void want(const fs::path& pool, std::uint64_t epoch) {
+  void want(const fs::path& pool, std::uint64_t epoch, bool is_private = false) const {
     port::LeaseWish wish{.vm_id = kVm, .directory = pool, .host_id = name_, .epoch = epoch};
-    wish.is_private = false;
+    wish.is_private = is_private;
     wish.hold = true;
     loop_->post([this, wish] { client_->want(wish); });
   }
   [[nodiscard]] port::LeaseObservation seen() const {
     const std::lock_guard lock(mutex_);
     return seen_;
+  }
+  // Of anything that was told so far.
+  [[nodiscard]] bool was_told(const std::string& words) const {
+    const std::lock_guard lock(mutex_);
+    return reasons_.find(words) != std::string::npos;
   }
   [[nodiscard]] bool holds() const { return seen().status.state() == v1::LeaseStatus::HELD; }
   void kill_sentinels() const {
@@ -125,6 +132,7 @@ class Host {
  private:
   std::string name_;
   fs::path state_;
+  std::string program_;
   std::unique_ptr<runtime::EventLoop> loop_;
   std::unique_ptr<runtime::WorkerPool> workers_;
   std::unique_ptr<Client> client_;
@@ -132,6 +140,7 @@ class Host {
   std::unique_ptr<qemu::GatedProcess> guest_;
   mutable std::mutex mutex_;
   port::LeaseObservation seen_;
+  std::string reasons_;
 };
 
 class SentinelTest : public testing::Test {
@@ -226,6 +235,43 @@ TEST_F(SentinelTest, APoolThatIsNotMountedGivesNoLease) {
   EXPECT_FALSE(fs::exists(pool() / "leases"));
   fs::create_directories(pool() / "volumes");
   EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+}
+
+// Nobody else can have it: to stop a guest because a disk is slow or full gains nothing.
+TEST_F(SentinelTest, APrivatePoolThatFailsStopsNobody) {
+  Host a(directory_, "a");
+  a.want(pool(), 1, true);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  ASSERT_TRUE(a.start_guest());
+  fs::rename(pool() / "leases", pool() / "away");
+  std::ofstream(pool() / "leases") << "no directory";
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return !a.seen().status.reason().empty();
+  }));
+  EXPECT_NE(a.seen().status.reason().find("its record cannot be used"), std::string::npos) << a.seen().status.reason();
+  // Longer than one whose lease lapsed would be left to itself.
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_EQ(a.guest(), 'S');
+    ASSERT_TRUE(a.holds());
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  // Whoever goes on in the place of the one that serves knows it, too.
+  std::vector<pid_t> pair;
+  ASSERT_TRUE(eventually([&] { return (pair = sentinels_of(directory_ / "a")).size() == 2; }));
+  ::kill(pair[0], SIGKILL);
+  ASSERT_TRUE(eventually([&] { return (pair = sentinels_of(directory_ / "a")).size() == 2; }));
+  ::kill(pair[0], SIGKILL);
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return a.holds() && !a.seen().status.reason().empty();
+  }));
+  fs::remove(pool() / "leases");
+  fs::rename(pool() / "away", pool() / "leases");
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return a.holds() && a.seen().status.reason().empty();
+  })) << a.seen().status.reason();
 }
 
 TEST_F(SentinelTest, WhatAHungPairSaidIsNotBelievedForLong) {
