@@ -286,6 +286,32 @@ TEST_F(SentinelTest, WhatAHungPairSaidIsNotBelievedForLong) {
   EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
 }
 
+TEST_F(SentinelTest, ASentinelThatCannotBeStartedIsTold) {
+  const Host nowhere(directory_, "nowhere", directory_ / "gantry-sentinel");
+  const Host fails(directory_, "fails", "/bin/false");
+  // As one whose socket somebody removed.
+  const Host silent(directory_, "silent", "/bin/true");
+  nowhere.want(pool(), 1);
+  fails.want(pool(), 1);
+  silent.want(pool(), 1);
+  EXPECT_TRUE(eventually([&] {
+    return nowhere.was_told("the sentinel cannot be reached: cannot run " +
+                            std::string(directory_ / "gantry-sentinel") +
+                            ": the program is not installed (it comes with gantryd and must lie there)");
+  })) << nowhere.seen().status.reason();
+  EXPECT_TRUE(eventually([&] { return fails.was_told("/bin/false ended with status 1"); }));
+  EXPECT_TRUE(eventually([&] { return silent.was_told("it is there, but takes no connection at "); }));
+}
+
+TEST_F(SentinelTest, WhatAPairSaidThatIsGoneIsNotBelieved) {
+  const Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  a.kill_sentinels();
+  EXPECT_TRUE(eventually([&] { return a.was_told("the sentinel cannot be reached: it has just ended"); }));
+  EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+}
+
 TEST_F(SentinelTest, ItEndsWhenThereIsNothingToGuard) {
   Host a(directory_, "a");
   a.want(pool(), 1);
