@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -215,6 +216,27 @@ TEST_F(SentinelTest, APairThatLosesOneGoesOnWithoutAPause) {
   EXPECT_TRUE(eventually([&] { return a.holds(); }));
 }
 
+TEST_F(SentinelTest, AVersionThatWasInstalledOverItTakesOverInTheEnd) {
+  const fs::path program = directory_ / "gantry-sentinel";
+  fs::copy_file(GANTRY_SENTINEL, program);
+  const Host a(directory_, "a", program);
+  a.want(pool(), 1);
+  std::vector<pid_t> pair;
+  const auto both_there = [&] { return (pair = sentinels_of(directory_ / "a")).size() == 2; };
+  ASSERT_TRUE(eventually([&] { return a.holds() && both_there(); })) << a.seen().status.reason();
+  fs::copy_file(GANTRY_SENTINEL, directory_ / "new");
+  fs::rename(directory_ / "new", program);
+  const auto is_new = [&](pid_t pid) {
+    std::error_code error;
+    return fs::read_symlink("/proc/" + std::to_string(pid) + "/exe", error) == program;
+  };
+  EXPECT_FALSE(is_new(pair[0]) || is_new(pair[1]));
+  // What stood by goes on, and starts another.
+  ::kill(std::min(pair[0], pair[1]), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return both_there() && (is_new(pair[0]) || is_new(pair[1])); }));
+  EXPECT_TRUE(eventually([&] { return a.holds(); }));
+}
+
 TEST_F(SentinelTest, NoGuestStartsWithoutAGuard) {
   Host a(directory_, "a");
   a.want(pool(), 1);
@@ -301,6 +323,57 @@ TEST_F(SentinelTest, ASentinelThatCannotBeStartedIsTold) {
   })) << nowhere.seen().status.reason();
   EXPECT_TRUE(eventually([&] { return fails.was_told("/bin/false ended with status 1"); }));
   EXPECT_TRUE(eventually([&] { return silent.was_told("it is there, but takes no connection at "); }));
+}
+
+TEST_F(SentinelTest, ASentinelThatEndsAtOnceIsTold) {
+  const fs::path program = directory_ / "gantry-sentinel";
+  // It has its lock and its socket, and nothing to write to.
+  std::ofstream(program) << "#!/bin/sh\nulimit -n 7\nexec " GANTRY_SENTINEL " \"$@\"\n";
+  fs::permissions(program, fs::perms::owner_all);
+  const Host a(directory_, "a", program);
+  a.want(pool(), 1);
+  EXPECT_TRUE(eventually([&] { return a.was_told("the sentinel ended before it served"); }))
+      << a.seen().status.reason();
+}
+
+TEST_F(SentinelTest, ItNeedsNoLogAndKeepsOneSmall) {
+  const fs::path log = directory_ / "a/sentinel/log";
+  fs::create_directories(log);
+  const Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+
+  const fs::path other_log = directory_ / "b/sentinel/log";
+  const Host b(directory_, "b");
+  b.want(pool(), 2);
+  ASSERT_TRUE(eventually([&] { return fs::exists(other_log); }));
+  std::ofstream(other_log) << std::string(2U << 20U, 'x');
+  EXPECT_TRUE(eventually([&] { return fs::file_size(other_log) < (1U << 20U); }));
+}
+
+TEST_F(SentinelTest, WhatItWillNeedIsNotSwappedOut) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  const pid_t serves = sentinels_of(directory_ / "a").front();
+  // What comes after its start, as its threads' stacks, only where a machine lets it have all it asks for.
+  rlimit limit{};
+  ASSERT_EQ(::prlimit(serves, RLIMIT_MEMLOCK, nullptr, &limit), 0);
+  std::ifstream maps("/proc/" + std::to_string(serves) + "/smaps");
+  std::string mapping;
+  bool saw_stack = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find(" rw-p ") != std::string::npos) mapping = line;
+    if (!line.starts_with("VmFlags:") || mapping.empty()) continue;
+    const bool is_stack = mapping.ends_with("[stack]");
+    if (is_stack || limit.rlim_cur == RLIM_INFINITY) {
+      EXPECT_NE(line.find(" lo"), std::string::npos) << mapping << ": " << line;
+    }
+    saw_stack = saw_stack || is_stack;
+    mapping.clear();
+  }
+  EXPECT_TRUE(saw_stack);
 }
 
 TEST_F(SentinelTest, WhatAPairSaidThatIsGoneIsNotBelieved) {
