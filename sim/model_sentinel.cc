@@ -165,8 +165,8 @@ void ModelSentinel::step(const std::string& vm_id) {
   if (gives || ward.lease.right(now_ms()) == host::LeaseRight::run) {
     next_ms = std::min(next_ms, ward.lease.pause_at_ms());
   }
-  if (const Milliseconds guard_ms = host::next_guard_ms(ward.guard); guard_ms != 0)
-    next_ms = std::min(next_ms, guard_ms);
+  const Milliseconds guard_ms = host::next_guard_ms(ward.guard, ward.lease.right(now_ms()));
+  if (guard_ms != 0) next_ms = std::min(next_ms, guard_ms);
   wake(vm_id, ward, next_ms);
 }
 

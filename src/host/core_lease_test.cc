@@ -57,6 +57,59 @@ TEST_F(CoreLeaseTest, AGuestThatTheSentinelHoldsIsToldOfAndLeftToIt) {
   EXPECT_FALSE(told_vm().has_problem());
 }
 
+TEST_F(CoreLeaseTest, AGuestThatIsFrozenIsNotAskedToPowerOffNorKilledForNotDoingIt) {
+  world.obeys_power_button = false;
+  assign_and_run();
+  change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
+  executor.run_for(2'000);
+  EXPECT_EQ(world.count("power_down"), 1);
+  // The kernel froze it: QEMU itself says nothing of it.
+  world.tell_lease("vm-1", v1::LeaseStatus::LAPSED, "its record cannot be used: no answer");
+  executor.run_for(60'000);
+  EXPECT_EQ(world.count("power_down"), 1);
+  EXPECT_EQ(world.count("kill"), 0);
+  EXPECT_EQ(told_vm().waiting_for(), "its lease: its record cannot be used: no answer");
+  // It has all its time once it goes on.
+  world.tell_lease("vm-1", v1::LeaseStatus::HELD);
+  executor.run_for(4'900);
+  EXPECT_EQ(world.count("power_down"), 2);
+  EXPECT_EQ(world.count("kill"), 0);
+  executor.run_for(500);
+  EXPECT_EQ(told_vm().exit().reason(), v1::VmExit::FORCED);
+}
+
+TEST_F(CoreLeaseTest, AGuestThatIsFoundStartingIsNotGivenUpWhileItIsFrozen) {
+  assign_and_run();
+  take_status();
+  core.reset();
+  world.change("vm-1", [](auto& guest) { guest.state = GuestState::starting; });
+  world.refuses_leases = true;
+  start_agent();
+  assign_and_run();
+  world.tell_lease("vm-1", v1::LeaseStatus::LAPSED, "its record cannot be used: no answer");
+  executor.run_for(300'000);
+  EXPECT_EQ(world.count("kill"), 0);
+  world.tell_lease("vm-1", v1::LeaseStatus::HELD);
+  executor.run_for(59'000);
+  EXPECT_EQ(world.count("kill"), 0);
+  executor.run_for(2'000);
+  EXPECT_EQ(world.count("kill"), 1);
+}
+
+// The sentinel may end between what it told and the start: QEMU never ran, and nobody has to ask for it anew.
+TEST_F(CoreLeaseTest, AStartThatFindsNoGuardIsTriedAgain) {
+  const Error none{ErrorCode::unavailable, "the sentinel does not guard this virtual machine", "", "", "not_guarded"};
+  for (int i = 0; i < 12; ++i) world.failures.emplace("start", none);
+  assign_and_run();
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::PROVISIONING);
+  EXPECT_EQ(told_vm().problem().code(), "not_guarded");
+  EXPECT_EQ(told_vm().failed_operation_id(), "");
+  executor.run_for(400'000);
+  EXPECT_EQ(world.count("start"), 13);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_FALSE(told_vm().has_problem());
+}
+
 // A guest that the kernel froze does not answer: whoever waits for its answer before asking for its lease waits for
 // ever.
 TEST_F(CoreLeaseTest, LeasesAreAskedForBeforeGuestsAreKnown) {

@@ -38,9 +38,9 @@ void Core::tend_vms() {
   std::set<std::string> gone;
   for (auto& [id, vm] : table_.vms) {
     const port::GuestObservation guest = guest_of(id);
-    refresh_memory(vm.memory, vm.wanted, guest, vm.under_way, now());
-    tend_lease(id, vm, guest);
     const VmNeeds needs = needs_of(vm);
+    refresh_memory(vm.memory, vm.wanted, guest, needs.lease, vm.under_way, now());
+    tend_lease(id, vm, guest);
     const VmPlan plan = plan_vm(vm_input(vm, guest, needs));
     wake_at(plan.wake_at_ms);
     if (plan.step == VmStep::gone) {
@@ -273,8 +273,10 @@ void Core::start_guest(const std::string& id, VmObject& vm) {
                             if (result) {
                               object.memory.trouble.reset();
                             } else if (!object.cut_short) {
-                              // However it failed, the hypervisor remembers this boot as one that is over.
-                              note_failure(object.memory.trouble, result.error(), boot_id, core.now(), Tries::none);
+                              // However else it failed, the hypervisor remembers this boot as one that is over.
+                              const bool began = result.error().reason != "not_guarded";
+                              note_failure(object.memory.trouble, result.error(), boot_id, core.now(),
+                                           began ? Tries::none : Tries::endless);
                             }
                           }));
 }

@@ -110,7 +110,11 @@ class FakeWorld final : public port::Hypervisor,
     answer(
         "start", std::move(done),
         [this, id = guest.vm_id] { change(id, [](port::GuestObservation& seen) { seen.state = State::running; }); },
-        [this, id = guest.vm_id] { end(id, v1::VmExit::START_FAILED); });
+        [this, id = guest.vm_id](const Error& error) {
+          if (error.reason != "not_guarded") return end(id, v1::VmExit::START_FAILED);
+          guests.erase(id);
+          change(id, [](port::GuestObservation&) {});
+        });
   }
   void power_down(const std::string& id, port::Done done) override {
     answer("power_down", std::move(done), [this, id] {
@@ -334,13 +338,14 @@ class FakeWorld final : public port::Hypervisor,
     });
   }
   void answer(
-      const std::string& name, port::Done done, std::function<void()> effect, std::function<void()> failed = [] {}) {
+      const std::string& name, port::Done done, std::function<void()> effect,
+      std::function<void(const Error&)> failed = [](const Error&) {}) {
     calls.push_back(name);
     if (silent.contains(name)) return;
     executor_.post_after(1, [failure = take_failure(name), done = std::move(done), effect = std::move(effect),
                              failed = std::move(failed)] {
       if (failure) {
-        failed();
+        failed(*failure);
         done(fail(*failure));
       } else {
         effect();

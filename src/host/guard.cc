@@ -18,7 +18,9 @@ GuardStep plan_guard(const GuardState& state, LeaseRight right, Milliseconds now
   return state.stop_answered || late ? GuardStep::freeze : GuardStep::none;
 }
 
-Milliseconds next_guard_ms(const GuardState& state) {
+Milliseconds next_guard_ms(const GuardState& state, LeaseRight right) {
+  // Once it may run again, only QEMU's answer is waited for.
+  if (right == LeaseRight::run) return 0;
   return state.freeze_at_ms && !state.frozen ? *state.freeze_at_ms : 0;
 }
 

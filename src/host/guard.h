@@ -32,6 +32,6 @@ enum class GuardStep { none, stop, freeze, thaw, kill };
 Milliseconds freeze_at(Milliseconds now_ms, Milliseconds kill_at_ms);
 GuardStep plan_guard(const GuardState& state, LeaseRight right, Milliseconds now_ms);
 // When to ask again though nothing happened; 0: not.
-Milliseconds next_guard_ms(const GuardState& state);
+Milliseconds next_guard_ms(const GuardState& state, LeaseRight right);
 
 }  // namespace gantry::host

@@ -116,9 +116,12 @@ bool is_moving(const port::GuestObservation& guest);
 bool is_held(const port::GuestObservation& guest);
 inline constexpr Milliseconds kResumeHeldMs = 15'000;
 
+// The sentinel holds the guest and lets it go on, nobody else. QEMU may be frozen and know nothing of it.
+bool is_held_by_sentinel(const v1::LeaseStatus& lease);
+
 // Forgets what belongs to operations no longer wanted, and notes since when things are as they are.
-void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,
-                    Now now);
+void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest,
+                    const v1::LeaseStatus& lease, VmStep under_way, Now now);
 
 // What is left to do before the boot, or the arrival, that is wanted here can begin; no step and nothing to wait for:
 // nothing.

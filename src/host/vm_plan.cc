@@ -34,22 +34,16 @@ Milliseconds stop_timeout_ms(const VmInput& input) {
   return Milliseconds{1'000} * (spec.stop_once_timeout_seconds() != 0 ? spec.stop_once_timeout_seconds() : own);
 }
 
-// The sentinel holds its processors: it lets them go on, and nobody else.
-bool is_held_by_sentinel(const VmInput& input) {
-  const auto lease = input.needs.lease.state();
-  return input.guest.state == State::paused && (lease == v1::LeaseStatus::LAPSED || lease == v1::LeaseStatus::LOST);
-}
-
 VmPlan stop_guest(const VmInput& input) {
   const VmMemory& memory = input.memory;
   if (!input.wanted.spec().force_stop_id().empty() || input.guest.state == State::starting) {
     return just(VmStep::kill);
   }
+  if (is_held_by_sentinel(input.needs.lease)) return wait_for("its lease: " + input.needs.lease.reason());
   const Now now = input.now;
   // A guest whose processors are held does not see the button. When QEMU holds them they may not go on, and time runs.
   const auto resume_at_ms = memory.held_resume_at_ms;
   const bool resumes = resume_at_ms ? *resume_at_ms <= now.monotonic_ms : input.guest.state == State::paused;
-  if (resumes && is_held_by_sentinel(input)) return wait_for("its lease: " + input.needs.lease.reason());
   if (resumes) return just(VmStep::resume);
   if (memory.stopping_boot_id != input.guest.boot_id || !memory.asked_at_ms) return just(VmStep::power_down);
   const Milliseconds kill_at_ms = memory.stopping_since_ms + stop_timeout_ms(input);
@@ -76,6 +70,7 @@ VmPlan tend_running(const VmInput& input) {
   if (auto plan = plan_sending(input)) return *plan;
   const v1::VmSpec& spec = input.wanted.spec();
   if (input.guest.state == State::starting) {
+    if (is_held_by_sentinel(input.needs.lease)) return wait_for("its lease: " + input.needs.lease.reason());
     const Milliseconds give_up_ms = input.memory.found_starting_since_ms + kFoundStartingMs;
     if (input.memory.found_starting_boot_id == input.guest.boot_id && input.now.monotonic_ms >= give_up_ms) {
       return just(VmStep::kill);
@@ -89,7 +84,7 @@ VmPlan tend_running(const VmInput& input) {
   }
   if (spec.power() == v1::VmSpec::PAUSED && input.guest.state == State::running) return just(VmStep::pause);
   if (spec.power() != v1::VmSpec::RUNNING || input.guest.state != State::paused) return {};
-  if (is_held_by_sentinel(input)) return {};
+  if (is_held_by_sentinel(input.needs.lease)) return {};
   const auto resume_at_ms = input.memory.held_resume_at_ms;
   // Waits for nothing that is under way: see is_held() in task_machine.cc of control.
   if (resume_at_ms && *resume_at_ms > input.now.monotonic_ms) return wait_for("", resume_at_ms);
@@ -191,8 +186,12 @@ bool is_held(const port::GuestObservation& guest) {
   return guest.state == State::paused && !guest.problem.code().empty();
 }
 
-void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, VmStep under_way,
-                    Now now) {
+bool is_held_by_sentinel(const v1::LeaseStatus& lease) {
+  return lease.state() == v1::LeaseStatus::LAPSED || lease.state() == v1::LeaseStatus::LOST;
+}
+
+void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest,
+                    const v1::LeaseStatus& lease, VmStep under_way, Now now) {
   const v1::VmSpec& spec = wanted.spec();
   refresh_move(memory.move, wanted, guest, now);
   if (memory.trouble && memory.trouble->definite) {
@@ -210,7 +209,9 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
   }
   const bool keeps_running = is_live(guest) && guest.boot_id == spec.boot_id() && spec.power() != v1::VmSpec::STOPPED &&
                              !wanted.meta().has_deletion();
-  if (keeps_running || !is_live(guest)) {
+  // A guest that is held did not see the button, and has its time anew once it goes on.
+  const bool held = is_held_by_sentinel(lease);
+  if (keeps_running || held || !is_live(guest)) {
     memory.stopping_boot_id.clear();
     memory.asked_at_ms.reset();
   }
@@ -219,7 +220,7 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
   } else if (!memory.held_resume_at_ms) {
     memory.held_resume_at_ms = now.monotonic_ms + kResumeHeldMs;
   }
-  if (guest.state != State::starting || under_way != VmStep::none) {
+  if (guest.state != State::starting || held || under_way != VmStep::none) {
     memory.found_starting_boot_id.clear();
   } else if (memory.found_starting_boot_id != guest.boot_id) {
     memory.found_starting_boot_id = guest.boot_id;

@@ -43,18 +43,13 @@ v1::VmStatus::State wanted_on_state(const VmInput& input, const VmPlan& plan, v1
   return starts ? v1::VmStatus::STARTING : v1::VmStatus::PROVISIONING;
 }
 
-// The sentinel holds the guest then; QEMU itself cannot be asked any more.
-bool has_lapsed(const VmInput& input) {
-  const auto lease = input.needs.lease.state();
-  return lease == v1::LeaseStatus::LAPSED || lease == v1::LeaseStatus::LOST;
-}
-
 v1::VmStatus::State live_state(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
   if (input.guest.state == State::unknown && spec.power() != v1::VmSpec::STOPPED) return v1::VmStatus::STARTING;
   if (spec.power() == v1::VmSpec::STOPPED || input.guest.boot_id != spec.boot_id()) return v1::VmStatus::STOPPING;
   if (input.guest.state == State::starting || input.guest.state == State::received) return v1::VmStatus::STARTING;
-  return input.guest.state == State::paused || has_lapsed(input) ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
+  const bool stands_still = input.guest.state == State::paused || is_held_by_sentinel(input.needs.lease);
+  return stands_still ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
 }
 
 void set_problem(const VmInput& input, v1::VmStatus& status) {
@@ -74,7 +69,7 @@ void set_problem(const VmInput& input, v1::VmStatus& status) {
 // What QEMU was told to hold, or cannot answer for, is told by the lease.
 void set_lease_problem(const VmInput& input, v1::VmStatus& status) {
   const v1::LeaseStatus& lease = input.needs.lease;
-  if (!has_lapsed(input) || !is_live(input.guest)) return;
+  if (!is_held_by_sentinel(lease) || !is_live(input.guest)) return;
   const std::string name = "VM \"" + input.wanted.meta().name() + "\"";
   v1::Problem& problem = *status.mutable_problem();
   problem.Clear();

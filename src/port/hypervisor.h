@@ -104,8 +104,8 @@ class Hypervisor {
   // the first round: before it, absence means nothing.
   virtual void observe(std::function<void(const GuestObservation&)> observer, std::function<void()> complete) = 0;
 
-  // Done when the guest's processors run. On failure nothing of the attempt is left but `ended` with START_FAILED.
-  // A guest that already runs with that boot_id: done at once.
+  // Done when the guest's processors run. On failure nothing of the attempt is left but `ended` with START_FAILED, or
+  // nothing at all where nobody guards it (not_guarded). A guest that already runs with that boot_id: done at once.
   virtual void start(const GuestDefinition& guest, Done done) = 0;
   // Presses the power button (ACPI); done when pressed, not when the guest is off.
   virtual void power_down(const std::string& vm_id, Done done) = 0;

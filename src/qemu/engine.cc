@@ -50,7 +50,7 @@ Result<UniqueFd> open_guard(const std::string& path) {
   if (path.empty()) return UniqueFd();
   UniqueFd guard(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (guard.valid()) return guard;
-  return fail(runtime::errno_error("cannot open the sentinel's guard " + path, errno));
+  return fail(not_guarded("cannot open the sentinel's guard " + path, errno));
 }
 
 // The group that may use KVM where not everybody may.
@@ -151,7 +151,11 @@ Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, cons
   record.pid_start_ticks = facts->start_ticks;
   record.machine_boot_id = machine_boot_id();
   if (auto saved = directory.save(record); !saved) return fail(saved.error());
-  if (auto released = process->release(); !released) return fail(released.error());
+  if (auto released = process->release(); !released) {
+    // It never became QEMU: nobody is to look for it.
+    std::remove(directory.file("record.json").c_str());
+    return fail(released.error());
+  }
   return process->take_pidfd();
 }
 

@@ -150,14 +150,19 @@ void Guest::took_launched(Result<GuestProcess> launched, const port::GuestDefini
     return;
   }
   const Error why = launched.error();
+  start_error_ = why;
+  process_ = Process::ending;
+  // The boot never began, and may yet.
+  if (why.reason == "not_guarded" && kills_.empty()) {
+    exit_settled(std::nullopt);
+    return;
+  }
   record_->phase = GuestRecord::Phase::ended;
   record_->boot_id = guest.boot_id;
   record_->exit.set_reason(kills_.empty() ? v1::VmExit::START_FAILED : v1::VmExit::FORCED);
   record_->exit.set_boot_id(guest.boot_id);
   record_->exit.set_last_words(why.to_text());
   record_->exit.mutable_at()->set_seconds(engine_->loop.now().unix_ms / 1000);
-  start_error_ = why;
-  process_ = Process::ending;
   // A process that lives has a record of its own, which must stay.
   if (why.reason == "guest_process_lives") {
     exit_settled(*record_);

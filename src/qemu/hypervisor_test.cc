@@ -130,6 +130,23 @@ TEST_F(HypervisorTest, FailsWithoutAnEmulator) {
   EXPECT_FALSE(locked());
 }
 
+TEST_F(HypervisorTest, ABootThatNobodyGuardedNeverWasAndIsDoneLater) {
+  auto guarded = guest("task-1");
+  guarded.guard = state_ + "/guard";
+  const auto refused = [&] {
+    const auto started = agent_->start(guarded);
+    return !started && started.error().reason == "not_guarded" && agent_->last(vm_).state == State::absent && !locked();
+  };
+  EXPECT_TRUE(refused());
+  ASSERT_EQ(::mkfifo(guarded.guard.c_str(), 0600), 0);
+  EXPECT_TRUE(refused());
+  EXPECT_FALSE(std::filesystem::exists(directory().file("record.json")));
+  const UniqueFd sentinel(::open(guarded.guard.c_str(), O_RDWR | O_CLOEXEC));
+  const auto started = agent_->start(guarded);
+  EXPECT_TRUE(started) << started.error().to_text();
+  EXPECT_EQ(agent_->last(vm_).state, State::running);
+}
+
 TEST_F(HypervisorTest, KillStopsAStartUnderWay) {
   auto started = std::make_shared<std::promise<Result<void>>>();
   const auto killed = agent_->call([&, started](port::Hypervisor& hypervisor, const port::Done& done) {

@@ -158,12 +158,8 @@ Error exec_error(const ChildFailure& failure) {
       return runtime::errno_error("cannot give up rights for QEMU", failure.error_number);
     case ChildFailure::Step::descriptors:
       return runtime::errno_error("cannot prepare the QEMU process", failure.error_number);
-    case ChildFailure::Step::guard: {
-      Error error = runtime::errno_error("the sentinel does not guard this virtual machine", failure.error_number);
-      error.next_step = "it is started again by gantryd; try again in a few seconds";
-      error.reason = "not_guarded";
-      return error;
-    }
+    case ChildFailure::Step::guard:
+      return not_guarded("the sentinel does not guard this virtual machine", failure.error_number);
     case ChildFailure::Step::exec: break;
   }
   Error error = runtime::errno_error("cannot run QEMU", failure.error_number);
@@ -175,6 +171,13 @@ Error exec_error(const ChildFailure& failure) {
 }
 
 }  // namespace
+
+Error not_guarded(const std::string& what, int error_number) {
+  Error error = runtime::errno_error(what, error_number);
+  error.next_step = "it is tried again; gantryd starts the sentinel where it is not there";
+  error.reason = "not_guarded";
+  return error;
+}
 
 Result<GatedProcess> GatedProcess::make(LaunchRequest request) {
   auto gate = make_pipe();

@@ -30,6 +30,9 @@ struct LaunchRequest {
 
 inline constexpr int kFirstDescriptor = 3;
 
+// Nobody guards the guest; QEMU did not run.
+Error not_guarded(const std::string& what, int error_number);
+
 // In a session of its own; no capabilities, nor ways to get any; no core dumps.
 class GatedProcess {
  public:

@@ -141,10 +141,14 @@ class Lab:
 
     def gantry(self, *arguments, input_text=None, timeout=PATIENCE_S * 2):
         arguments = [str(a) for a in arguments]
-        result = subprocess.run(
-            [*self.enter, str(BUILD / "src/app/gantry"), "--run-dir", str(self.run_directory), *arguments], text=True,
-            capture_output=True, input=input_text if input_text is not None else "", timeout=timeout,
-            env={**os.environ, "HOME": str(self.directory)})
+        try:
+            result = subprocess.run(
+                [*self.enter, str(BUILD / "src/app/gantry"), "--run-dir", str(self.run_directory), *arguments], text=True,
+                capture_output=True, input=input_text if input_text is not None else "", timeout=timeout,
+                env={**os.environ, "HOME": str(self.directory)})
+        except subprocess.TimeoutExpired as late:
+            said = b"".join(part for part in (late.stdout, late.stderr) if part).decode(errors="replace")
+            raise AssertionError(f"gantry {' '.join(arguments)}: no end after {timeout} s; it said:\n{said}") from late
         if result.returncode != 0:
             raise CommandFailed(arguments, result)
         return result.stdout

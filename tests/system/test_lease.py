@@ -1,4 +1,5 @@
 """A guest runs only under its lease, whatever happens to those who keep it."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -21,9 +22,33 @@ class LeaseTest(unittest.TestCase):
         self.addCleanup(self.lab.close)
         self.lab.start()
         self.lab.import_test_guest()
-        self.lab.launch("web")
+        self.pool = self.lab.state / "pools/default"
+        self.launch()
+
+    def launch(self, *arguments):
+        self.lab.launch("web", *arguments)
         self.vm_id = self.lab.vm("web")["meta"]["id"]
         self.qemu = self.qemu_pid()
+
+    def move_to_a_shared_pool(self):
+        """Only there another host could have the lease, so that the guest must not run without it."""
+        self.lab.gantry("stop", "web", "--force")
+        self.lab.gantry("delete", "web")
+        self.pool = self.lab.directory / "shared"
+        self.pool.mkdir(mode=0o755)
+        self.lab.gantry("pool", "create", "shared", "--shared", "--path", self.pool)
+        self.lab.gantry("volume", "create", "disk", "--pool", "shared", "--size", "10M")
+        self.launch("--add-disk", "disk")
+        self.assertTrue((self.leases() / self.vm_id).exists())
+
+    @contextlib.contextmanager
+    def broken_pool(self):
+        away = self.leases().with_name("away")
+        self.leases().rename(away)
+        self.leases().write_text("no directory")
+        yield
+        self.leases().unlink()
+        away.rename(self.leases())
 
     def qemu_pid(self):
         return self.lab.processes(f"guest={self.vm_id}")[0]
@@ -38,7 +63,7 @@ class LeaseTest(unittest.TestCase):
         return self.lab.vm("web")["status"].get("lease", {})
 
     def leases(self):
-        return self.lab.state / "pools/default/leases"
+        return self.pool / "leases"
 
     def counter(self):
         return int.from_bytes((self.leases() / self.vm_id).read_bytes()[24:32], "little")
@@ -104,27 +129,36 @@ class LeaseTest(unittest.TestCase):
         wait_until("it goes on", lambda: state_of(self.qemu) not in "Tt")
         self.assertEqual(self.lab.wait_for_state("web", "RUNNING")["status"]["lease"]["state"], "HELD")
 
-    def test_a_pool_that_fails_pauses_the_guest_until_it_is_back(self):
-        away = self.leases().with_name("away")
-        self.leases().rename(away)
-        self.leases().write_text("no directory")
-        vm = wait_until("the lease lapses", lambda: (v := self.lab.vm("web"))["status"].get("lease", {}).get("state") ==
-                        "LAPSED" and v["status"]["state"] == "PAUSED" and v)
-        self.assertEqual(vm["status"]["problem"]["code"], "lease_lapsed")
-        wait_until("it is frozen", lambda: state_of(self.qemu) == "T")
-        self.leases().unlink()
-        away.rename(self.leases())
+    def test_a_shared_pool_that_fails_pauses_the_guest_until_it_is_back(self):
+        self.move_to_a_shared_pool()
+        with self.broken_pool():
+            vm = wait_until("the lease lapses", lambda: (v := self.lab.vm("web"))["status"].get("lease", {}).get("state") ==
+                            "LAPSED" and v["status"]["state"] == "PAUSED" and v)
+            self.assertEqual(vm["status"]["problem"]["code"], "lease_lapsed")
+            wait_until("it is frozen", lambda: state_of(self.qemu) == "T")
         self.lab.wait_for_state("web", "RUNNING")
         self.assertNotIn(state_of(self.qemu), "Tt")
         self.assertEqual(self.qemu_pid(), self.qemu)
 
-    def test_a_pool_that_hangs_pauses_its_guest_and_no_other(self):
-        self.lab.gantry("pool", "create", "other", "--path", self.lab.directory / "other")
+    def test_a_private_pool_that_fails_is_told_and_pauses_nobody(self):
+        with self.broken_pool():
+            wait_until("the trouble is told", lambda: "its record cannot be used" in self.lease().get("reason", ""))
+            self.assertEqual(self.lease()["state"], "HELD")
+            self.assert_never_stopped("no other host can have its lease")
+            self.assertEqual(self.lab.vm("web")["status"]["state"], "RUNNING")
+        wait_until("it is renewed again", lambda: "reason" not in self.lease() or not self.lease()["reason"])
+        self.wait_for_renewals()
+
+    def test_a_shared_pool_that_hangs_pauses_its_guest_and_no_other(self):
+        self.move_to_a_shared_pool()
+        other = self.lab.directory / "other"
+        other.mkdir(mode=0o755)
+        self.lab.gantry("pool", "create", "other", "--shared", "--path", other)
         self.lab.gantry("volume", "create", "data", "--pool", "other", "--size", "10M")
         self.lab.launch("bystander", "--add-disk", "data")
         bystander_id = self.lab.vm("bystander")["meta"]["id"]
         bystander = self.lab.processes(f"guest={bystander_id}")[0]
-        self.assertTrue((self.lab.directory / "other/leases" / bystander_id).exists())
+        self.assertTrue((other / "leases" / bystander_id).exists())
         record = self.leases() / self.vm_id
         aside = record.with_name("aside")
         hangs = record.with_name("hangs")
@@ -143,13 +177,10 @@ class LeaseTest(unittest.TestCase):
         self.lab.wait_for_state("web", "RUNNING")
 
     def test_a_guest_that_the_user_paused_stays_paused(self):
+        self.move_to_a_shared_pool()
         self.lab.gantry("pause", "web")
-        away = self.leases().with_name("away")
-        self.leases().rename(away)
-        self.leases().write_text("no directory")
-        wait_until("it is frozen", lambda: state_of(self.qemu) == "T")
-        self.leases().unlink()
-        away.rename(self.leases())
+        with self.broken_pool():
+            wait_until("it is frozen", lambda: state_of(self.qemu) == "T")
         wait_until("it is thawed", lambda: state_of(self.qemu) not in "Tt")
         wait_until("the lease is held again", lambda: self.lease().get("state") == "HELD")
         end = time.monotonic() + 2

@@ -5,12 +5,16 @@
 #include "app/sentinel/service.h"
 #include "runtime/event_loop.h"
 #include "runtime/process.h"
+#include "runtime/report.h"
 #include "runtime/worker_pool.h"
 
 namespace gantry::sentinel {
 namespace {
 
 constexpr Milliseconds kAgainMs = 1'000;
+// One that begins has its socket soon, and one that is about to end holds its place a moment longer.
+constexpr Milliseconds kAlmostThereMs = 20;
+constexpr int kStartsAtOnce = 50;
 constexpr Milliseconds kStartTimeoutMs = 30'000;
 // It beats every kHeartbeatMs, and one that hangs is replaced before.
 constexpr Milliseconds kSilenceMs = 4'000;
@@ -62,11 +66,13 @@ void Client::remove(const port::LeaseWish& wish, std::function<void(Result<void>
 void Client::connect() {
   auto connected = qemu::connect_unix(socket_path(state_directory_));
   if (!connected) return start_program();
+  starts_ = 0;
   lines_ = {};
   heard_at_ms_ = loop_.now().monotonic_ms;
   stream_ = qemu::open_stream(loop_, std::move(*connected),
                               {.on_bytes = alive([](Client& client, std::string_view bytes) {
                                  client.heard_at_ms_ = client.loop_.now().monotonic_ms;
+                                 client.why_unreachable_.clear();
                                  const bool sane =
                                      client.lines_.add(bytes, [&client](std::string_view line) { client.take(line); });
                                  if (sane) return;
@@ -76,7 +82,8 @@ void Client::connect() {
                                }),
                                .on_closed = alive([](Client& client) {
                                  client.stream_.reset();
-                                 // The other process of the pair takes over.
+                                 // The other process of the pair takes over, if there is one yet.
+                                 client.tell_unreachable("it has just ended");
                                  client.connect_after(0);
                                })});
   for (const auto& [vm_id, wish] : wishes_) stream_->send(to_line(Request{Request::Kind::want, wish}));
@@ -91,21 +98,34 @@ void Client::connect_after(Milliseconds delay_ms) {
 
 // It answers when it can be reached, or another one can.
 void Client::start_program() {
-  workers_.submit([&loop = loop_, program = program_, directory = state_directory_,
-                   then = alive([](Client& client, const Result<runtime::ProcessOutput>& started) {
-                     if (!started) client.tell_unreachable(started.error().to_text());
-                     // One that is about to end holds its place a moment longer.
-                     client.connect_after(started ? 20 : kAgainMs);
-                   })] {
-    runtime::ProcessRequest request;
-    request.argv = {program, "--state-dir", directory};
-    request.timeout_ms = kStartTimeoutMs;
-    const auto started = runtime::run_process(request);
-    loop.post([then, started] { then(started); });
-  });
+  ++starts_;
+  workers_.submit(
+      [&loop = loop_, program = program_, directory = state_directory_,
+       then = alive([](Client& client, const Result<runtime::ProcessOutput>& started) { client.started(started); })] {
+        runtime::ProcessRequest request;
+        request.argv = {program, "--state-dir", directory};
+        request.timeout_ms = kStartTimeoutMs;
+        const auto started = runtime::run_process(request);
+        loop.post([then, started] { then(started); });
+      });
+}
+
+void Client::started(const Result<runtime::ProcessOutput>& result) {
+  const bool waits = result && starts_ < kStartsAtOnce;
+  if (!result) {
+    Error error = result.error();
+    if (error.code == ErrorCode::unsupported) error.next_step = "it comes with gantryd and must lie there";
+    tell_unreachable(error.to_text());
+  } else if (!waits) {
+    tell_unreachable("it is there, but takes no connection at " + socket_path(state_directory_));
+  }
+  connect_after(waits ? kAlmostThereMs : kAgainMs);
 }
 
 void Client::tell_unreachable(const std::string& why) {
+  if (why != std::exchange(why_unreachable_, why)) {
+    runtime::report_problem("the sentinel, which guards the guests, cannot be reached: " + why);
+  }
   for (const auto& [vm_id, wish] : wishes_) {
     port::LeaseObservation seen;
     seen.vm_id = vm_id;

@@ -15,6 +15,7 @@
 namespace gantry::runtime {
 class EventLoop;
 class WorkerPool;
+struct ProcessOutput;
 }  // namespace gantry::runtime
 
 namespace gantry::sentinel {
@@ -39,6 +40,7 @@ class Client final : public port::Sentinel {
 
   void connect();
   void start_program();
+  void started(const Result<runtime::ProcessOutput>& result);
   void connect_after(Milliseconds delay_ms);
   void listen_for_silence();
   void take(std::string_view line);
@@ -61,6 +63,9 @@ class Client final : public port::Sentinel {
   std::shared_ptr<qemu::SocketStream> stream_;
   Lines lines_;
   Milliseconds heard_at_ms_ = 0;
+  // So often in a row without a connection.
+  int starts_ = 0;
+  std::string why_unreachable_;
 };
 
 }  // namespace gantry::sentinel

@@ -169,7 +169,11 @@ void Keeper::tell_changed() {
 
 void Keeper::wait_until(Milliseconds at_ms) {
   timer_.arm(at_ms);
-  timer_watch_ = qemu::watch_readable(loop_, timer_.watched(), [this] { step(); });
+  if (std::exchange(timer_is_watched_, true)) return;
+  timer_watch_ = qemu::watch_readable(loop_, timer_.watched(), [this] {
+    timer_is_watched_ = false;
+    step();
+  });
 }
 
 Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) {
@@ -194,7 +198,7 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   // Until then it is given time: see right_of().
   const Milliseconds young_ms = ward.wanted_at_ms + host::LeaseTimes().pause_ms;
   if (now_ms < young_ms && !ward.lease.was_held()) next_ms = std::min(next_ms, young_ms);
-  if (const Milliseconds guard_ms = host::next_guard_ms(ward.guard); guard_ms != 0 && ward.process) {
+  if (const Milliseconds guard_ms = host::next_guard_ms(ward.guard, right); guard_ms != 0 && ward.process) {
     next_ms = std::min(next_ms, guard_ms);
   }
   if (ward.process || ward.looking) return next_ms;
@@ -276,9 +280,13 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
   if (ward == nullptr) return;
   ward->looking = false;
   if (!process) {
-    runtime::report_problem("cannot see whether virtual machine " + vm_id + " runs: " + process.error().to_text());
+    const std::string why = process.error().to_text();
+    if (why != std::exchange(ward->look_trouble, why)) {
+      runtime::report_problem("cannot see whether virtual machine " + vm_id + " runs: " + why);
+    }
     return step_now(vm_id);
   }
+  ward->look_trouble.clear();
   const bool first = !std::exchange(ward->looked, true);
   if (*process) {
     ward->process = std::make_shared<GuestProcess>(
@@ -304,18 +312,16 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
   step_now(vm_id);
 }
 
-// What no other host can have is lost by nobody while its record was not even read. Only a guest whose lease is
+// What no other host can have is lost by nobody while its record cannot be read or written: nothing would be gained by
+// a guest that stands still. One that the kernel froze waits until its lease is held again. Only a guest whose lease is
 // another's is ended.
 host::LeaseRight Keeper::right_of(const Guarded& ward, Milliseconds now_ms) const {
-  host::LeaseRight right = ward.lease.right(now_ms);
+  const host::LeaseRight right = ward.lease.right(now_ms);
   const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || ward.lease.is_given_away();
-  if (right == host::LeaseRight::none && !is_anothers) {
-    right = host::LeaseRight::paused;
-  }
+  if (right == host::LeaseRight::run || is_anothers) return right;
   const bool young = now_ms < ward.wanted_at_ms + host::LeaseTimes().pause_ms;
-  const bool waits =
-      right == host::LeaseRight::paused && ward.wish.hold && ward.wish.is_private && !ward.lease.was_held() && young;
-  return waits && !ward.guard.frozen ? host::LeaseRight::run : right;
+  const bool keeps = ward.wish.is_private && ward.wish.hold && (young || ward.lease.was_held()) && !ward.guard.frozen;
+  return keeps ? host::LeaseRight::run : host::LeaseRight::paused;
 }
 
 // The guest stands and goes on by the agent's word alone, which waits for the lease: one that comes from another host,
@@ -391,7 +397,8 @@ port::LeaseObservation Keeper::observation_of(const std::string& vm_id, const Gu
   seen.vm_id = vm_id;
   seen.status.set_epoch(ward.lease.epoch());
   seen.status.set_reason(ward.lease.obstacle(now_ms));
-  if (ward.lease.right(now_ms) == host::LeaseRight::run) {
+  const bool goes_on = ward.process && right_of(ward, now_ms) == host::LeaseRight::run;
+  if (goes_on || ward.lease.right(now_ms) == host::LeaseRight::run) {
     seen.status.set_state(v1::LeaseStatus::HELD);
     seen.guard = guard_path(state_directory_, vm_id);
   } else if (ward.lease.phase() == host::LeasePhase::superseded) {
@@ -426,6 +433,10 @@ void Keeper::tell(const std::string& vm_id, Guarded& ward, Milliseconds now_ms) 
     return;
   }
   ward.told = seen;
+  if (seen.status.state() == v1::LeaseStatus::HELD && !seen.status.reason().empty() && ward.lease.was_held()) {
+    runtime::report_problem("virtual machine " + vm_id +
+                            " goes on, though its lease is not renewed: " + seen.status.reason());
+  }
   if (observer) observer(seen);
 }
 

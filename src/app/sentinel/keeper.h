@@ -59,6 +59,8 @@ class Keeper {
     // Whether a process is there was seen since the last wish.
     bool looked = false;
     Milliseconds look_at_ms = 0;
+    // Why that could not be seen last.
+    std::string look_trouble;
     std::shared_ptr<GuestProcess> process;
     host::GuardState guard;
     UniqueFd held_guard;
@@ -95,6 +97,8 @@ class Keeper {
   runtime::EventLoop& loop_;
   runtime::BootTimer timer_;
   std::unique_ptr<qemu::ReadableWatch> timer_watch_;
+  // One watch is for all times that are set until it has called back.
+  bool timer_is_watched_ = false;
   std::string state_directory_;
   PoolThreads pools_;
   // For the state directory.

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/unique_fd.h"
 #include "runtime/files.h"
 
 namespace gantry::sentinel {
@@ -18,11 +17,8 @@ struct alignas(host::kLeaseBlockBytes) Block {
   std::array<char, host::kLeaseBlockBytes> bytes{};
 };
 
-// Some file systems have no direct I/O.
 UniqueFd open_record(const std::string& path, int flags) {
-  UniqueFd file(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (file.valid()) ::fcntl(file.get(), F_SETFL, ::fcntl(file.get(), F_GETFL) | O_DIRECT);
-  return file;
+  return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 bool is_directory(const std::string& path) {
@@ -45,11 +41,21 @@ Result<void> LeaseFile::check_pool() const {
   return fail(runtime::errno_error("cannot make " + directory(), errno));
 }
 
+// Some file systems have no direct I/O. From this host's cache a record may stand still that its owner renews.
+Result<void> LeaseFile::pass_caches(const UniqueFd& file) const {
+  const bool passes = ::fcntl(file.get(), F_SETFL, ::fcntl(file.get(), F_GETFL) | O_DIRECT) == 0;
+  if (passes || is_private_) return {};
+  return fail(ErrorCode::unsupported, "cannot keep leases in " + directory(),
+              "its file system has no direct I/O (O_DIRECT): what other hosts write might not be seen in time",
+              "use a file system for the shared pool that has it, such as NFS");
+}
+
 Result<std::optional<host::LeaseRecord>> LeaseFile::read() const {
   if (auto there = check_pool(); !there) return fail(there.error());
   const UniqueFd file = open_record(path(), O_RDONLY);
   if (!file.valid() && errno == ENOENT) return std::nullopt;
   if (!file.valid()) return fail(runtime::errno_error("cannot open " + path(), errno));
+  if (auto passed = pass_caches(file); !passed) return fail(passed.error());
   Block block;
   const ssize_t count = ::pread(file.get(), block.bytes.data(), block.bytes.size(), 0);
   if (count < 0) return fail(runtime::errno_error("cannot read " + path(), errno));
@@ -69,6 +75,10 @@ Result<void> LeaseFile::write(const host::LeaseWrite& write) const {
   const UniqueFd file = open_record(path(), O_WRONLY | sync | (write.create ? O_CREAT | O_EXCL : 0));
   if (!file.valid() && errno == EEXIST) return fail(ErrorCode::conflict, path() + " is there already");
   if (!file.valid()) return fail(runtime::errno_error("cannot open " + path(), errno));
+  if (auto passed = pass_caches(file); !passed) {
+    if (write.create) ::unlink(path().c_str());
+    return passed;
+  }
   const std::string text = host::to_block(write.record);
   Block block;
   std::memcpy(block.bytes.data(), text.data(), text.size());

@@ -1,12 +1,13 @@
 // The record of one lease on its pool: POOL/leases/<vm_id>, one block that is overwritten in place. Read and written
-// past this host's caches where the file system can (O_DIRECT), so that hosts see each other's; opened anew each time,
-// which is what NFS asks for. Blocks for as long as the pool does.
+// past this host's caches (O_DIRECT), so that hosts see each other's; on a private pool only where the file system can.
+// Opened anew each time, which is what NFS asks for. Blocks for as long as the pool does.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "host/lease.h"
 
 namespace gantry::sentinel {
@@ -27,6 +28,7 @@ class LeaseFile {
   [[nodiscard]] std::string directory() const { return pool_directory_ + "/leases"; }
   [[nodiscard]] std::string path() const { return directory() + "/" + vm_id_; }
   [[nodiscard]] Result<void> check_pool() const;
+  [[nodiscard]] Result<void> pass_caches(const UniqueFd& file) const;
 
   std::string pool_directory_;
   std::string vm_id_;

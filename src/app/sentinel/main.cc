@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -28,7 +28,6 @@ constexpr const char* kHelp =
     "long as guests run or gantryd does, and ends by itself. Its log is DIR/sentinel/log.\n\n"
     "  --state-dir DIR   gantryd's state directory (default: /var/lib/gantry)\n"
     "  --version, --help\n";
-constexpr off_t kLogBytesMax = 1 << 20;
 
 struct Arguments {
   std::string state_directory = "/var/lib/gantry";
@@ -46,20 +45,24 @@ void ignore_requests_to_end() {
 }
 
 // Its pages must be there when the disk that memory was swapped to hangs; and when memory runs out a guest is the
-// better victim. Without the rights for it, it goes on as any other process.
+// better victim. Without the rights for it, it goes on as any other process. To be called by the process that stays: no
+// lock on memory goes along with a fork.
 void be_spared() {
-  static_cast<void>(::mlockall(MCL_CURRENT | MCL_ONFAULT) == 0);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  // With a limit, what comes later would fail for want of locked memory.
+  const int later = ::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 ? MCL_FUTURE : 0;
+  static_cast<void>(::mlockall(MCL_CURRENT | MCL_ONFAULT | later) == 0);
   const UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   static_cast<void>(score.valid() && ::write(score.get(), "-900", 4) == 4);
 }
 
+// Guests matter more than words: without its log it goes on silently.
 Result<void> write_to_log(const std::string& state_directory) {
   const std::string path = state_directory + "/sentinel/log";
-  struct stat facts {};
-  const bool large = ::stat(path.c_str(), &facts) == 0 && facts.st_size > kLogBytesMax;
-  const UniqueFd log(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (large ? O_TRUNC : 0), 0600));
-  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!log.valid() || !null.valid()) return fail(runtime::errno_error("cannot open " + path, errno));
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  UniqueFd log(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!log.valid()) log = UniqueFd(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!log.valid() || !null.valid()) return fail(runtime::errno_error("cannot open /dev/null", errno));
   if (::dup2(null.get(), 0) < 0 || ::dup2(log.get(), 1) < 0 || ::dup2(log.get(), 2) < 0) {
     return fail(runtime::errno_error("cannot write to " + path, errno));
   }
@@ -83,15 +86,20 @@ Result<std::optional<SharedFiles>> become_the_only_one(const std::string& state_
   return files;
 }
 
-int serve(SharedFiles files, const std::string& state_directory, std::optional<Inheritance> inheritance) {
+// `ready` hears when it serves.
+int serve(SharedFiles files, const std::string& state_directory, std::optional<Inheritance> inheritance,
+          UniqueFd ready) {
   auto timer = runtime::BootTimer::make();
   if (!timer) return complain(timer.error());
   Service service(std::move(files), state_directory, std::move(*timer), std::move(inheritance));
+  if (ready.valid()) static_cast<void>(::write(ready.get(), "\n", 1) == 1);
+  ready.reset();
   service.run();
   return 0;
 }
 
 int stand_by_and_serve(const std::string& state_directory) {
+  be_spared();
   SharedFiles files{UniqueFd(kLockDescriptor), UniqueFd(kListenerDescriptor)};
   UniqueFd partner(kPartnerDescriptor);
   for (const int number : {kLockDescriptor, kListenerDescriptor, kPartnerDescriptor}) {
@@ -99,7 +107,7 @@ int stand_by_and_serve(const std::string& state_directory) {
   }
   auto inheritance = stand_by(partner, state_directory);
   partner.reset();
-  return inheritance ? serve(std::move(files), state_directory, std::move(inheritance)) : 0;
+  return inheritance ? serve(std::move(files), state_directory, std::move(inheritance), UniqueFd()) : 0;
 }
 
 int start(const std::string& state_directory) {
@@ -116,15 +124,16 @@ int start(const std::string& state_directory) {
     // Whoever started it ends what is left of this process's group when it has ended.
     ready.reset();
     char nothing = 0;
-    static_cast<void>(::read(waits.get(), &nothing, 1) == 0);
-    return 0;
+    if (::read(waits.get(), &nothing, 1) == 1) return 0;
+    return complain(
+        {ErrorCode::internal, "the sentinel ended before it served", "", "see " + state_directory + "/sentinel/log"});
   }
   ::setsid();
+  be_spared();
   if (auto logs = write_to_log(state_directory); !logs) return complain(logs.error());
   waits.reset();
-  ready.reset();
   if (::chdir("/") != 0) return complain(runtime::errno_error("cannot leave the working directory", errno));
-  return serve(std::move(**files), state_directory, std::nullopt);
+  return serve(std::move(**files), state_directory, std::nullopt, std::move(ready));
 }
 
 // Nothing: said all there is to say, with that exit code.
@@ -157,7 +166,6 @@ int main(int argc, char** argv) {
   const auto arguments = parse(std::vector<std::string>(argv, argv + argc), exit_code);
   if (!arguments) return exit_code;
   ignore_requests_to_end();
-  be_spared();
   const std::string& state_directory = arguments->state_directory;
   exit_code = arguments->stands_by ? stand_by_and_serve(state_directory) : start(state_directory);
   // Threads that hang in the kernel with a pool are not waited for.

@@ -23,10 +23,14 @@
 namespace gantry::sentinel {
 namespace {
 
-// The path, so that a newer version that was installed over it takes over one day.
+// The path, so that a newer version that was installed over it takes over one day. The kernel marks one that was
+// replaced since this process began.
 std::string own_program() {
+  constexpr std::string_view kReplaced = " (deleted)";
   std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).string();
+  std::string path = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  if (path.ends_with(kReplaced)) path.resize(path.size() - kReplaced.size());
+  return path;
 }
 
 // A copy that is in no place the new process uses.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,7 +53,8 @@ std::vector<pid_t> sentinels_of(const std::string& state_directory) {
 // One host: its agent's client, and a process in the place of its guest.
 class Host {
  public:
-  Host(const fs::path& directory, std::string name) : name_(std::move(name)), state_(directory / name_) {
+  Host(const fs::path& directory, std::string name, std::string program = GANTRY_SENTINEL)
+      : name_(std::move(name)), state_(directory / name_), program_(std::move(program)) {
     fs::create_directories(state_ / "vms" / kVm);
     start_agent();
   }
@@ -67,7 +69,7 @@ class Host {
   void start_agent() {
     loop_ = std::make_unique<runtime::EventLoop>();
     workers_ = std::make_unique<runtime::WorkerPool>(1);
-    client_ = std::make_unique<Client>(*loop_, *workers_, state_, GANTRY_SENTINEL);
+    client_ = std::make_unique<Client>(*loop_, *workers_, state_, program_);
     client_->observe([this](const port::LeaseObservation& seen) {
       const std::lock_guard lock(mutex_);
       seen_ = seen;
@@ -81,29 +83,31 @@ class Host {
     workers_.reset();
     client_.reset();
   }
-  void want(const fs::path& pool, std::uint64_t epoch) { want(wish(pool, epoch)); }
-  void want(const port::LeaseWish& wish) {
+  void want(const fs::path& pool, std::uint64_t epoch, bool is_private = false) const {
+    want(wish(pool, epoch, is_private));
+  }
+  void want(const port::LeaseWish& wish) const {
     loop_->post([this, wish] { client_->want(wish); });
   }
-  [[nodiscard]] port::LeaseWish wish(const fs::path& pool, std::uint64_t epoch) const {
+  [[nodiscard]] port::LeaseWish wish(const fs::path& pool, std::uint64_t epoch, bool is_private = false) const {
     port::LeaseWish wish{.vm_id = kVm, .directory = pool, .host_id = name_, .epoch = epoch};
-    wish.is_private = false;
+    wish.is_private = is_private;
     wish.hold = true;
     return wish;
   }
   // A guest comes here, and is let run by nobody yet.
-  void want_incoming(const fs::path& pool, std::uint64_t epoch) {
+  void want_incoming(const fs::path& pool, std::uint64_t epoch) const {
     port::LeaseWish incoming = wish(pool, epoch);
     incoming.hold = false;
     incoming.incoming = true;
     want(incoming);
   }
-  void want_given(const fs::path& pool, std::uint64_t epoch) {
+  void want_given(const fs::path& pool, std::uint64_t epoch) const {
     port::LeaseWish given = wish(pool, epoch);
     given.was_given = true;
     want(given);
   }
-  void sign_over(const fs::path& pool, std::uint64_t epoch, const std::string& heir) {
+  void sign_over(const fs::path& pool, std::uint64_t epoch, const std::string& heir) const {
     port::LeaseWish over = wish(pool, epoch);
     over.hold = false;
     over.heir = heir;
@@ -131,6 +135,20 @@ class Host {
       return left.empty();
     });
   }
+  // Its sentinel's processes that have the guest's guard open.
+  [[nodiscard]] std::vector<pid_t> guardians() const {
+    std::vector<pid_t> found = sentinels_of(state_);
+    std::erase_if(found, [this](pid_t pid) {
+      std::error_code gone;
+      fs::directory_iterator file("/proc/" + std::to_string(pid) + "/fd", gone);
+      for (; !gone && file != fs::directory_iterator(); file.increment(gone)) {
+        std::error_code closed;
+        if (fs::read_symlink(file->path(), closed) == guard_path(state_, kVm)) return false;
+      }
+      return true;
+    });
+    return found;
+  }
   // As launch_guest() does it.
   Result<void> start_guest() {
     qemu::LaunchRequest request;
@@ -154,10 +172,13 @@ class Host {
     return facts ? facts->state : 'X';
   }
   [[nodiscard]] bool guest_is_over() const { return guest() == 'Z' || guest() == 'X'; }
+  // It may be anything else, from one moment to the next.
+  [[nodiscard]] bool guest_goes_on() const { return guest() != 'T' && !guest_is_over(); }
 
  private:
   std::string name_;
   fs::path state_;
+  std::string program_;
   std::unique_ptr<runtime::EventLoop> loop_;
   std::unique_ptr<runtime::WorkerPool> workers_;
   std::unique_ptr<Client> client_;
@@ -236,13 +257,13 @@ TEST_F(SentinelTest, AGuestMovesWithItsLeaseAndWaitsForNothing) {
 
   a.sign_over(pool(), 1, "b");
   ASSERT_TRUE(eventually([&] {
-    EXPECT_EQ(b.guest(), 'S');
+    EXPECT_TRUE(b.guest_goes_on());
     return a.is(v1::LeaseStatus::GIVEN);
   })) << a.seen().status.reason();
   EXPECT_TRUE(eventually([&] { return a.guest_is_over(); }));
   b.want_given(pool(), 2);
   ASSERT_TRUE(eventually([&] {
-    EXPECT_EQ(b.guest(), 'S');
+    EXPECT_TRUE(b.guest_goes_on());
     return b.holds();
   })) << b.seen().status.reason();
   // Neither did it watch a's record nor wait for its own to settle.
@@ -252,7 +273,7 @@ TEST_F(SentinelTest, AGuestMovesWithItsLeaseAndWaitsForNothing) {
   // It is too late to change one's mind.
   a.want(pool(), 1);
   EXPECT_TRUE(eventually([&] { return a.is(v1::LeaseStatus::LOST); })) << a.seen().status.reason();
-  EXPECT_EQ(b.guest(), 'S');
+  EXPECT_TRUE(b.guest_goes_on());
   EXPECT_TRUE(b.holds());
 
   // And back again, to a host that had it before.
@@ -263,7 +284,7 @@ TEST_F(SentinelTest, AGuestMovesWithItsLeaseAndWaitsForNothing) {
   ASSERT_TRUE(eventually([&] { return b.is(v1::LeaseStatus::GIVEN); })) << b.seen().status.reason();
   a.want_given(pool(), 3);
   ASSERT_TRUE(eventually([&] {
-    EXPECT_EQ(a.guest(), 'S');
+    EXPECT_TRUE(a.guest_goes_on());
     return a.holds();
   })) << a.seen().status.reason();
   EXPECT_TRUE(eventually([&] { return b.guest_is_over(); }));
@@ -278,17 +299,17 @@ TEST_F(SentinelTest, AProcessThatWaitsForAGuestIsGuardedAndNothingIsDoneToIt) {
   b.want_incoming(pool(), 2);
   ASSERT_TRUE(eventually([&] { return b.guards(); }));
   ASSERT_TRUE(b.start_guest());
-  // Whichever of the pair goes, the other guards it, and wins no lease for it.
+  // Whichever of the pair goes, the other guards it.
   std::vector<pid_t> pair;
   for (std::size_t i = 0; i < 2; ++i) {
-    ASSERT_TRUE(eventually([&] { return (pair = sentinels_of(directory_ / "b")).size() == 2; }));
+    ASSERT_TRUE(eventually([&] { return (pair = b.guardians()).size() == 2; }));
     ::kill(pair[i], SIGKILL);
     ASSERT_TRUE(eventually([&] {
-      const auto now = sentinels_of(directory_ / "b");
+      const auto now = b.guardians();
       return now.size() == 2 && std::find(now.begin(), now.end(), pair[i]) == now.end();
     }));
     ASSERT_TRUE(eventually([&] { return b.guards(); }));
-    ASSERT_EQ(b.guest(), 'S');
+    ASSERT_TRUE(b.guest_goes_on());
   }
   EXPECT_TRUE(b.is(v1::LeaseStatus::NONE));
   EXPECT_TRUE(a.holds());
@@ -299,6 +320,25 @@ TEST_F(SentinelTest, AProcessThatWaitsForAGuestIsGuardedAndNothingIsDoneToIt) {
   EXPECT_TRUE(eventually([&] { return b.was_told("the process that waits for the guest is frozen"); }));
   EXPECT_FALSE(b.guards());
   EXPECT_EQ(b.guest(), 'T');
+}
+
+// It stands anyway, and QEMU told to stop, frozen and let go on is what a move has no time for.
+TEST_F(SentinelTest, AGuestThatCameIsNotStoppedBeforeItsLeaseIsHeld) {
+  Host b(directory_, "b");
+  b.want_incoming(pool(), 2);
+  ASSERT_TRUE(eventually([&] { return b.guards(); }));
+  ASSERT_TRUE(b.start_guest());
+  fs::remove(pool() / "volumes");
+  b.want_given(pool(), 2);
+  ASSERT_TRUE(eventually([&] { return b.was_told("not mounted"); }));
+  EXPECT_TRUE(b.is(v1::LeaseStatus::WAITING));
+  EXPECT_TRUE(b.guest_goes_on());
+  fs::create_directories(pool() / "volumes");
+  fs::create_directories(pool() / "leases");
+  const host::LeaseRecord given{.owner = "a", .epoch = 1, .counter = 1, .heir = "b", .heir_epoch = 2};
+  ASSERT_TRUE(LeaseFile(pool(), kVm, false).write({.record = given, .create = true}));
+  EXPECT_TRUE(eventually([&] { return b.holds(); })) << b.seen().status.reason();
+  EXPECT_TRUE(b.guest_goes_on());
 }
 
 TEST_F(SentinelTest, ASentinelThatBeginsAnewSignsOverWhatItFinds) {
@@ -339,6 +379,27 @@ TEST_F(SentinelTest, APairThatLosesOneGoesOnWithoutAPause) {
   EXPECT_TRUE(eventually([&] { return a.holds(); }));
 }
 
+TEST_F(SentinelTest, AVersionThatWasInstalledOverItTakesOverInTheEnd) {
+  const fs::path program = directory_ / "gantry-sentinel";
+  fs::copy_file(GANTRY_SENTINEL, program);
+  const Host a(directory_, "a", program);
+  a.want(pool(), 1);
+  std::vector<pid_t> pair;
+  const auto both_there = [&] { return (pair = sentinels_of(directory_ / "a")).size() == 2; };
+  ASSERT_TRUE(eventually([&] { return a.holds() && both_there(); })) << a.seen().status.reason();
+  fs::copy_file(GANTRY_SENTINEL, directory_ / "new");
+  fs::rename(directory_ / "new", program);
+  const auto is_new = [&](pid_t pid) {
+    std::error_code error;
+    return fs::read_symlink("/proc/" + std::to_string(pid) + "/exe", error) == program;
+  };
+  EXPECT_FALSE(is_new(pair[0]) || is_new(pair[1]));
+  // What stood by goes on, and starts another.
+  ::kill(std::min(pair[0], pair[1]), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return both_there() && (is_new(pair[0]) || is_new(pair[1])); }));
+  EXPECT_TRUE(eventually([&] { return a.holds(); }));
+}
+
 TEST_F(SentinelTest, NoGuestStartsWithoutAGuard) {
   Host a(directory_, "a");
   a.want(pool(), 1);
@@ -361,6 +422,43 @@ TEST_F(SentinelTest, APoolThatIsNotMountedGivesNoLease) {
   EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
 }
 
+// Nobody else can have it: to stop a guest because a disk is slow or full gains nothing.
+TEST_F(SentinelTest, APrivatePoolThatFailsStopsNobody) {
+  Host a(directory_, "a");
+  a.want(pool(), 1, true);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  ASSERT_TRUE(a.start_guest());
+  fs::rename(pool() / "leases", pool() / "away");
+  std::ofstream(pool() / "leases") << "no directory";
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return !a.seen().status.reason().empty();
+  }));
+  EXPECT_NE(a.seen().status.reason().find("its record cannot be used"), std::string::npos) << a.seen().status.reason();
+  // Longer than one whose lease lapsed would be left to itself.
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_EQ(a.guest(), 'S');
+    ASSERT_TRUE(a.holds());
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  // Whoever goes on in the place of the one that serves knows it, too.
+  std::vector<pid_t> pair;
+  ASSERT_TRUE(eventually([&] { return (pair = sentinels_of(directory_ / "a")).size() == 2; }));
+  ::kill(pair[0], SIGKILL);
+  ASSERT_TRUE(eventually([&] { return (pair = sentinels_of(directory_ / "a")).size() == 2; }));
+  ::kill(pair[0], SIGKILL);
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return a.holds() && !a.seen().status.reason().empty();
+  }));
+  fs::remove(pool() / "leases");
+  fs::rename(pool() / "away", pool() / "leases");
+  ASSERT_TRUE(eventually([&] {
+    EXPECT_EQ(a.guest(), 'S');
+    return a.holds() && a.seen().status.reason().empty();
+  })) << a.seen().status.reason();
+}
+
 TEST_F(SentinelTest, WhatAHungPairSaidIsNotBelievedForLong) {
   Host a(directory_, "a");
   a.want(pool(), 1);
@@ -370,6 +468,83 @@ TEST_F(SentinelTest, WhatAHungPairSaidIsNotBelievedForLong) {
   EXPECT_TRUE(eventually([&] { return !a.holds(); }));
   EXPECT_NE(a.seen().status.reason().find("does not answer"), std::string::npos);
   for (const pid_t pid : pair) ::kill(pid, SIGCONT);
+  EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+}
+
+TEST_F(SentinelTest, ASentinelThatCannotBeStartedIsTold) {
+  const Host nowhere(directory_, "nowhere", directory_ / "gantry-sentinel");
+  const Host fails(directory_, "fails", "/bin/false");
+  // As one whose socket somebody removed.
+  const Host silent(directory_, "silent", "/bin/true");
+  nowhere.want(pool(), 1);
+  fails.want(pool(), 1);
+  silent.want(pool(), 1);
+  EXPECT_TRUE(eventually([&] {
+    return nowhere.was_told("the sentinel cannot be reached: cannot run " +
+                            std::string(directory_ / "gantry-sentinel") +
+                            ": the program is not installed (it comes with gantryd and must lie there)");
+  })) << nowhere.seen().status.reason();
+  EXPECT_TRUE(eventually([&] { return fails.was_told("/bin/false ended with status 1"); }));
+  EXPECT_TRUE(eventually([&] { return silent.was_told("it is there, but takes no connection at "); }));
+}
+
+TEST_F(SentinelTest, ASentinelThatEndsAtOnceIsTold) {
+  const fs::path program = directory_ / "gantry-sentinel";
+  // It has its lock and its socket, and nothing to write to.
+  std::ofstream(program) << "#!/bin/sh\nulimit -n 7\nexec " GANTRY_SENTINEL " \"$@\"\n";
+  fs::permissions(program, fs::perms::owner_all);
+  const Host a(directory_, "a", program);
+  a.want(pool(), 1);
+  EXPECT_TRUE(eventually([&] { return a.was_told("the sentinel ended before it served"); }))
+      << a.seen().status.reason();
+}
+
+TEST_F(SentinelTest, ItNeedsNoLogAndKeepsOneSmall) {
+  const fs::path log = directory_ / "a/sentinel/log";
+  fs::create_directories(log);
+  const Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+
+  const fs::path other_log = directory_ / "b/sentinel/log";
+  const Host b(directory_, "b");
+  b.want(pool(), 2);
+  ASSERT_TRUE(eventually([&] { return fs::exists(other_log); }));
+  std::ofstream(other_log) << std::string(2U << 20U, 'x');
+  EXPECT_TRUE(eventually([&] { return fs::file_size(other_log) < (1U << 20U); }));
+}
+
+TEST_F(SentinelTest, WhatItWillNeedIsNotSwappedOut) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  const pid_t serves = sentinels_of(directory_ / "a").front();
+  // What comes after its start, as its threads' stacks, only where a machine lets it have all it asks for.
+  rlimit limit{};
+  ASSERT_EQ(::prlimit(serves, RLIMIT_MEMLOCK, nullptr, &limit), 0);
+  std::ifstream maps("/proc/" + std::to_string(serves) + "/smaps");
+  std::string mapping;
+  bool saw_stack = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find(" rw-p ") != std::string::npos) mapping = line;
+    if (!line.starts_with("VmFlags:") || mapping.empty()) continue;
+    const bool is_stack = mapping.ends_with("[stack]");
+    if (is_stack || limit.rlim_cur == RLIM_INFINITY) {
+      EXPECT_NE(line.find(" lo"), std::string::npos) << mapping << ": " << line;
+    }
+    saw_stack = saw_stack || is_stack;
+    mapping.clear();
+  }
+  EXPECT_TRUE(saw_stack);
+}
+
+TEST_F(SentinelTest, WhatAPairSaidThatIsGoneIsNotBelieved) {
+  const Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  a.kill_sentinels();
+  EXPECT_TRUE(eventually([&] { return a.was_told("the sentinel cannot be reached: it has just ended"); }));
   EXPECT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
 }
 

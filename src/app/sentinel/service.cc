@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -16,6 +18,16 @@ constexpr int kIdleBeats = 10;
 constexpr int kIdleBeatsMax = 40;
 // A client that does not read what it is told.
 constexpr std::size_t kUnsentMax = 4U << 20U;
+// Without free descriptors nobody is taken before some are given back.
+constexpr Milliseconds kAcceptAgainMs = 100;
+constexpr off_t kLogBytesMax = 1 << 20;
+
+// It may go on for months.
+void keep_log_small() {
+  struct stat facts {};
+  const bool large = ::fstat(STDERR_FILENO, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > kLogBytesMax;
+  if (large && ::ftruncate(STDERR_FILENO, 0) != 0) runtime::report_problem("the sentinel's log cannot be begun anew");
+}
 
 }  // namespace
 
@@ -43,15 +55,23 @@ void Service::run() { loop_.run(); }
 
 void Service::accept_clients() {
   UniqueFd watched(::fcntl(files_.listener.get(), F_DUPFD_CLOEXEC, 0));
+  if (!watched.valid()) return accept_later();
   listener_watch_ = qemu::watch_readable(loop_, std::move(watched), [this] {
-    accept_one();
-    accept_clients();
+    if (accept_one()) {
+      accept_clients();
+    } else {
+      accept_later();
+    }
   });
 }
 
-void Service::accept_one() {
+void Service::accept_later() {
+  loop_.post_after(kAcceptAgainMs, [this] { accept_clients(); });
+}
+
+bool Service::accept_one() {
   UniqueFd connected(::accept4(files_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!connected.valid()) return;
+  if (!connected.valid()) return false;
   auto client = std::make_shared<Client>();
   clients_.push_back(client);
   client->stream = qemu::open_stream(loop_, std::move(connected),
@@ -67,6 +87,7 @@ void Service::accept_one() {
                                           [this, weak = std::weak_ptr(client)] {
                                             if (const auto self = weak.lock()) leave(self);
                                           }});
+  return true;
 }
 
 void Service::leave(const std::shared_ptr<Client>& client) {
@@ -88,6 +109,7 @@ void Service::take(const std::shared_ptr<Client>& client, std::string_view line)
 }
 
 void Service::beat() {
+  keep_log_small();
   partner_.beat();
   // Who does not hear from it knows that it hangs.
   for (const auto& client : clients_) {

@@ -33,7 +33,8 @@ class Service {
   };
 
   void accept_clients();
-  void accept_one();
+  void accept_later();
+  bool accept_one();
   void take(const std::shared_ptr<Client>& client, std::string_view line);
   void leave(const std::shared_ptr<Client>& client);
   void beat();
