@@ -307,6 +307,24 @@ TEST(EtcdHostile, AWatchThatSpeaksNonsenseIsBegunAgain) {
   EXPECT_TRUE(log.errors().empty());
 }
 
+TEST(EtcdHostile, AWatchThatEndsWithoutNewsIsBegunAgainLaterAndLater) {
+  FakeEtcd etcd;
+  std::promise<void> fifth;
+  etcd.on_watch = [&](int number, const auto&, FakeEtcd::Stream& stream) {
+    stream.Write(created());
+    // The one before those that were asked for.
+    stream.Write(changes({{"/a", 10}}));
+    if (number == 5) fifth.set_value();
+  };
+  const auto store = must_open(options_for(etcd));
+  const Milliseconds begun_ms = test_now().monotonic_ms;
+  const WatchLog log(*store, "/", 11);
+  ASSERT_EQ(fifth.get_future().wait_for(kPatience), std::future_status::ready);
+  // At once, and then after at least 50, 100 and 200 ms.
+  EXPECT_GE(test_now().monotonic_ms - begun_ms, 350);
+  EXPECT_TRUE(log.batches().empty());
+}
+
 TEST(EtcdHostile, ASilentWatchIsGivenUpForAnotherNode) {
   // Before the server, whose calls go on until it is gone.
   std::promise<void> ended;
