@@ -31,6 +31,31 @@ UidTwins find_uid_twins() {
   }
 }
 
+TEST(Drafts, WhatIsAsItWasCountsNoMore) {
+  World world;
+  world.make_image();
+  world.make_vm();
+  const std::string image_id = world.find<v1::Image>("debian-12")->meta().id();
+  const std::string vm_id = world.vm().meta().id();
+  Draft draft(world.core->view());
+  (void)draft.edit<v1::Image>(image_id);
+  v1::Vm gone;
+  gone.mutable_meta()->set_id("vm-made-and-gone");
+  draft.create<v1::Vm>(gone);
+  draft.erase<v1::Vm>("vm-made-and-gone");
+  draft.edit<v1::Vm>(vm_id).mutable_spec()->set_memory_mib(17);
+  draft.put("/key", "value");
+  EXPECT_EQ(draft.changes(), 4U);
+  draft.drop_unchanged();
+  EXPECT_EQ(draft.changes(), 2U);
+  EXPECT_EQ(draft.build().writes.size(), 2U);
+  EXPECT_EQ(draft.find<v1::Vm>(vm_id)->spec().memory_mib(), 17U);
+  EXPECT_NE(draft.find<v1::Image>(image_id), nullptr);
+  draft.erase<v1::Vm>(vm_id);
+  draft.drop_unchanged();
+  EXPECT_EQ(draft.changes(), 2U);
+}
+
 TEST(Changes, NoTwoGuestsHaveTheSameUser) {
   World world;
   world.make_image();

@@ -33,6 +33,20 @@ void Draft::build_kind(const Staged<Record>& staged, port::Txn& txn) const {
   }
 }
 
+template <class Record>
+bool Draft::is_unchanged(const std::string& id, const std::optional<Record>& record) const {
+  const Record* before = view_.find<Record>(id);
+  if (!record || before == nullptr) return !record && before == nullptr;
+  return record_bytes(*record) == record_bytes(*before);
+}
+
+void Draft::drop_unchanged() {
+  const auto drop = [this](auto& staged) {
+    std::erase_if(staged.records, [this](const auto& item) { return is_unchanged(item.first, item.second); });
+  };
+  std::apply([&](auto&... staged) { (drop(staged), ...); }, staged_);
+}
+
 std::size_t Draft::changes() const {
   const std::size_t records = std::apply([](const auto&... staged) { return (staged.records.size() + ...); }, staged_);
   return records + extra_.writes.size();

@@ -66,6 +66,8 @@ class Draft {
 
   // How many records and keys were touched.
   [[nodiscard]] std::size_t changes() const;
+  // Forgets the records that were touched but are as they were. What edit() answered before is not to be used any more.
+  void drop_unchanged();
   // Without writes when nothing changed.
   [[nodiscard]] port::Txn build() const;
 
@@ -74,6 +76,8 @@ class Draft {
   struct Staged {
     std::map<std::string, std::optional<Record>> records;
   };
+  template <class Record>
+  [[nodiscard]] bool is_unchanged(const std::string& id, const std::optional<Record>& record) const;
   template <class Record>
   void build_kind(const Staged<Record>& staged, port::Txn& txn) const;
 

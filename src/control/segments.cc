@@ -90,12 +90,6 @@ void settle_deletion(const Draft& draft, v1::Network& network) {
   }
 }
 
-// A round counts what it edits: many networks that stay as they are must not use it up.
-void edit_if_other(Draft& draft, const v1::Network& now, v1::Network next) {
-  if (to_bytes(next) == to_bytes(now)) return;
-  draft.edit<v1::Network>(next.meta().id()) = std::move(next);
-}
-
 }  // namespace
 
 const v1::NetworkOnHost* find_on_host(const v1::Network& network, const std::string& host_id) {
@@ -163,9 +157,7 @@ void settle_segment(Draft& draft, const std::string& network_id) {
   if (network == nullptr || !model::spans_hosts(*network)) return;
   if (network->meta().has_deletion()) {
     if (network->status().hosts().empty()) return draft.erase<v1::Network>(network_id);
-    v1::Network next = *network;
-    settle_deletion(draft, next);
-    return edit_if_other(draft, *network, std::move(next));
+    return settle_deletion(draft, draft.edit<v1::Network>(network_id));
   }
   const Together all = look_at_all(draft, *network);
   auto state = network->status().state();
@@ -178,8 +170,7 @@ void settle_segment(Draft& draft, const std::string& network_id) {
     state = v1::NetworkStatus::PENDING;
   }
   v1::Problem problem = all.failed == nullptr ? v1::Problem() : problem_of(*network, all);
-  v1::Network next = *network;
-  v1::NetworkStatus& status = *next.mutable_status();
+  v1::NetworkStatus& status = *draft.edit<v1::Network>(network_id).mutable_status();
   status.set_state(state);
   status.set_effective_kind(network->spec().kind());
   status.clear_failed_operation_id();
@@ -188,7 +179,6 @@ void settle_segment(Draft& draft, const std::string& network_id) {
   } else {
     *status.mutable_problem() = std::move(problem);
   }
-  edit_if_other(draft, *network, std::move(next));
 }
 
 std::string waited_for(const Draft& draft, const v1::Network& network) {

@@ -127,6 +127,26 @@ TEST(Segments, AHostThatComesLaterHasThemToo) {
   EXPECT_EQ(network.status().state(), v1::NetworkStatus::READY);
 }
 
+// More than one round changes, and each is looked at again when a host comes.
+TEST(Segments, ManyThatStayAsTheyAreKeepNoTaskWaiting) {
+  World world;
+  for (int i = 0; i < 50; ++i) {
+    const auto made = world.ended(world.accept("CreateNetwork", vlan_request("floor-" + std::to_string(i), 100U + i)));
+    ASSERT_EQ(made.state(), v1::Task::SUCCEEDED) << made.problem().summary();
+  }
+  world.make_image();
+  world.host.asleep = true;
+  const auto accepted = world.accept("CreateVm", World::vm_request());
+  world.host.asleep = false;
+  world.restart();
+  // Rounds that never come to an end take no time at all.
+  const Milliseconds end_ms = world.executor.now().monotonic_ms + 30'000;
+  int steps = 0;
+  while (steps < 100'000 && world.executor.step(end_ms)) ++steps;
+  EXPECT_LT(steps, 100'000);
+  EXPECT_EQ(world.task(accepted.task().meta().id()).state(), v1::Task::SUCCEEDED);
+}
+
 TEST(Segments, AHostWithoutTheUplinkIsNamed) {
   Cluster world;
   v1::Problem problem;

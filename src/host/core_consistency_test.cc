@@ -81,6 +81,22 @@ TEST_F(CoreConsistencyTest, IgnoresAnOlderGeneration) {
   EXPECT_EQ(world.count("start"), 0);
 }
 
+TEST_F(CoreConsistencyTest, RevisionsAreOfOneConnection) {
+  vm.mutable_meta()->set_revision(5'000);
+  assign_and_run();
+  // Said before what is known, and come late.
+  vm.mutable_meta()->set_revision(4'000);
+  change_vm([](v1::VmSpec& spec) { spec.set_power(v1::VmSpec::STOPPED); });
+  executor.run_for(60'000);
+  EXPECT_EQ(guest(), GuestState::running);
+  // Another store, to which the records were moved, counts from 1.
+  link.connection(false);
+  link.connection(true);
+  vm.mutable_meta()->set_revision(3);
+  assign_and_run(60'000);
+  EXPECT_EQ(guest(), GuestState::ended);
+}
+
 TEST_F(CoreConsistencyTest, ALateAssignmentDoesNotBringADeletedGuestBack) {
   assign_and_run();
   const v1::Vm before = vm;

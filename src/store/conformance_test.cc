@@ -194,13 +194,16 @@ TEST_P(StoreConformance, AWatchMayEndWithinItsOwnCallback) {
 
 TEST_P(StoreConformance, CallbacksMayCallTheStore) {
   const auto result = await<port::CommitResult>([this](auto done) {
-    store().commit({{}, {put("/a", "1")}}, [this, done](const port::CommitResult&) {
+    store().commit({{}, {put("/a", "1")}}, [this, done](const port::CommitResult& first) {
+      if (first.outcome != CommitOutcome::committed) return done(first);
       store().range({"/a"}, [this, done](const auto& range) {
-        store().commit({{{"/a", range->entries.at(0).modified}}, {put("/a", "2")}}, done);
+        if (!range || range->entries.empty())
+          return done({CommitOutcome::conflict, 0, "what was written is not there"});
+        store().commit({{{"/a", range->entries[0].modified}}, {put("/a", "2")}}, done);
       });
     });
   });
-  EXPECT_EQ(result.outcome, CommitOutcome::committed);
+  EXPECT_EQ(result.outcome, CommitOutcome::committed) << result.detail;
   EXPECT_EQ(must_range({"/a"}).entries.at(0).value, "2");
 }
 

@@ -20,6 +20,14 @@ EtcdStatus status_of(const grpc::Status& status) {
   return {static_cast<EtcdCode>(status.error_code()), status.error_message()};
 }
 
+void EtcdQuestion::ask(EtcdEndpoint& endpoint, grpc::ClientContext& context, grpc::CompletionQueue* queue, void* tag) {
+  request.set_key(std::string(1, '\0'));
+  request.set_serializable(true);
+  request.set_count_only(true);
+  reader = endpoint.kv->AsyncRange(&context, request, queue);
+  reader->Finish(&response, &status, tag);
+}
+
 void EtcdCall::start() {
   if (parts_.closed) {
     answer({EtcdCode::cancelled, "the store was closed"}, EtcdFate::not_done, false);
@@ -67,33 +75,22 @@ void EtcdCall::arm(std::size_t endpoint, Milliseconds timeout_ms) {
 // failure before that was before the sending.
 void EtcdCall::connect() {
   arm(endpoint_, std::min(left_ms(), kConnectMsMax));
-  struct Question {
-    etcdserverpb::RangeRequest request;
-    etcdserverpb::RangeResponse response;
-    grpc::Status status;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<etcdserverpb::RangeResponse>> reader;
-  };
-  auto question = std::make_shared<Question>();
-  question->request.set_key(std::string(1, '\0'));
-  question->request.set_serializable(true);
-  question->request.set_count_only(true);
-  EtcdEndpoint& endpoint = parts_.endpoints.at(endpoint_);
-  question->reader = endpoint.kv->AsyncRange(context_.get(), question->request, parts_.loop.queue());
-  question->reader->Finish(
-      &question->response, &question->status, parts_.loop.begin([self = shared_from_this(), question](bool) {
-        self->context_.reset();
-        EtcdStatus status = status_of(question->status);
-        if (status.ok() &&
-            !self->parts_.endpoints.is_of_cluster(self->endpoint_, question->response.header().cluster_id())) {
-          status = other_cluster();
-        }
-        if (status.ok() && self->parts_.endpoints.at(self->endpoint_).connected()) {
-          self->send_now();
-        } else {
-          self->ended(status.ok() ? EtcdStatus{EtcdCode::unavailable, "the connection broke"} : status,
-                      EtcdFate::not_done);
-        }
-      }));
+  auto question = std::make_shared<EtcdQuestion>();
+  question->ask(parts_.endpoints.at(endpoint_), *context_, parts_.loop.queue(),
+                parts_.loop.begin([self = shared_from_this(), question](bool) {
+                  self->context_.reset();
+                  EtcdStatus status = status_of(question->status);
+                  if (status.ok() && !self->parts_.endpoints.is_of_cluster(self->endpoint_,
+                                                                           question->response.header().cluster_id())) {
+                    status = other_cluster();
+                  }
+                  if (status.ok() && self->parts_.endpoints.at(self->endpoint_).connected()) {
+                    self->send_now();
+                  } else {
+                    self->ended(status.ok() ? EtcdStatus{EtcdCode::unavailable, "the connection broke"} : status,
+                                EtcdFate::not_done);
+                  }
+                }));
 }
 
 void EtcdCall::send_now() {

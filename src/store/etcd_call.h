@@ -35,6 +35,16 @@ struct EtcdClient::Parts {
 
 EtcdStatus status_of(const grpc::Status& status);
 
+// A small question that a node answers by itself; its answer says which cluster the node is of.
+struct EtcdQuestion {
+  etcdserverpb::RangeRequest request;
+  etcdserverpb::RangeResponse response;
+  grpc::Status status;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<etcdserverpb::RangeResponse>> reader;
+
+  void ask(EtcdEndpoint& endpoint, grpc::ClientContext& context, grpc::CompletionQueue* queue, void* tag);
+};
+
 class EtcdCall : public std::enable_shared_from_this<EtcdCall> {
  public:
   EtcdCall(EtcdClient::Parts& parts, bool repeatable) : parts_(parts), repeatable_(repeatable) {}

@@ -12,6 +12,8 @@ namespace {
 
 constexpr Milliseconds kFirstWaitMs = 50;
 constexpr Milliseconds kLastWaitMs = 2'000;
+// A node that is down must not keep the others from being used for long.
+constexpr Milliseconds kWhoAreYouMs = 2'000;
 
 std::uint64_t random_seed() {
   std::random_device device;
@@ -24,6 +26,22 @@ void call(EtcdClient::Parts& parts, bool repeatable, Request request, Start star
                                                      std::move(done))
       ->start();
 }
+
+// When the last of them is gone, everybody has answered or had the time to.
+struct Census {
+  std::function<void(const EtcdClient::Clusters&)> done;
+  EtcdClient::Clusters clusters = {};
+
+  explicit Census(std::function<void(const EtcdClient::Clusters&)> then) : done(std::move(then)) {}
+  ~Census() { done(clusters); }
+  Census(const Census&) = delete;
+  Census& operator=(const Census&) = delete;
+};
+
+struct CensusQuestion {
+  grpc::ClientContext context;
+  EtcdQuestion question;
+};
 
 }  // namespace
 
@@ -97,6 +115,20 @@ void EtcdClient::revoke(etcdserverpb::LeaseRevokeRequest request, Done<etcdserve
         return to.lease->AsyncLeaseRevoke(context, what, queue);
       },
       std::move(done));
+}
+
+void EtcdClient::ask_clusters(std::function<void(const Clusters&)> done) {
+  const auto census = std::make_shared<Census>(std::move(done));
+  for (std::size_t index = 0; index < parts_->endpoints.count(); ++index) {
+    EtcdEndpoint& endpoint = parts_->endpoints.at(index);
+    auto one = std::make_shared<CensusQuestion>();
+    one->context.set_deadline(gpr_time_from_millis(kWhoAreYouMs, GPR_TIMESPAN));
+    void* tag = parts_->loop.begin([census, one, address = endpoint.address](bool) {
+      const std::uint64_t cluster = one->question.response.header().cluster_id();
+      if (one->question.status.ok() && cluster != 0) census->clusters[cluster].push_back(address);
+    });
+    one->question.ask(endpoint, one->context, parts_->loop.queue(), tag);
+  }
 }
 
 void EtcdClient::close() {

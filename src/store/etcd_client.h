@@ -4,9 +4,12 @@
 // is sent only over a connection that stands, and is not sent again once it may have been carried out.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "store/etcd_loop.h"
 #include "store/etcd_pems.h"
@@ -46,6 +49,11 @@ class EtcdClient {
   void keep_alive(etcdserverpb::LeaseKeepAliveRequest request, Done<etcdserverpb::LeaseKeepAliveResponse> done);
   void revoke(etcdserverpb::LeaseRevokeRequest request, Done<etcdserverpb::LeaseRevokeResponse> done);
   std::shared_ptr<EtcdStream> watch(const etcdserverpb::WatchCreateRequest& request, StreamEvents events);
+
+  // Asks each node once which cluster it is of, and tells, for each cluster, the nodes that said so in good time. Not
+  // ended by close().
+  using Clusters = std::map<std::uint64_t, std::vector<std::string>>;
+  void ask_clusters(std::function<void(const Clusters&)> done);
 
   // Ends all that is under way; what comes later is answered at once.
   void close();

@@ -62,8 +62,8 @@ EtcdEndpoints::EtcdEndpoints(const std::vector<std::string>& addresses, const Et
 
 bool EtcdEndpoints::is_of_cluster(std::size_t index, std::uint64_t cluster_id) {
   if (cluster_id_ == 0) cluster_id_ = cluster_id;
-  endpoints_[index].foreign = cluster_id != 0 && cluster_id != cluster_id_;
-  return !endpoints_[index].foreign;
+  endpoints_[index].ours = cluster_id == 0 || cluster_id == cluster_id_;
+  return endpoints_[index].ours;
 }
 
 void EtcdEndpoints::served(std::size_t index) {
@@ -76,6 +76,7 @@ void EtcdEndpoints::served(std::size_t index) {
 bool EtcdEndpoints::failed(std::size_t index, const EtcdStatus& status) {
   EtcdEndpoint& endpoint = endpoints_[index];
   const bool news = endpoint.trouble.empty();
+  endpoint.ours = false;
   endpoint.trouble = status.code == EtcdCode::deadline_exceeded ? "no answer in time" : status.message;
   if (endpoint.trouble.empty()) endpoint.trouble = "it ended the connection";
   if (news && notice_) notice_("etcd " + endpoint.address + " does not serve: " + endpoint.trouble);

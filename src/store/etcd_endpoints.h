@@ -22,11 +22,11 @@ struct EtcdEndpoint {
   std::unique_ptr<etcdserverpb::Lease::Stub> lease;
   // Why it did not serve last; empty: it did, or was not asked.
   std::string trouble;
-  // It was seen to be of another cluster than the rest.
-  bool foreign = false;
+  // Its last answer was one of the cluster's, and nothing has failed since.
+  bool ours = false;
 
   // A connection stands, to a node of the cluster: a request sent now leaves this process.
-  [[nodiscard]] bool connected() const { return !foreign && channel->GetState(false) == GRPC_CHANNEL_READY; }
+  [[nodiscard]] bool connected() const { return ours && channel->GetState(false) == GRPC_CHANNEL_READY; }
 };
 
 class EtcdEndpoints {

@@ -307,6 +307,24 @@ TEST(EtcdHostile, AWatchThatSpeaksNonsenseIsBegunAgain) {
   EXPECT_TRUE(log.errors().empty());
 }
 
+TEST(EtcdHostile, AWatchThatEndsWithoutNewsIsBegunAgainLaterAndLater) {
+  FakeEtcd etcd;
+  std::promise<void> fifth;
+  etcd.on_watch = [&](int number, const auto&, FakeEtcd::Stream& stream) {
+    stream.Write(created());
+    // The one before those that were asked for.
+    stream.Write(changes({{"/a", 10}}));
+    if (number == 5) fifth.set_value();
+  };
+  const auto store = must_open(options_for(etcd));
+  const Milliseconds begun_ms = test_now().monotonic_ms;
+  const WatchLog log(*store, "/", 11);
+  ASSERT_EQ(fifth.get_future().wait_for(kPatience), std::future_status::ready);
+  // At once, and then after at least 50, 100 and 200 ms.
+  EXPECT_GE(test_now().monotonic_ms - begun_ms, 350);
+  EXPECT_TRUE(log.batches().empty());
+}
+
 TEST(EtcdHostile, ASilentWatchIsGivenUpForAnotherNode) {
   // Before the server, whose calls go on until it is gone.
   std::promise<void> ended;
@@ -339,31 +357,38 @@ TEST(EtcdHostile, ASilentWatchIsGivenUpForAnotherNode) {
   EXPECT_NE(notices.find(silent.address() + " does not serve"), std::string::npos) << notices;
 }
 
-TEST(EtcdHostile, ANodeOfAnotherClusterIsNotWrittenTo) {
-  const auto serve = [](FakeEtcd& etcd, std::uint64_t cluster, std::atomic<int>& writes) {
-    etcd.on_range = [cluster](const auto&, RangeResponse& answer) {
-      answer.mutable_header()->set_cluster_id(cluster);
-      answer.mutable_header()->set_revision(10);
-      return grpc::Status::OK;
-    };
-    etcd.on_txn = [cluster, &writes](const auto&, TxnResponse& answer) {
-      ++writes;
-      answer.mutable_header()->set_cluster_id(cluster);
-      answer.mutable_header()->set_revision(11);
-      answer.set_succeeded(true);
-      return grpc::Status::OK;
-    };
+// Serves as a node of that cluster, and counts what is written.
+void serve_cluster(FakeEtcd& etcd, const std::atomic<std::uint64_t>& cluster, std::atomic<int>& writes) {
+  etcd.on_range = [&cluster](const auto&, RangeResponse& answer) {
+    answer.mutable_header()->set_cluster_id(cluster);
+    answer.mutable_header()->set_revision(10);
+    return grpc::Status::OK;
   };
+  etcd.on_txn = [&cluster, &writes](const auto&, TxnResponse& answer) {
+    ++writes;
+    answer.mutable_header()->set_cluster_id(cluster);
+    answer.mutable_header()->set_revision(11);
+    answer.set_succeeded(true);
+    return grpc::Status::OK;
+  };
+}
+
+TEST(EtcdHostile, ANodeThatCameToAnotherClusterIsNotWrittenTo) {
+  const std::atomic<std::uint64_t> first_cluster{7};
+  std::atomic<std::uint64_t> other_cluster{7};
   std::atomic<int> first_writes{0};
   std::atomic<int> other_writes{0};
   auto first = std::make_unique<FakeEtcd>();
   FakeEtcd other;
-  serve(*first, 7, first_writes);
-  serve(other, 8, other_writes);
+  serve_cluster(*first, first_cluster, first_writes);
+  serve_cluster(other, other_cluster, other_writes);
   EtcdStoreOptions options = options_for(*first);
   options.endpoints.push_back(other.address());
   const auto store = must_open(options);
   EXPECT_EQ(commit(*store, {{}, {put("/a", "")}}).outcome, CommitOutcome::committed);
+  EXPECT_EQ(first_writes, 1);
+  // It was set up anew, alone.
+  other_cluster = 8;
   first.reset();
   // Its end may be met by the first one sent.
   CommitOutcome outcome = CommitOutcome::unknown;
@@ -377,6 +402,30 @@ TEST(EtcdHostile, ANodeOfAnotherClusterIsNotWrittenTo) {
   EXPECT_NE(detail.find("another etcd cluster"), std::string::npos) << detail;
   EXPECT_FALSE(range(*store, {"/"}).has_value());
   EXPECT_EQ(other_writes, 0);
+}
+
+// Each would be taken for the whole by whoever asks it first.
+TEST(EtcdHostile, NodesOfTwoClustersAreRefused) {
+  const std::atomic<std::uint64_t> first_cluster{7};
+  std::atomic<std::uint64_t> other_cluster{8};
+  std::atomic<int> writes{0};
+  FakeEtcd first;
+  FakeEtcd other;
+  serve_cluster(first, first_cluster, writes);
+  serve_cluster(other, other_cluster, writes);
+  EtcdStoreOptions options = options_for(first);
+  // One that is down says nothing.
+  options.endpoints.push_back("127.0.0.1:1");
+  options.endpoints.push_back(other.address());
+  const auto refused = open_etcd_store(options);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(refused.error().reason, "store_of_several_clusters");
+  for (const FakeEtcd* node : {&first, &other}) {
+    EXPECT_NE(refused.error().cause.find(node->address()), std::string::npos) << refused.error().to_text();
+  }
+  other_cluster = 7;
+  EXPECT_TRUE(open_etcd_store(options).has_value());
 }
 
 TEST(EtcdHostile, ACommitDoesNotWaitForANodeThatOthersFoundDead) {

@@ -112,4 +112,15 @@ Result<void> wait_for_etcd(const EtcdStoreOptions& options, const EtcdAsk& ask) 
               "store_unreachable");
 }
 
+Result<void> see_one_cluster(const EtcdClient::Clusters& clusters) {
+  if (clusters.size() <= 1) return {};
+  std::string cause;
+  for (const auto& [id, nodes] : clusters) cause += (cause.empty() ? "" : "; another of ") + joined(nodes);
+  return fail(ErrorCode::unavailable, "cannot tell which etcd has the records",
+              "its nodes belong to different clusters: one of " + cause,
+              "name the nodes of one cluster only, or have the node that was set up alone join the others with a data "
+              "directory that is empty",
+              "store_of_several_clusters");
+}
+
 }  // namespace gantry::store

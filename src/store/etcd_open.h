@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "store/etcd_client.h"
 #include "store/etcd_pems.h"
 #include "store/etcd_store.h"
 
@@ -24,5 +25,8 @@ struct EtcdAnswer {
 // Asks again and again, by `ask`, until there is a revision or the time to open is up.
 using EtcdAsk = std::function<void(std::function<void(const EtcdAnswer&)>)>;
 Result<void> wait_for_etcd(const EtcdStoreOptions& options, const EtcdAsk& ask);
+
+// Nodes of several clusters are refused: which of them has the records is not for whoever answers first to say.
+Result<void> see_one_cluster(const EtcdClient::Clusters& clusters);
 
 }  // namespace gantry::store

@@ -1,6 +1,7 @@
 #include "store/etcd_store.h"
 
 #include <algorithm>
+#include <future>
 #include <set>
 #include <utility>
 
@@ -130,6 +131,13 @@ class EtcdStore final : public port::Store {
         done({present, for_good, troubles.empty() ? status.message : troubles});
       });
     });
+  }
+
+  EtcdClient::Clusters ask_clusters() {
+    auto answer = std::make_shared<std::promise<EtcdClient::Clusters>>();
+    loop_->post(
+        [this, answer] { client_.ask_clusters([answer](const auto& clusters) { answer->set_value(clusters); }); });
+    return answer->get_future().get();
   }
 
  private:
@@ -300,6 +308,7 @@ Result<std::unique_ptr<port::Store>> open_etcd_store(EtcdStoreOptions options) {
   }
   const auto reached = wait_for_etcd(options, [&store](auto done) { store->ask(std::move(done)); });
   if (!reached) return fail(reached.error());
+  if (auto one = see_one_cluster(store->ask_clusters()); !one) return fail(one.error());
   return store;
 }
 

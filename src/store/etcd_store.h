@@ -55,9 +55,9 @@ struct EtcdStoreOptions {
 // The addresses in "etcd://HOST:PORT,HOST:PORT". invalid_argument when it is not of that form.
 Result<std::vector<std::string>> parse_etcd_address(const std::string& address);
 
-// Waits until a node answers. Errors: invalid_argument; unavailable, with the cause at each node; what reading the PEM
-// files met. The destructor ends what is under way (commits that were sent become unknown), answers the rest with
-// unavailable, and must not run on a callback's thread.
+// Waits until a node answers. Errors: invalid_argument; unavailable, with the cause at each node, or because the nodes
+// belong to several clusters; what reading the PEM files met. The destructor ends what is under way (commits that were
+// sent become unknown), answers the rest with unavailable, and must not run on a callback's thread.
 Result<std::unique_ptr<port::Store>> open_etcd_store(EtcdStoreOptions options);
 
 }  // namespace gantry::store

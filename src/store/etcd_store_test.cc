@@ -178,7 +178,7 @@ TEST(EtcdFull, WhatIsSaidOfCommitsIsTrue) {
 }
 
 TEST(EtcdOpen, SaysWhereNobodyAnswersAndWhy) {
-  EtcdStoreOptions options = etcd_options({"127.0.0.1:" + std::to_string(free_port()), "127.0.0.1:1"});
+  EtcdStoreOptions options = etcd_options({loopback_address(free_port()), "127.0.0.1:1"});
   options.open_timeout_ms = 1;
   options.request_timeout_ms = 500;
   const auto store = open_etcd_store(options);

@@ -25,7 +25,7 @@ class EtcdCluster {
   EtcdCluster(const EtcdCluster&) = delete;
   EtcdCluster& operator=(const EtcdCluster&) = delete;
 
-  // 127.0.0.1:PORT of each, beginning with `first`.
+  // HOST:PORT of each, beginning with `first`.
   [[nodiscard]] std::vector<std::string> endpoints(int first = 0) const;
 
   // As a machine that loses its power, and gets it back.
@@ -54,7 +54,11 @@ class EtcdCluster {
   std::vector<Node> nodes_;
 };
 
-// A port of the loopback that nobody listens on. Not one the kernel gives to connections: one to itself would succeed.
+// An address of the loopback that only this process uses: tests that run side by side never talk to each other's nodes,
+// and a port that a killed node gave back waits for it.
+const std::string& loopback_host();
+std::string loopback_address(int port);
+// A port of it that nobody listens on, each time another.
 int free_port();
 
 }  // namespace gantry::store

@@ -13,7 +13,7 @@ namespace {
 class Certificates {
  public:
   Certificates() {
-    std::ofstream(path("server.ext")) << "subjectAltName=IP:127.0.0.1\n";
+    std::ofstream(path("server.ext")) << "subjectAltName=IP:" << loopback_host() << "\n";
     for (const std::string name : {"our", "other"}) {
       run({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
            path(name + ".key"), "-out", path(name + ".crt"), "-days", "2", "-subj", "/CN=" + name});

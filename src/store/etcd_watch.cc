@@ -52,10 +52,12 @@ void EtcdWatch::take(const etcdserverpb::WatchResponse& answer) {
     watch_id_ = answer.watch_id();
   }
   if (!created_ || answer.watch_id() != watch_id_) return;
+  const port::Revision before = assembler_.next();
   const bool sound = assembler_.take(answer, [this](const port::ChangeBatch& batch) { slot_->deliver(batch); });
   if (!sound) {
     blame("what it says of changes makes no sense");
-  } else if (!answer.created()) {
+  } else if (assembler_.next() != before) {
+    // Each begin is told one revision again: that alone is nothing new.
     failures_ = 0;
   }
 }

@@ -1,6 +1,7 @@
 // Another store behind a fence: what is committed through it is committed only while one record is as it was. Whoever
-// has lost that record (port::Compare of a leader's) can change nothing any more, whatever it still believes: the
-// commit is a conflict. Reads, watches and leases go through.
+// has lost that record (port::Compare of a leader's) can change nothing any more, whatever it still believes: commits
+// are unavailable. Not conflicts: those are told only of the caller's own compares, who takes them for news of its
+// records. Reads, watches and leases go through.
 #pragma once
 
 #include <functional>
@@ -18,8 +19,12 @@ class FencedStore final : public port::Store {
   FencedStore(port::Store& store, port::Compare fence) : store_(store), fence_(std::move(fence)) {}
 
   void commit(port::Txn txn, CommitCallback done) override {
-    if (!txn.writes.empty()) txn.compares.push_back(fence_);
-    store_.commit(std::move(txn), std::move(done));
+    if (txn.writes.empty()) return store_.commit(std::move(txn), std::move(done));
+    txn.compares.push_back(fence_);
+    store_.commit(std::move(txn), [&store = store_, fence = fence_, done = std::move(done)](port::CommitResult result) {
+      if (result.outcome != port::CommitOutcome::conflict) return done(std::move(result));
+      tell_conflict(store, fence, std::move(result), done);
+    });
   }
   void range(port::RangeRequest request, RangeCallback done) override {
     store_.range(std::move(request), std::move(done));
@@ -38,6 +43,20 @@ class FencedStore final : public port::Store {
   }
 
  private:
+  // The caller's own, if the fence stands; it falls once and for all.
+  static void tell_conflict(port::Store& store, const port::Compare& fence, port::CommitResult result,
+                            const CommitCallback& done) {
+    store.range({.first = fence.key, .end = fence.key + '\0'},
+                [modified = fence.modified, result = std::move(result), done](const auto& range) {
+                  const bool is_known = range.has_value();
+                  const bool is_there = is_known && !range->entries.empty();
+                  const port::Revision now = is_there ? range->entries.front().modified : 0;
+                  if (is_known && now == modified) return done(result);
+                  done({port::CommitOutcome::unavailable, 0,
+                        is_known ? "the lead was lost" : "it cannot be read who has the lead"});
+                });
+  }
+
   port::Store& store_;
   const port::Compare fence_;
 };

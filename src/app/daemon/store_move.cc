@@ -119,18 +119,18 @@ class Mover {
     store::FencedStore fenced(to_, *fence);
     if (auto filled = fill(fenced, here.records); !filled) {
       // What was somebody else's before this began stays theirs.
-      if (!claim && filled.error().code == ErrorCode::conflict) (void)give_up_lead(fenced, fence->key);
+      if (!claim && filled.error().code == ErrorCode::conflict) (void)give_up_lead(*fence);
       return filled;
     }
     if (!here.moved_to) {
       auto marked = commit(from_, {{{kMovedKey, 0}}, {{.key = kMovedKey, .value = move_.target}}}, "the old");
       if (!marked) return marked;
     }
-    return give_up_lead(fenced, fence->key);
+    return give_up_lead(*fence);
   }
 
-  static Result<void> give_up_lead(port::Store& fenced, const std::string& key) {
-    return commit(fenced, {{}, {{.kind = port::Write::Kind::erase, .key = key, .value = {}}}}, "the new");
+  Result<void> give_up_lead(const port::Compare& lead) {
+    return commit(to_, {{lead}, {{.kind = port::Write::Kind::erase, .key = lead.key, .value = {}}}}, "the new");
   }
 
   Result<port::Compare> take_lead() {
