@@ -284,6 +284,8 @@ TEST(Admission, ARootDiskAskedInFullIsTheOnlyOne) {
   const auto* root = world.find<v1::Volume>(world.vm().spec().disks(0).volume());
   EXPECT_EQ(root->spec().capacity_bytes(), 20ULL << 30U);
   EXPECT_EQ(root->spec().format(), v1::VolumeSpec::RAW);
+  EXPECT_NE(root->spec().pool(), "");
+  EXPECT_EQ(world.vm().spec().lease_pool(), root->spec().pool());
   EXPECT_EQ(world.find<v1::Volume>("web-disk1")->spec().image(), "");
   create.set_capacity_bytes(1ULL << 30U);
   request.set_name("small");
@@ -318,6 +320,7 @@ TEST(Admission, AKernelImageNeedsNoDisk) {
   request.mutable_spec()->set_image("tiny");
   EXPECT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.vm().spec().disks_size(), 0);
+  EXPECT_EQ(world.vm().spec().lease_pool(), world.find<v1::Image>("tiny")->spec().pool());
   EXPECT_EQ(world.refused("DeleteImage", World::by_id("tiny")), "image_in_use");
   request.set_name("b");
   request.mutable_spec()->clear_image();

@@ -110,6 +110,7 @@ void Core::note_progress(const std::string& id, const port::MoveProgress& progre
   memory.told_at_ms = now().monotonic_ms;
   figures.mutable_progress()->set_phase(progress.phase);
   figures.mutable_progress()->set_percent(progress.percent);
+  figures.mutable_progress()->set_measurable(true);
   touch();
 }
 

@@ -170,6 +170,21 @@ TEST_F(CoreMoveTest, ACancelWhileItIsSentStopsIt) {
   EXPECT_EQ(world.count("stop_sending"), 1);
 }
 
+TEST_F(CoreMoveTest, HowFarItIsIsToldOnceASecond) {
+  world.silent.insert("send");
+  send_away();
+  const auto goes_on = [this](std::uint32_t percent, Milliseconds for_ms) {
+    world.move_progress({.phase = "copying memory", .percent = percent});
+    executor.run_for(for_ms);
+    return told_move().progress().percent();
+  };
+  EXPECT_EQ(goes_on(10, 500), 10U);
+  EXPECT_EQ(told_move().progress().phase(), "copying memory");
+  EXPECT_TRUE(told_move().progress().measurable());
+  EXPECT_EQ(goes_on(20, 600), 10U);
+  EXPECT_EQ(goes_on(30, 100), 30U);
+}
+
 TEST_F(CoreMoveTest, ACancelAfterItWasSentTakesItBack) {
   send_away();
   move().set_cancelled(true);

@@ -236,7 +236,7 @@ class GuestMoveTest(Machines):
         self.assertIn("# gamma", manager.gantry("show", "mover"))
         address = manager.vm("mover")["placement"]["move"].get("target", {}).get("address", {})
         self.assertFalse(address.get("secret"))
-        self.assertIn("moving", self.refused("move", "mover", "lab").stderr)
+        self.assertIn("moves it already", self.refused("move", "mover", "lab").stderr)
         before = self.wait_for_more("beta")
         manager.gantry("task", "cancel", task)
         self.assertEqual(self.wait_for_end(task)["state"], "CANCELLED")
