@@ -55,6 +55,10 @@ void add_filters(Script& script, const NatPlan& plan) {
   script.chain("raw", "filter hook prerouting priority -300");
   script.rule("raw", "iifname " + bridge + " ip daddr 127.0.0.0/8 drop");
   script.rule("raw", "iifname " + bridge + " ip saddr 127.0.0.0/8 drop");
+  // Guests' addresses come from the bridge. From elsewhere, sent on by this host, such a packet would be the beginning
+  // of a connection whose answers come in by the translation.
+  script.rule("raw",
+              "iifname != { " + bridge + ", \"lo\" } ip saddr " + model::format_ipv4_subnet(plan.subnet) + " drop");
   script.chain("forward", "filter hook forward priority 0");
   script.rule("forward", "iifname " + bridge + " oifname " + bridge + " accept");
   script.rule("forward", "oifname " + bridge + " ct state established,related accept");
