@@ -16,6 +16,7 @@
 #include "network/ports.h"
 #include "network/rights.h"
 #include "network/rules.h"
+#include "network/vlan_rules.h"
 #include "runtime/process.h"
 
 namespace gantry::network {
@@ -108,6 +109,12 @@ Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
 }
 
 Result<void> Driver::ensure_kind(const v1::Network& network) {
+  auto made = make_kind(network);
+  if (made && model::spans_hosts(network)) segments_[network.meta().id()] = network;
+  return made;
+}
+
+Result<void> Driver::make_kind(const v1::Network& network) {
   const auto kind = network.spec().kind();
   if (kind == v1::NetworkSpec::BRIDGE) return check_bridge(network.spec().bridge(), network);
   if (kind == v1::NetworkSpec::VLAN) {
@@ -210,18 +217,15 @@ Result<void> Driver::remove_network(const v1::Network& network) {
   }
   ensured_.erase(id);
   overlays_.erase(id);
+  segments_.erase(id);
   if (!reason_against(kind).empty()) return {};
-  if (kind == v1::NetworkSpec::VLAN) {
-    if (auto gone = delete_device(vlan_device(id)); !gone) return gone;
-    return delete_bridge(bridge_name(id));
-  }
-  return tear_down(named_plan(id, kind));
+  return kind == v1::NetworkSpec::VLAN ? tear_down_vlan(id) : tear_down(named_plan(id, kind));
 }
 
 // As far as a look can tell that costs next to nothing.
 bool Driver::is_whole(const NatPlan& plan) const {
   return link_address(plan.bridge) == plan.gateway && dnsmasq_of(plan).is_running() &&
-         (!plan.overlay || link_exists(plan.overlay->device));
+         (!plan.overlay || is_joined(*plan.overlay));
 }
 
 // Attaching is the time to notice what was lost of a network since it was ensured.
@@ -320,6 +324,12 @@ Driver::Rules Driver::wanted_rules() const {
     if (plan.overlay) wanted.tables.insert("table bridge " + plan.bridge);
     wanted.text += network_removal(plan) + network_rules(plan);
   }
+  for (const auto& [id, network] : segments_) {
+    // Without the bridge the kernel takes no rules of it; they come with the bridge.
+    if (network.spec().kind() != v1::NetworkSpec::VLAN || !link_exists(bridge_name(id))) continue;
+    wanted.tables.insert("table netdev " + bridge_name(id));
+    wanted.text += vlan_removal(bridge_name(id)) + vlan_rules(bridge_name(id));
+  }
   for (const auto& [key, nic] : nics_.all()) {
     if (nic.tap.empty() || !link_exists(nic.tap)) continue;
     if (wanted.tables.insert("table bridge gantry").second) wanted.text += guard_removal();
@@ -368,8 +378,9 @@ void Driver::revive() {
     if (link_address(plan.bridge) != plan.gateway) continue;
     // Failing here is seen at the next ensure_network or attach, which reports it.
     if (!dnsmasq_of(plan).is_running()) static_cast<void>(dnsmasq_of(plan).ensure(nics_.of_network(id)));
-    if (plan.overlay && !link_exists(plan.overlay->device)) static_cast<void>(build_overlay(plan));
   }
+  // What fails is tried again the next time.
+  for (const auto& network : lost_segments()) static_cast<void>(ensure_kind(network));
 }
 
 }  // namespace gantry::network
