@@ -327,7 +327,7 @@ Driver::Rules Driver::wanted_rules() const {
   for (const auto& [id, network] : segments_) {
     // Without the bridge the kernel takes no rules of it; they come with the bridge.
     if (network.spec().kind() != v1::NetworkSpec::VLAN || !link_exists(bridge_name(id))) continue;
-    wanted.tables.insert("table netdev " + bridge_name(id));
+    for (const std::string family : {"netdev ", "inet "}) wanted.tables.insert("table " + family + bridge_name(id));
     wanted.text += vlan_removal(bridge_name(id)) + vlan_rules(bridge_name(id));
   }
   for (const auto& [key, nic] : nics_.all()) {

@@ -7,6 +7,7 @@
 #include "network/group_rules.h"
 #include "network/overlay_rules.h"
 #include "network/script.h"
+#include "network/vlan_rules.h"
 
 namespace gantry::network {
 namespace {
@@ -56,8 +57,11 @@ void add_filters(Script& script, const NatPlan& plan) {
   script.rule("raw", "iifname " + bridge + " ip daddr 127.0.0.0/8 drop");
   script.rule("raw", "iifname " + bridge + " ip saddr 127.0.0.0/8 drop");
   // Guests' addresses come from the bridge. From elsewhere, sent on by this host, such a packet would be the beginning
-  // of a connection whose answers come in by the translation.
-  script.rule("raw",
+  // of a connection whose answers come in by the translation. A VLAN, which may have the same addresses, is none of
+  // this network's, nor are its packets routed; which its are conntrack says (-200).
+  script.chain("strangers", "filter hook prerouting priority -150");
+  script.rule("strangers", "ct zone >= " + std::to_string(kVlanZoneFirst) + " return");
+  script.rule("strangers",
               "iifname != { " + bridge + ", \"lo\" } ip saddr " + model::format_ipv4_subnet(plan.subnet) + " drop");
   script.chain("forward", "filter hook forward priority 0");
   script.rule("forward", "iifname " + bridge + " oifname " + bridge + " accept");
