@@ -39,11 +39,11 @@ std::string peer_match(const FilterRule& rule) {
   return std::string(rule.ingress ? "ip saddr" : "ip daddr") + " { " + list + " } ";
 }
 
-void add_rules(Script& script, const std::string& chain, const NicPlan& nic, bool ingress) {
+void add_rules(Script& script, const std::string& chain, const NicPlan& nic, bool ingress,
+               const std::string& verdict = "accept") {
   for (const auto& rule : *nic.filter) {
-    if (rule.ingress == ingress) {
-      script.rule(chain, protocol_match(rule) + port_match(rule) + peer_match(rule) + "accept");
-    }
+    if (rule.ingress == ingress)
+      script.rule(chain, protocol_match(rule) + port_match(rule) + peer_match(rule) + verdict);
   }
   script.rule(chain, "drop");
 }
@@ -53,13 +53,23 @@ std::string owned_element(const NicPlan& nic) { return "owned { " + place_of(nic
 
 std::string is_answer() { return std::string("meta mark & ") + kAnswers + " != 0 accept"; }
 
+// A guest without an address asks everybody; later only the network's own server, where it is known which that is.
+std::string asks_dhcp(const NicPlan& nic) {
+  const std::string server = nic.gateway ? ", " + model::format_ipv4(*nic.gateway) : "";
+  return "ip daddr { 255.255.255.255" + server + " } udp sport 68 udp dport 67 accept";
+}
+std::string is_told_by_dhcp(const NicPlan& nic) {
+  const std::string server = nic.gateway ? "ip saddr " + model::format_ipv4(*nic.gateway) + " " : "";
+  return server + "udp sport 67 udp dport 68 accept";
+}
+
 // Without these a guest finds neither its address nor its neighbours.
 void add_leaving(Script& script, const NicPlan& nic) {
   const std::string chain = out_chain(nic);
   script.chain(chain);
   script.rule(chain, "ether type arp accept");
   script.rule(chain, is_answer());
-  script.rule(chain, "udp sport 68 udp dport 67 accept");
+  script.rule(chain, asks_dhcp(nic));
   script.rule(chain,
               "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld-listener-report, "
               "mld2-listener-report } accept");
@@ -71,7 +81,7 @@ void add_arriving(Script& script, const NicPlan& nic) {
   script.chain(chain);
   script.rule(chain, "ether type arp accept");
   script.rule(chain, is_answer());
-  script.rule(chain, "udp sport 67 udp dport 68 accept");
+  script.rule(chain, is_told_by_dhcp(nic));
   script.rule(chain,
               "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept");
   add_rules(script, chain, nic, true);
@@ -111,8 +121,9 @@ void add_state(Script& script, const NicPlan& nic) {
   const std::string chain = in_chain(nic);
   script.chain(chain);
   script.rule(chain, is_answer());
-  script.rule(chain, "udp sport 67 udp dport 68 accept");
-  add_rules(script, chain, nic, true);
+  script.rule(chain, is_told_by_dhcp(nic));
+  // Its pieces, if it is cut up before it comes to the bridge, do not show their ports there.
+  add_rules(script, chain, nic, true, std::string("meta mark set meta mark | ") + kAnswers + " accept");
   script.line("add element", known_element(nic));
 }
 

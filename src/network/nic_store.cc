@@ -114,6 +114,8 @@ bool decode_place(const Json& json, NicPlan& nic) {
   nic.bridge = nic.kind == v1::NetworkSpec::BRIDGE ? text_of(json, "bridge") : bridge_name(nic.network_id);
   const auto address = model::parse_ipv4(text_of(json, "ipv4"));
   if (address) nic.ipv4 = *address;
+  // A record of before it was kept has none.
+  if (const auto gateway = model::parse_ipv4(text_of(json, "gateway"))) nic.gateway = *gateway;
   return is_interface_name(nic.bridge) && (address || model::is_foreign_segment(nic.kind));
 }
 
@@ -152,6 +154,7 @@ std::string encode_nic(const NicPlan& nic) {
                      {"bridge", nic.bridge},
                      {"mac", nic.mac},
                      {"ipv4", nic.ipv4 ? model::format_ipv4(*nic.ipv4) : ""},
+                     {"gateway", nic.gateway ? model::format_ipv4(*nic.gateway) : ""},
                      {"domain", nic.domain},
                      {"allow_spoofing", nic.allow_spoofing},
                      {"forwards", forwards},
