@@ -82,6 +82,13 @@ std::string Driver::reason_against(v1::NetworkSpec::Kind kind) {
   return reason;
 }
 
+// A tap of which nobody knows how to guard it is cut off until its guest is attached anew (set_groups).
+Result<void> Driver::load() {
+  auto loaded = nics_.load();
+  for (const auto& tap : nics_.take_damaged()) leave_bridge(tap);
+  return loaded;
+}
+
 std::string Driver::directory_of(const std::string& network_id) const {
   return state_directory_ + "/networks/" + network_id;
 }
@@ -91,7 +98,7 @@ Dnsmasq Driver::dnsmasq_of(const NatPlan& plan) const {
 }
 
 Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
-  if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
+  if (auto loaded = load(); !loaded) return fail(loaded.error());
   const auto kind = network.spec().kind();
   std::string reason = reason_against(kind);
   if (model::spans_hosts(kind) && !reason.empty()) {
@@ -204,7 +211,7 @@ Result<void> Driver::tear_down(const NatPlan& plan) {
 Result<void> Driver::remove_network(const v1::Network& network) {
   const std::string& id = network.meta().id();
   if (!is_id(id, "net")) return fail(ErrorCode::invalid_argument, "\"" + id + "\" is not the id of a network");
-  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto loaded = load(); !loaded) return loaded;
   if (guarded_.contains(id) || network.spec().kind() == v1::NetworkSpec::USER) {
     if (auto left = leave_loopback(id); !left) return left;
   }
@@ -236,7 +243,7 @@ Result<void> Driver::prepare(const NicPlan& nic, const v1::Network& network) {
 }
 
 Result<port::GuestNic> Driver::attach(const port::NicRequest& request) {
-  if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
+  if (auto loaded = load(); !loaded) return fail(loaded.error());
   const auto asked = request.network.spec().kind();
   const auto nic = plan_nic(request, reason_against(asked).empty() ? asked : v1::NetworkSpec::USER);
   if (!nic) return fail(nic.error());
@@ -302,7 +309,7 @@ Result<void> Driver::take_away(const std::vector<NicPlan>& nics) {
 
 Result<void> Driver::detach(const std::string& vm_id) {
   if (!is_id(vm_id, "vm")) return fail(ErrorCode::invalid_argument, "\"" + vm_id + "\" is not the id of a VM");
-  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto loaded = load(); !loaded) return loaded;
   if (auto gone = take_away(nics_.of_vm(vm_id)); !gone) return gone;
   // Taps of a lost record.
   for (const auto& name : link_names()) {

@@ -51,13 +51,15 @@ class Driver {
   Result<void> set_overlay(const v1::Network& network, const std::vector<v1::OverlayEntry>& entries);
   // conflict "port_in_use", "address_not_here"; what ensure_network says.
   Result<port::GuestNic> attach(const port::NicRequest& request);
-  // Of a NIC that is not attached: nothing. unsupported "groups_not_held", "no_br_netfilter".
+  // Of a NIC that is not attached: nothing; but one whose record was lost is attached anew. unsupported
+  // "groups_not_held", "no_br_netfilter".
   Result<void> set_groups(const port::NicRequest& request);
   Result<void> detach(const std::string& vm_id);
   // Starts what died of the networks ensured so far, and puts firewall rules back that were flushed.
   void revive();
 
  private:
+  Result<void> load();
   // Empty when that kind can be had.
   std::string reason_against(v1::NetworkSpec::Kind kind);
   port::NetworkFacts ensure_user(const std::string& network_id, std::string reason);

@@ -164,9 +164,13 @@ Result<void> Driver::build_vlan(const VlanPlan& plan) {
 }
 
 Result<void> Driver::set_groups(const port::NicRequest& request) {
-  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto loaded = load(); !loaded) return loaded;
   const NicPlan* stored = nics_.find(request.vm_id, request.index);
-  if (stored == nullptr) return {};
+  if (stored == nullptr) {
+    if (!link_exists(tap_name(request.vm_id, request.index))) return {};
+    const auto attached = attach(request);
+    return attached ? Result<void>() : fail(attached.error());
+  }
   const NicPlan before = *stored;
   NicPlan next = before;
   next.filter = plan_filter(request);

@@ -217,6 +217,19 @@ TEST_F(Groups, ANewDaemonAndAFlushedRulesetChangeNothing) {
   EXPECT_TRUE(client_is_refused(2201));
 }
 
+TEST_F(Groups, AGuestWhoseRecordIsDamagedNeverRunsUnguarded) {
+  const auto guest = make_guarded({rule_of(Rule::INGRESS, Rule::TCP, 2200)});
+  must_run({"truncate", "-s", "20", directory + "/state/nics/" + kWeb + ".0"});
+  must_run({"nft", "flush", "ruleset"});
+  restart();
+  must_ensure(nat_network());
+  EXPECT_TRUE(client_is_refused(2201));
+  // As a new daemon does for all guests that run.
+  ASSERT_TRUE(driver->set_groups(request));
+  EXPECT_TRUE(client_reaches(2200));
+  EXPECT_TRUE(client_is_refused(2201));
+}
+
 TEST_F(Groups, NothingIsLeftOfThem) {
   const std::string before = ruleset();
   {

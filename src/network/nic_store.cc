@@ -27,6 +27,17 @@ constexpr mode_t kReadableByAll = 0644;
 
 std::string key_of(const std::string& vm_id, std::uint32_t index) { return vm_id + "." + std::to_string(index); }
 
+// As the file is called that has its record.
+std::optional<std::string> tap_of(const std::string& key) {
+  const std::size_t dot = key.find('.');
+  const std::string vm_id = key.substr(0, dot);
+  if (!is_id(vm_id, "vm")) return std::nullopt;
+  for (std::uint32_t index = 0; index < kNicsMax; ++index) {
+    if (key == key_of(vm_id, index)) return tap_name(vm_id, index);
+  }
+  return std::nullopt;
+}
+
 std::string text_of(const Json& json, const char* name) { return json.value(name, std::string()); }
 
 bool decode_forwards(const Json& json, NicPlan& nic) {
@@ -200,6 +211,7 @@ Result<void> NicStore::load() {
     if (nic && key_of(nic->vm_id, nic->index) == entry.path().filename().string()) {
       nics_.insert_or_assign(entry.path().filename().string(), *nic);
     } else {
+      if (auto tap = tap_of(entry.path().filename().string())) damaged_.push_back(std::move(*tap));
       ::unlink(entry.path().c_str());
     }
   }

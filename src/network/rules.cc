@@ -98,6 +98,8 @@ void add_ipv6_guard(Script& script, const NicPlan& nic) {
   script.rule(nic.tap, "icmpv6 type { nd-router-advert, nd-redirect } drop");
   // A network of ours has no IPv6 beyond the link; on a foreign one the guest's other addresses are not known.
   if (!model::has_gateway(nic.kind)) return;
+  // A first piece need not hold what the rules look at; on such a link nothing large is sent in pieces.
+  script.rule(nic.tap, "exthdr frag exists drop");
   const std::string digits = link_local_digits(nic.mac);
   script.rule(nic.tap, "ip6 saddr != { ::, " + with_colons(digits) + " } drop");
   // The target address of a neighbour advertisement (RFC 4861, 4.4): 8 bytes into the ICMPv6 message.

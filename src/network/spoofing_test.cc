@@ -62,6 +62,13 @@ std::vector<Case> cases() {
        true},
       {"a neighbour advertisement for another",
        ethernet(kOwnMac, ipv6_type, ipv6_packet(own, "3a", advertisement(other))), false},
+      // Destination options alone in the first piece; the advertisement, which would be refused, in the next.
+      {"a piece that does not show what it is",
+       ethernet(kOwnMac, ipv6_type,
+                ipv6_packet(own, "2c",
+                            bytes_of("3c00000100000007"
+                                     "3a00010400000000"))),
+       false},
       {"a tagged frame",
        ethernet(kOwnMac, "8100", bytes_of("00640800") + ipv4_packet("10.66.0.6", "10.66.0.5", udp(1, 1))), false},
       {"another protocol", ethernet(kOwnMac, "88cc", std::string(46, '\0')), false},
