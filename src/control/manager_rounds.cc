@@ -2,6 +2,7 @@
 // follows. When nothing follows nothing is written.
 #include <iterator>
 
+#include "control/host_address.h"
 #include "control/host_records.h"
 #include "control/machines.h"
 #include "control/manager_impl.h"
@@ -99,7 +100,10 @@ port::Txn ManagerCore::Impl::plan_round(Round& round) {
       if (!view_.own_hosts.contains(host_id)) continue;
       make_own_host(draft, {.id = host_id, .name = news.name, .pool_path = options_.default_pool_path}, now, rng_);
     }
-    if (news.status) observe_host(draft.edit<v1::Host>(host_id), *news.status, news.mark, now);
+    if (news.status) {
+      const auto said = with_usable_address(draft, host_id, *news.status);
+      observe_host(draft.edit<v1::Host>(host_id), said, news.mark, now);
+    }
     dirty.insert(host_id);
   }
   for (const auto& [key, news] : round.observations) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "control/test_world.h"
+#include "model/ipv4.h"
 
 namespace gantry::control {
 namespace {
@@ -230,6 +231,34 @@ TEST(Segments, HostsThatHaveGuestsInItAreToldWhereTheOthersAre) {
   EXPECT_THAT(world.entries(kHostId), IsEmpty());
   world.delete_vm("two");
   EXPECT_THAT(world.entries(kHostId), IsEmpty());
+}
+
+// Overlays of other hosts would lead to themselves, to somebody else or to many.
+TEST(Segments, AHostHasAnAddressOfItsOwnOrNone) {
+  Cluster world;
+  world.make_network(overlay_request());
+  world.make_on("one", "alpha-example");
+  const auto two = world.make_on("two", "beta");
+  const auto claim = [&](const std::string& address) {
+    world.joined[world.beta]->address = address;
+    world.joined[world.beta]->connect();
+    world.executor.run_for(100);
+  };
+  const auto subnet = model::parse_ipv4_subnet(world.find<v1::Network>("segment")->spec().ipv4_subnet());
+  for (const std::string& address :
+       {std::string("127.0.0.1"), std::string("0.0.0.0"), std::string("169.254.1.1"), std::string("224.0.0.1"),
+        std::string("255.255.255.255"), std::string("192.0.2.1"), model::format_ipv4(*subnet->host(1))}) {
+    claim(address);
+    EXPECT_THAT(world.entries(kHostId), IsEmpty()) << address;
+    const auto& status = world.find<v1::Host>("beta")->status();
+    EXPECT_EQ(status.address(), "");
+    ASSERT_EQ(status.problems_size(), 1) << address;
+    EXPECT_THAT(status.problems(0).summary(), HasSubstr(address));
+    EXPECT_EQ(world.find<v1::Host>("alpha-example")->status().address(), "192.0.2.1");
+  }
+  claim("192.0.2.9");
+  EXPECT_THAT(world.entries(kHostId), ElementsAre(Cluster::text_of(two, "192.0.2.9")));
+  EXPECT_EQ(world.find<v1::Host>("beta")->status().problems_size(), 0);
 }
 
 // Each for itself, and of nothing else.

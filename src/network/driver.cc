@@ -16,6 +16,7 @@
 #include "network/ports.h"
 #include "network/rights.h"
 #include "network/rules.h"
+#include "network/vlan_rules.h"
 #include "runtime/process.h"
 
 namespace gantry::network {
@@ -81,6 +82,13 @@ std::string Driver::reason_against(v1::NetworkSpec::Kind kind) {
   return reason;
 }
 
+// A tap of which nobody knows how to guard it is cut off until its guest is attached anew (set_groups).
+Result<void> Driver::load() {
+  auto loaded = nics_.load();
+  for (const auto& tap : nics_.take_damaged()) leave_bridge(tap);
+  return loaded;
+}
+
 std::string Driver::directory_of(const std::string& network_id) const {
   return state_directory_ + "/networks/" + network_id;
 }
@@ -90,7 +98,7 @@ Dnsmasq Driver::dnsmasq_of(const NatPlan& plan) const {
 }
 
 Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
-  if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
+  if (auto loaded = load(); !loaded) return fail(loaded.error());
   const auto kind = network.spec().kind();
   std::string reason = reason_against(kind);
   if (model::spans_hosts(kind) && !reason.empty()) {
@@ -108,6 +116,12 @@ Result<port::NetworkFacts> Driver::ensure_network(const v1::Network& network) {
 }
 
 Result<void> Driver::ensure_kind(const v1::Network& network) {
+  auto made = make_kind(network);
+  if (made && model::spans_hosts(network)) segments_[network.meta().id()] = network;
+  return made;
+}
+
+Result<void> Driver::make_kind(const v1::Network& network) {
   const auto kind = network.spec().kind();
   if (kind == v1::NetworkSpec::BRIDGE) return check_bridge(network.spec().bridge(), network);
   if (kind == v1::NetworkSpec::VLAN) {
@@ -197,7 +211,7 @@ Result<void> Driver::tear_down(const NatPlan& plan) {
 Result<void> Driver::remove_network(const v1::Network& network) {
   const std::string& id = network.meta().id();
   if (!is_id(id, "net")) return fail(ErrorCode::invalid_argument, "\"" + id + "\" is not the id of a network");
-  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto loaded = load(); !loaded) return loaded;
   if (guarded_.contains(id) || network.spec().kind() == v1::NetworkSpec::USER) {
     if (auto left = leave_loopback(id); !left) return left;
   }
@@ -210,18 +224,15 @@ Result<void> Driver::remove_network(const v1::Network& network) {
   }
   ensured_.erase(id);
   overlays_.erase(id);
+  segments_.erase(id);
   if (!reason_against(kind).empty()) return {};
-  if (kind == v1::NetworkSpec::VLAN) {
-    if (auto gone = delete_device(vlan_device(id)); !gone) return gone;
-    return delete_bridge(bridge_name(id));
-  }
-  return tear_down(named_plan(id, kind));
+  return kind == v1::NetworkSpec::VLAN ? tear_down_vlan(id) : tear_down(named_plan(id, kind));
 }
 
 // As far as a look can tell that costs next to nothing.
 bool Driver::is_whole(const NatPlan& plan) const {
   return link_address(plan.bridge) == plan.gateway && dnsmasq_of(plan).is_running() &&
-         (!plan.overlay || link_exists(plan.overlay->device));
+         (!plan.overlay || is_joined(*plan.overlay));
 }
 
 // Attaching is the time to notice what was lost of a network since it was ensured.
@@ -232,7 +243,7 @@ Result<void> Driver::prepare(const NicPlan& nic, const v1::Network& network) {
 }
 
 Result<port::GuestNic> Driver::attach(const port::NicRequest& request) {
-  if (auto loaded = nics_.load(); !loaded) return fail(loaded.error());
+  if (auto loaded = load(); !loaded) return fail(loaded.error());
   const auto asked = request.network.spec().kind();
   const auto nic = plan_nic(request, reason_against(asked).empty() ? asked : v1::NetworkSpec::USER);
   if (!nic) return fail(nic.error());
@@ -298,7 +309,7 @@ Result<void> Driver::take_away(const std::vector<NicPlan>& nics) {
 
 Result<void> Driver::detach(const std::string& vm_id) {
   if (!is_id(vm_id, "vm")) return fail(ErrorCode::invalid_argument, "\"" + vm_id + "\" is not the id of a VM");
-  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto loaded = load(); !loaded) return loaded;
   if (auto gone = take_away(nics_.of_vm(vm_id)); !gone) return gone;
   // Taps of a lost record.
   for (const auto& name : link_names()) {
@@ -319,6 +330,12 @@ Driver::Rules Driver::wanted_rules() const {
     wanted.tables.insert("table inet " + plan.bridge);
     if (plan.overlay) wanted.tables.insert("table bridge " + plan.bridge);
     wanted.text += network_removal(plan) + network_rules(plan);
+  }
+  for (const auto& [id, network] : segments_) {
+    // Without the bridge the kernel takes no rules of it; they come with the bridge.
+    if (network.spec().kind() != v1::NetworkSpec::VLAN || !link_exists(bridge_name(id))) continue;
+    for (const std::string family : {"netdev ", "inet "}) wanted.tables.insert("table " + family + bridge_name(id));
+    wanted.text += vlan_removal(bridge_name(id)) + vlan_rules(bridge_name(id));
   }
   for (const auto& [key, nic] : nics_.all()) {
     if (nic.tap.empty() || !link_exists(nic.tap)) continue;
@@ -368,8 +385,9 @@ void Driver::revive() {
     if (link_address(plan.bridge) != plan.gateway) continue;
     // Failing here is seen at the next ensure_network or attach, which reports it.
     if (!dnsmasq_of(plan).is_running()) static_cast<void>(dnsmasq_of(plan).ensure(nics_.of_network(id)));
-    if (plan.overlay && !link_exists(plan.overlay->device)) static_cast<void>(build_overlay(plan));
   }
+  // What fails is tried again the next time.
+  for (const auto& network : lost_segments()) static_cast<void>(ensure_kind(network));
 }
 
 }  // namespace gantry::network

@@ -7,7 +7,8 @@
 // table keeps guests' processes from the host's loopback.
 //
 // An overlay is a NAT network on every host, whose bridges are joined by a VXLAN device on each (overlay_rules.h,
-// overlay_entries.h). A VLAN is a bridge that has the VLAN of the host's uplink for a port, and nothing else of ours.
+// overlay_entries.h). A VLAN is a bridge that has the VLAN of the host's uplink for a port, and that its host itself is
+// no part of (vlan_rules.h).
 //
 // For one thread at a time.
 #pragma once
@@ -50,13 +51,15 @@ class Driver {
   Result<void> set_overlay(const v1::Network& network, const std::vector<v1::OverlayEntry>& entries);
   // conflict "port_in_use", "address_not_here"; what ensure_network says.
   Result<port::GuestNic> attach(const port::NicRequest& request);
-  // Of a NIC that is not attached: nothing. unsupported "groups_not_held", "no_br_netfilter".
+  // Of a NIC that is not attached: nothing; but one whose record was lost is attached anew. unsupported
+  // "groups_not_held", "no_br_netfilter".
   Result<void> set_groups(const port::NicRequest& request);
   Result<void> detach(const std::string& vm_id);
   // Starts what died of the networks ensured so far, and puts firewall rules back that were flushed.
   void revive();
 
  private:
+  Result<void> load();
   // Empty when that kind can be had.
   std::string reason_against(v1::NetworkSpec::Kind kind);
   port::NetworkFacts ensure_user(const std::string& network_id, std::string reason);
@@ -78,7 +81,12 @@ class Driver {
   Result<void> rejoin(const std::string& bridge);
   Result<void> ensure_vlan(const VlanPlan& plan, const v1::Network& network);
   Result<void> build_vlan(const VlanPlan& plan);
+  Result<void> tear_down_vlan(const std::string& network_id);
   Result<void> ensure_kind(const v1::Network& network);
+  Result<void> make_kind(const v1::Network& network);
+  [[nodiscard]] std::vector<v1::Network> lost_segments() const;
+  // Its way to other hosts is there, from the address that this host has now.
+  [[nodiscard]] bool is_joined(const OverlayPlan& overlay) const;
   [[nodiscard]] bool is_whole(const NatPlan& plan) const;
   Result<void> prepare(const NicPlan& nic, const v1::Network& network);
   Result<void> put(const NicPlan& nic, const NicPlan* before);
@@ -98,6 +106,8 @@ class Driver {
   DriverOptions options_;
   NicStore nics_;
   std::map<std::string, NatPlan> ensured_;
+  // Overlays and VLANs as they were asked for, to be made anew when something of them is lost.
+  std::map<std::string, v1::Network> segments_;
   // By network, where guests on other hosts are.
   std::map<std::string, OverlayState> overlays_;
   // Networks in user mode whose guests are kept from the host's loopback.

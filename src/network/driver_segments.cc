@@ -8,6 +8,7 @@
 #include "network/names.h"
 #include "network/overlay_rules.h"
 #include "network/rules.h"
+#include "network/vlan_rules.h"
 
 namespace gantry::network {
 namespace {
@@ -30,6 +31,25 @@ Result<void> Driver::rejoin(const std::string& bridge) {
     filtered = filtered || nic.filter.has_value();
   }
   return filtered ? track_bridge_connections(bridge) : Result<void>();
+}
+
+// Overlays and VLANs of which something is gone, or of which the host's own address has changed.
+std::vector<v1::Network> Driver::lost_segments() const {
+  std::vector<v1::Network> lost;
+  for (const auto& [id, network] : segments_) {
+    const auto ensured = ensured_.find(id);
+    const bool whole = ensured == ensured_.end() ? link_exists(bridge_name(id)) && link_exists(vlan_device(id))
+                                                 // A bridge that is not as it was made is for the next who asks for it.
+                                                 : link_address(ensured->second.bridge) != ensured->second.gateway ||
+                                                       is_joined(*ensured->second.overlay);
+    if (!whole) lost.push_back(network);
+  }
+  return lost;
+}
+
+bool Driver::is_joined(const OverlayPlan& overlay) const {
+  const auto local = model::parse_ipv4(options_.host_address ? options_.host_address() : "");
+  return link_exists(overlay.device) && (!local || *local == overlay.local);
 }
 
 Result<NatPlan> Driver::plan_of(const v1::Network& network) {
@@ -114,11 +134,15 @@ Result<void> Driver::ensure_vlan(const VlanPlan& plan, const v1::Network& networ
   }
   const bool fresh = !link_exists(plan.bridge);
   auto built = build_vlan(plan);
-  if (built || !fresh) return built;
   // What failed is said; that the clearing fails too adds nothing.
-  static_cast<void>(delete_device(plan.device));
-  static_cast<void>(delete_bridge(plan.bridge));
+  if (!built && fresh) static_cast<void>(tear_down_vlan(network.meta().id()));
   return built;
+}
+
+Result<void> Driver::tear_down_vlan(const std::string& network_id) {
+  if (auto gone = delete_device(vlan_device(network_id)); !gone) return gone;
+  if (auto gone = delete_bridge(bridge_name(network_id)); !gone) return gone;
+  return change_rules(vlan_removal(bridge_name(network_id)));
 }
 
 Result<void> Driver::build_vlan(const VlanPlan& plan) {
@@ -128,6 +152,7 @@ Result<void> Driver::build_vlan(const VlanPlan& plan) {
   if (auto made = make_bridge(plan.bridge, bridge_mac(plan.bridge)); !made) return made;
   if (auto made = make_vlan(plan.device, plan.uplink, plan.vlan); !made) return made;
   // This host is no part of the VLAN: nothing of it listens there.
+  if (auto apart = change_rules(vlan_rules(plan.bridge)); !apart) return apart;
   for (const auto& device : {plan.bridge, plan.device}) {
     if (auto set = set_sysctl("ipv6/conf/" + device + "/disable_ipv6", "1", true); !set) return set;
     if (auto set = set_link_mtu(device, mtu); !set) return set;
@@ -139,9 +164,13 @@ Result<void> Driver::build_vlan(const VlanPlan& plan) {
 }
 
 Result<void> Driver::set_groups(const port::NicRequest& request) {
-  if (auto loaded = nics_.load(); !loaded) return loaded;
+  if (auto loaded = load(); !loaded) return loaded;
   const NicPlan* stored = nics_.find(request.vm_id, request.index);
-  if (stored == nullptr) return {};
+  if (stored == nullptr) {
+    if (!link_exists(tap_name(request.vm_id, request.index))) return {};
+    const auto attached = attach(request);
+    return attached ? Result<void>() : fail(attached.error());
+  }
   const NicPlan before = *stored;
   NicPlan next = before;
   next.filter = plan_filter(request);

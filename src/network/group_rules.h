@@ -6,6 +6,9 @@
 // track_bridge_connections). The table `inet gantry_state` asks it there and leaves a mark on the packet, which the
 // chains look for. (nf_conntrack_bridge would do without the mark, but many kernels lack it.)
 //
+// What has the known IPv4 address of a NIC with groups is dropped unless it comes from its tap: or else whoever sent in
+// its name would be answered by others as if it had asked them.
+//
 // Only the side that opened a connection is held to the rules; the other's packets are answers. So when a rule is taken
 // away, what it let through ends at once.
 #pragma once

@@ -1,5 +1,6 @@
 // What security groups let through, with guests as namespaces behind real taps.
 #include "network/group_rules.h"
+#include "network/test_frames.h"
 #include "network/test_host.h"
 
 namespace gantry::network {
@@ -156,6 +157,43 @@ TEST_F(Groups, AnAddressIsHadAndSpoofingIsNot) {
       {"busybox", "udhcpc", "-f", "-q", "-n", "-t", "10", "-T", "1", "-i", "eth0", "-s", "/bin/true"}));
 }
 
+// Else it would be a tunnel.
+TEST_F(Groups, DhcpIsOfTheNetworksServerAlone) {
+  const auto guest = make_guarded({rule_of(Rule::EGRESS, Rule::UDP, 2300), rule_of(Rule::INGRESS, Rule::UDP, 2200)});
+  std::unique_ptr<UdpPort> server;
+  std::unique_ptr<UdpPort> marker;
+  client->space.in([&] {
+    server = std::make_unique<UdpPort>(67);
+    marker = std::make_unique<UdpPort>(2300);
+  });
+  std::unique_ptr<UdpPort> own;
+  std::unique_ptr<UdpPort> open;
+  guest->space.in([&] {
+    own = std::make_unique<UdpPort>(68);
+    open = std::make_unique<UdpPort>(2200);
+  });
+  own->send("10.66.0.6", 67, "a request?");
+  own->send("10.66.0.6", 2300, "let out");
+  EXPECT_EQ(marker->receive(), 7);
+  EXPECT_EQ(server->receive(0), -1);
+  // A server elsewhere; this host stands for what it forwards.
+  must_run({"ip", "address", "add", "198.51.100.7/32", "dev", "lo"});
+  const UdpPort elsewhere(67, "198.51.100.7");
+  elsewhere.send("10.66.0.5", 68, "an offer?");
+  elsewhere.send("10.66.0.5", 2200, "let in");
+  EXPECT_EQ(open->receive(), 6);
+  EXPECT_EQ(own->receive(0), -1);
+}
+
+// The host's kernel cuts it up after the rules for what the host sends, and before those of the bridge.
+TEST_F(Groups, LargeDatagramsOfTheHostComeInWhole) {
+  const auto guest = make_guarded({rule_of(Rule::INGRESS, Rule::UDP, 2200)});
+  std::unique_ptr<UdpPort> open;
+  guest->space.in([&] { open = std::make_unique<UdpPort>(2200); });
+  UdpPort(2300).send("10.66.0.5", 2200, std::string(4000, 'x'));
+  EXPECT_EQ(open->receive(), 4000);
+}
+
 // Forwarded from outside, and refused: the guest may not answer either.
 TEST_F(Groups, ForwardedPortsAreNoWayAround) {
   const std::uint16_t port = Listener("127.0.0.1").port;
@@ -175,6 +213,19 @@ TEST_F(Groups, ANewDaemonAndAFlushedRulesetChangeNothing) {
   must_ensure(nat_network());
   must_run({"nft", "flush", "ruleset"});
   driver->revive();
+  EXPECT_TRUE(client_reaches(2200));
+  EXPECT_TRUE(client_is_refused(2201));
+}
+
+TEST_F(Groups, AGuestWhoseRecordIsDamagedNeverRunsUnguarded) {
+  const auto guest = make_guarded({rule_of(Rule::INGRESS, Rule::TCP, 2200)});
+  must_run({"truncate", "-s", "20", directory + "/state/nics/" + kWeb + ".0"});
+  must_run({"nft", "flush", "ruleset"});
+  restart();
+  must_ensure(nat_network());
+  EXPECT_TRUE(client_is_refused(2201));
+  // As a new daemon does for all guests that run.
+  ASSERT_TRUE(driver->set_groups(request));
   EXPECT_TRUE(client_reaches(2200));
   EXPECT_TRUE(client_is_refused(2201));
 }

@@ -53,6 +53,17 @@ sockaddr inet_address(model::Ipv4Address address) {
   return result;
 }
 
+// Whether it was a port of one; `but` is left alone.
+bool leave_bridges(int port_index, const std::string& but) {
+  for (const auto& bridge : link_names()) {
+    if (bridge == but || !is_bridge(bridge)) continue;
+    ifreq leave = request_for(bridge);
+    leave.ifr_ifindex = port_index;
+    if (control(SIOCBRDELIF, &leave) == 0) return true;
+  }
+  return false;
+}
+
 Result<UniqueFd> open_tap(const std::string& name) {
   UniqueFd tap(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
   if (!tap.valid()) return fail(runtime::errno_error("cannot open /dev/net/tun", errno));
@@ -155,15 +166,13 @@ Result<void> add_bridge_port(const std::string& bridge, const std::string& port)
   const int error = control(SIOCBRADDIF, &request);
   if (error != EBUSY) return done(error, "join " + port + " to the bridge " + bridge);
   // A port of some bridge; moving it makes sure that it is this one.
-  for (const auto& other : link_names()) {
-    if (other == bridge || !is_bridge(other)) continue;
-    ifreq leave = request_for(other);
-    leave.ifr_ifindex = request.ifr_ifindex;
-    if (control(SIOCBRDELIF, &leave) == 0) {
-      return done(control(SIOCBRADDIF, &request), "join " + port + " to the bridge " + bridge);
-    }
-  }
-  return {};
+  if (!leave_bridges(request.ifr_ifindex, bridge)) return {};
+  return done(control(SIOCBRADDIF, &request), "join " + port + " to the bridge " + bridge);
+}
+
+void leave_bridge(const std::string& port) {
+  const auto index = static_cast<int>(::if_nametoindex(port.c_str()));
+  if (index != 0) leave_bridges(index, {});
 }
 
 Result<void> try_to_make_bridge() {

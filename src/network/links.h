@@ -27,6 +27,8 @@ Result<void> delete_bridge(const std::string& name);
 Result<void> set_link_address(const std::string& name, model::Ipv4Address address, const model::Ipv4Subnet& subnet);
 // Fine when it is that bridge's port already.
 Result<void> add_bridge_port(const std::string& bridge, const std::string& port);
+// Fine when it is none's port, or not there.
+void leave_bridge(const std::string& port);
 
 // Make such a device and take it away at once: whether the kernel lets us. A bridge that a crash left in between goes
 // with the next try.

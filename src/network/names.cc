@@ -12,10 +12,15 @@ std::string_view letters_of(std::string_view id) { return id.substr(id.find('-')
 
 }  // namespace
 
-std::string bridge_mac(std::string_view network_id) {
+std::uint32_t name_hash(std::string_view name) {
   // FNV-1a, as model/uid.h has it.
   std::uint32_t hash = 0x811c9dc5U;
-  for (const char letter : network_id) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x01000193U;
+  for (const char letter : name) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x01000193U;
+  return hash;
+}
+
+std::string bridge_mac(std::string_view network_id) {
+  const std::uint32_t hash = name_hash(network_id);
   // Locally administered, and none that model::make_mac gives to guests.
   std::string mac = "02:67";
   for (unsigned shift = 32; shift > 0; shift -= 8) {

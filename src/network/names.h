@@ -13,6 +13,9 @@ namespace gantry::network {
 // Also the name of its nft table.
 using model::bridge_name;
 
+// The same for a name at all times, and rarely for two.
+std::uint32_t name_hash(std::string_view name);
+
 // The bridge's own MAC address, always the same for a network, so that guests do not lose their gateway.
 std::string bridge_mac(std::string_view network_id);
 

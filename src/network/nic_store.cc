@@ -27,6 +27,17 @@ constexpr mode_t kReadableByAll = 0644;
 
 std::string key_of(const std::string& vm_id, std::uint32_t index) { return vm_id + "." + std::to_string(index); }
 
+// As the file is called that has its record.
+std::optional<std::string> tap_of(const std::string& key) {
+  const std::size_t dot = key.find('.');
+  const std::string vm_id = key.substr(0, dot);
+  if (!is_id(vm_id, "vm")) return std::nullopt;
+  for (std::uint32_t index = 0; index < kNicsMax; ++index) {
+    if (key == key_of(vm_id, index)) return tap_name(vm_id, index);
+  }
+  return std::nullopt;
+}
+
 std::string text_of(const Json& json, const char* name) { return json.value(name, std::string()); }
 
 bool decode_forwards(const Json& json, NicPlan& nic) {
@@ -114,6 +125,8 @@ bool decode_place(const Json& json, NicPlan& nic) {
   nic.bridge = nic.kind == v1::NetworkSpec::BRIDGE ? text_of(json, "bridge") : bridge_name(nic.network_id);
   const auto address = model::parse_ipv4(text_of(json, "ipv4"));
   if (address) nic.ipv4 = *address;
+  // A record of before it was kept has none.
+  if (const auto gateway = model::parse_ipv4(text_of(json, "gateway"))) nic.gateway = *gateway;
   return is_interface_name(nic.bridge) && (address || model::is_foreign_segment(nic.kind));
 }
 
@@ -152,6 +165,7 @@ std::string encode_nic(const NicPlan& nic) {
                      {"bridge", nic.bridge},
                      {"mac", nic.mac},
                      {"ipv4", nic.ipv4 ? model::format_ipv4(*nic.ipv4) : ""},
+                     {"gateway", nic.gateway ? model::format_ipv4(*nic.gateway) : ""},
                      {"domain", nic.domain},
                      {"allow_spoofing", nic.allow_spoofing},
                      {"forwards", forwards},
@@ -197,6 +211,7 @@ Result<void> NicStore::load() {
     if (nic && key_of(nic->vm_id, nic->index) == entry.path().filename().string()) {
       nics_.insert_or_assign(entry.path().filename().string(), *nic);
     } else {
+      if (auto tap = tap_of(entry.path().filename().string())) damaged_.push_back(std::move(*tap));
       ::unlink(entry.path().c_str());
     }
   }

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -21,6 +22,8 @@ class NicStore {
 
   // Reads the files; damaged ones are removed. Later calls do nothing.
   Result<void> load();
+  // The taps whose records were damaged, once.
+  std::vector<std::string> take_damaged() { return std::exchange(damaged_, {}); }
   Result<void> put(const NicPlan& nic);
   void erase(const NicPlan& nic);
   // By VM and index, in order.
@@ -34,6 +37,7 @@ class NicStore {
 
   std::string directory_;
   bool loaded_ = false;
+  std::vector<std::string> damaged_;
   std::map<std::string, NicPlan> nics_;
 };
 

@@ -29,7 +29,7 @@ struct Host {
   std::unique_ptr<Driver> driver;
 
   void restart() {
-    driver = std::make_unique<Driver>(directory, DriverOptions{true, "", [address = address] { return address; }});
+    driver = std::make_unique<Driver>(directory, DriverOptions{true, "", [this] { return address; }});
   }
   void must(const std::function<Result<void>(Driver&)>& work) const {
     space.in([&] {
@@ -218,6 +218,25 @@ TEST_F(Overlay, ANewDaemonPutsRightWhatIsWrong) {
   hosts[0].restart();
   hosts[0].must_ensure(network);
   EXPECT_TRUE(one->space.pings("10.66.0.6"));
+}
+
+// As DHCP does it; the manager tells the other hosts.
+TEST_F(Overlay, AHostsNewAddressIsItsEndFromThenOn) {
+  set_entries(hosts[0], {entry_of(database, hosts[1])});
+  set_entries(hosts[1], {entry_of(web, hosts[0])});
+  const auto one = hosts[0].make_guest(web);
+  const auto two = hosts[1].make_guest(database);
+  ASSERT_TRUE(one->space.pings("10.66.0.6"));
+  hosts[0].space.must_run({"ip", "address", "delete", "192.0.2.1/24", "dev", "eth0"});
+  hosts[0].space.must_run({"ip", "address", "add", "192.0.2.11/24", "dev", "eth0"});
+  hosts[0].address = "192.0.2.11";
+  set_entries(hosts[1], {entry_of(web, hosts[0])});
+  hosts[0].must([](Driver& driver) -> Result<void> {
+    driver.revive();
+    return {};
+  });
+  EXPECT_TRUE(one->space.pings("10.66.0.6"));
+  EXPECT_TRUE(two->space.pings("10.66.0.5"));
 }
 
 TEST_F(Overlay, RemovingLeavesNothing) {

@@ -49,6 +49,7 @@ Result<void> plan_address(const port::NicRequest& request, const std::string& wh
                 "a guest cannot have " + request.nic.ipv4() + " in " + model::format_ipv4_subnet(nat->subnet),
                 "choose another address of that subnet");
   }
+  plan.gateway = nat->gateway;
   return {};
 }
 
@@ -130,6 +131,7 @@ Result<NicPlan> plan_nic(const port::NicRequest& request, v1::NetworkSpec::Kind 
       .bridge = {},
       .mac = *mac,
       .ipv4 = {},
+      .gateway = {},
       .domain = model::has_gateway(effective_kind) ? domain_of(request.network) : std::string(model::kDefaultDomain),
       .allow_spoofing = request.network.spec().allow_spoofing(),
       .forwards = {},

@@ -83,6 +83,8 @@ struct NicPlan {
   std::string mac;
   // Nothing: not known (BRIDGE, USER).
   std::optional<model::Ipv4Address> ipv4;
+  // Who serves DHCP there; nothing: not known (BRIDGE, VLAN, USER).
+  std::optional<model::Ipv4Address> gateway = {};
   std::string domain;
   bool allow_spoofing = false;
   std::vector<Forward> forwards;

@@ -7,6 +7,7 @@
 #include "network/group_rules.h"
 #include "network/overlay_rules.h"
 #include "network/script.h"
+#include "network/vlan_rules.h"
 
 namespace gantry::network {
 namespace {
@@ -55,6 +56,13 @@ void add_filters(Script& script, const NatPlan& plan) {
   script.chain("raw", "filter hook prerouting priority -300");
   script.rule("raw", "iifname " + bridge + " ip daddr 127.0.0.0/8 drop");
   script.rule("raw", "iifname " + bridge + " ip saddr 127.0.0.0/8 drop");
+  // Guests' addresses come from the bridge. From elsewhere, sent on by this host, such a packet would be the beginning
+  // of a connection whose answers come in by the translation. A VLAN, which may have the same addresses, is none of
+  // this network's, nor are its packets routed; which its are conntrack says (-200).
+  script.chain("strangers", "filter hook prerouting priority -150");
+  script.rule("strangers", "ct zone >= " + std::to_string(kVlanZoneFirst) + " return");
+  script.rule("strangers",
+              "iifname != { " + bridge + ", \"lo\" } ip saddr " + model::format_ipv4_subnet(plan.subnet) + " drop");
   script.chain("forward", "filter hook forward priority 0");
   script.rule("forward", "iifname " + bridge + " oifname " + bridge + " accept");
   script.rule("forward", "oifname " + bridge + " ct state established,related accept");
@@ -90,6 +98,8 @@ void add_ipv6_guard(Script& script, const NicPlan& nic) {
   script.rule(nic.tap, "icmpv6 type { nd-router-advert, nd-redirect } drop");
   // A network of ours has no IPv6 beyond the link; on a foreign one the guest's other addresses are not known.
   if (!model::has_gateway(nic.kind)) return;
+  // A first piece need not hold what the rules look at; on such a link nothing large is sent in pieces.
+  script.rule(nic.tap, "exthdr frag exists drop");
   const std::string digits = link_local_digits(nic.mac);
   script.rule(nic.tap, "ip6 saddr != { ::, " + with_colons(digits) + " } drop");
   // The target address of a neighbour advertisement (RFC 4861, 4.4): 8 bytes into the ICMPv6 message.

@@ -93,6 +93,16 @@ TEST(GroupRules, SayWhatIsLetThrough) {
               Not(HasSubstr("gantry_state")));
 }
 
+// On a foreign segment nobody knows who serves DHCP: a guest may ask all, and not whom it likes.
+TEST(GroupRules, DhcpIsAskedOfTheServerOrOfAll) {
+  auto nic = guarded_nic({});
+  EXPECT_THAT(nic_rules(nic), HasSubstr("out-gt4f7k2m9qzt3x0 ip daddr { 255.255.255.255, 10.66.0.1 } udp sport 68"));
+  EXPECT_THAT(nic_rules(nic), HasSubstr("in-gt4f7k2m9qzt3x0 ip saddr 10.66.0.1 udp sport 67 udp dport 68 accept"));
+  nic.gateway.reset();
+  EXPECT_EQ(decode_nic(encode_nic(nic)).value(), nic);
+  EXPECT_THAT(nic_rules(nic), HasSubstr("out-gt4f7k2m9qzt3x0 ip daddr { 255.255.255.255 } udp sport 68"));
+}
+
 TEST(GroupRules, TextsOfOthersReachNoRule) {
   auto request = nic_request(kWeb, "web", "10.66.0.5", nat_network());
   auto& group = add_group(request, "sg-1 accept", {rule_of(Rule::INGRESS, Rule::TCP, 22, "0.0.0.0/0 accept; ")});

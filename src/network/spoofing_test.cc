@@ -1,7 +1,6 @@
 // Frames a hostile guest may send, put into its tap as QEMU would; another guest's tap shows which of them arrive.
-#include <charconv>
-
 #include "network/rules.h"
+#include "network/test_frames.h"
 #include "network/test_host.h"
 
 namespace gantry::network {
@@ -9,57 +8,10 @@ namespace {
 
 constexpr const char* kOwnMac = "52:54:00:00:00:05";
 constexpr const char* kOtherMac = "52:54:00:00:00:06";
-constexpr const char* kBroadcast = "ff:ff:ff:ff:ff:ff";
-
-std::string bytes_of(std::string_view digits) {
-  std::string bytes;
-  for (std::size_t at = 0; at + 2 <= digits.size(); at += 2) {
-    unsigned byte = 0;
-    std::from_chars(digits.data() + at, digits.data() + at + 2, byte, 16);
-    bytes += static_cast<char>(byte);
-  }
-  return bytes;
-}
-
-std::string mac(std::string text) {
-  std::erase(text, ':');
-  return bytes_of(text);
-}
-
-std::string ip(const std::string& text) {
-  const std::uint32_t value = model::parse_ipv4(text).value().value;
-  std::string bytes;
-  for (unsigned shift = 32; shift > 0; shift -= 8) bytes += static_cast<char>(value >> (shift - 8) & 0xffU);
-  return bytes;
-}
-
-std::string number(std::size_t value) {
-  return {static_cast<char>(value >> 8U & 0xffU), static_cast<char>(value & 0xffU)};
-}
-
-std::string ethernet(const std::string& from, const std::string& type, const std::string& payload,
-                     const std::string& to = kBroadcast) {
-  return mac(to) + mac(from) + bytes_of(type) + payload;
-}
 
 std::string arp(const std::string& frame_from, const std::string& sender_mac, const std::string& sender_ip) {
   return ethernet(frame_from, "0806",
                   bytes_of("0001080006040002") + mac(sender_mac) + ip(sender_ip) + mac(kOtherMac) + ip("10.66.0.6"));
-}
-
-std::string udp(std::uint16_t from, std::uint16_t to) { return number(from) + number(to) + number(8) + number(0); }
-
-std::string ipv4_packet(const std::string& from, const std::string& to, const std::string& payload) {
-  std::string header =
-      bytes_of("4500") + number(20 + payload.size()) + bytes_of("000000004011") + number(0) + ip(from) + ip(to);
-  std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < header.size(); i += 2) {
-    sum += static_cast<std::uint32_t>(static_cast<unsigned char>(header[i]) << 8U |
-                                      static_cast<unsigned char>(header[i + 1]));
-  }
-  sum = (sum & 0xffffU) + (sum >> 16U);
-  sum = (sum & 0xffffU) + (sum >> 16U);
-  return header.replace(10, 2, number(~sum & 0xffffU)) + payload;
 }
 
 std::string ipv6_packet(const std::string& from_digits, const std::string& next_header, const std::string& payload) {
@@ -110,6 +62,13 @@ std::vector<Case> cases() {
        true},
       {"a neighbour advertisement for another",
        ethernet(kOwnMac, ipv6_type, ipv6_packet(own, "3a", advertisement(other))), false},
+      // Destination options alone in the first piece; the advertisement, which would be refused, in the next.
+      {"a piece that does not show what it is",
+       ethernet(kOwnMac, ipv6_type,
+                ipv6_packet(own, "2c",
+                            bytes_of("3c00000100000007"
+                                     "3a00010400000000"))),
+       false},
       {"a tagged frame",
        ethernet(kOwnMac, "8100", bytes_of("00640800") + ipv4_packet("10.66.0.6", "10.66.0.5", udp(1, 1))), false},
       {"another protocol", ethernet(kOwnMac, "88cc", std::string(46, '\0')), false},

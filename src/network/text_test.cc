@@ -98,6 +98,7 @@ add rule bridge gantry gt4f7k2m9qzt3x0 ip saddr 0.0.0.0 ip daddr 255.255.255.255
 add rule bridge gantry gt4f7k2m9qzt3x0 ip saddr != 10.66.0.5 drop
 add rule bridge gantry gt4f7k2m9qzt3x0 udp dport { 68, 546 } drop
 add rule bridge gantry gt4f7k2m9qzt3x0 icmpv6 type { nd-router-advert, nd-redirect } drop
+add rule bridge gantry gt4f7k2m9qzt3x0 exthdr frag exists drop
 add rule bridge gantry gt4f7k2m9qzt3x0 ip6 saddr != { ::, fe80:0000:0000:0000:5054:00ff:fe00:0005 } drop
 add rule bridge gantry gt4f7k2m9qzt3x0 icmpv6 type nd-neighbor-advert @th,64,128 != 0xfe80000000000000505400fffe000005 drop
 add element bridge gantry guests { "gt4f7k2m9qzt3x0" : jump gt4f7k2m9qzt3x0 }

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "network/links.h"
+#include "network/test_frames.h"
 #include "network/test_host.h"
 
 namespace gantry::network {
@@ -116,6 +118,29 @@ TEST_F(Traffic, TheOutsideDoesNotReachGuests) {
   outside->in([&] { EXPECT_FALSE(connects("10.66.0.5", server->port, 1)); });
   EXPECT_EQ(server->accept(), "10.66.0.1");
   EXPECT_EQ(server->accept(0), "");
+}
+
+// A neighbour on the uplink begins a connection in a guest's name, to be let in by its answers.
+TEST_F(Traffic, NobodyOutsideSendsInAGuestsName) {
+  // As Debian has it.
+  for (const char* device : {"all", "uplink"}) {
+    ASSERT_TRUE(set_sysctl(std::string("ipv4/conf/") + device + "/rp_filter", "0"));
+  }
+  const std::string uplink_mac = mac_of("uplink");
+  outside->in([&] {
+    for (const char* device : {"all", "eth0"}) {
+      ASSERT_TRUE(set_sysctl(std::string("ipv4/conf/") + device + "/rp_filter", "0"));
+    }
+    const UdpPort own(5000);
+    const auto forge = [&](const std::string& from, const std::string& payload) {
+      send_frame("eth0", ethernet(mac_of("eth0"), "0800", ipv4_packet(from, outside_address, udp(8080, 5000, payload)),
+                                  uplink_mac));
+    };
+    forge("10.66.0.5", "in a guest's name");
+    // What this host sends on for others comes back.
+    forge("198.51.100.77", "other");
+    EXPECT_EQ(own.receive(), 5);
+  });
 }
 
 TEST_F(Traffic, NetworksDoNotReachEachOther) {

@@ -1,6 +1,7 @@
 // A VLAN of the host's uplink. Kernels without VLANs are refused cleanly, and the rest is for those that have them.
 #include "network/links.h"
 #include "network/test_host.h"
+#include "network/vlan_rules.h"
 
 namespace gantry::network {
 namespace {
@@ -39,6 +40,36 @@ TEST_F(Vlan, WithoutTheUplinkThereIsNone) {
   EXPECT_TRUE(driver->remove_network(network));
 }
 
+// The kernel answers for an address of any device on a bridge that has none.
+TEST_F(Vlan, ItsHostIsNoPartOfIt) {
+  const std::string bridge = bridge_name(kNet);
+  ASSERT_TRUE(make_bridge(bridge, bridge_mac(kNet)));
+  const Namespace neighbour;
+  const Namespace* others[] = {outside.get(), &neighbour};
+  for (int i = 0; i < 2; ++i) {
+    const std::string plug = "plug" + std::to_string(i);
+    connect_cable(plug, "eth0", *others[i]);
+    must_run({"ip", "link", "set", plug, "master", bridge, "up"});
+    others[i]->must_run({"ip", "address", "add", "198.51.100." + std::to_string(2 + i) + "/24", "dev", "eth0"});
+    others[i]->must_run({"ip", "link", "set", "eth0", "up"});
+  }
+  ASSERT_TRUE(set_link_up(bridge, true));
+  must_run({"ip", "address", "add", "198.51.100.1/32", "dev", "lo"});
+  must_run({"ip", "route", "add", "198.51.100.0/24", "dev", bridge});
+  for (const std::string device : {"all", bridge.c_str()}) {
+    ASSERT_TRUE(set_sysctl("ipv4/conf/" + device + "/rp_filter", "0"));
+  }
+  ASSERT_TRUE(outside->pings("198.51.100.1"));
+  must_run({"nft", "-f", "-"}, vlan_rules(bridge));
+  EXPECT_FALSE(outside->runs({"busybox", "ping", "-c", "1", "-W", "1", "198.51.100.1"}));
+  EXPECT_TRUE(outside->pings("198.51.100.3"));
+  outside->must_run({"ip", "neigh", "flush", "dev", "eth0"});
+  EXPECT_FALSE(outside->runs({"busybox", "arping", "-c", "1", "-w", "1", "-I", "eth0", "198.51.100.1"}));
+  EXPECT_FALSE(run({"busybox", "ping", "-c", "1", "-W", "1", "198.51.100.2"}));
+  must_run({"nft", "-f", "-"}, vlan_removal(bridge));
+  EXPECT_EQ(ruleset(), "");
+}
+
 TEST_F(Vlan, IsOnTheWireWhereTheKernelHasVlans) {
   plug_in();
   const auto ensured = driver->ensure_network(network);
@@ -55,12 +86,24 @@ TEST_F(Vlan, IsOnTheWireWhereTheKernelHasVlans) {
   const Guest guest(nic.tap, nic.mac);
   guest.set_address("10.9.0.5", "10.9.0.1");
   EXPECT_TRUE(guest.space.pings("10.9.0.1"));
+  // A guest of the VLAN does not reach its host there, flushed or not.
+  for (const char* flushes : {"no", "yes"}) {
+    EXPECT_FALSE(guest.space.runs({"busybox", "arping", "-c", "1", "-w", "1", "-I", "eth0", "198.51.100.1"}))
+        << flushes;
+    must_run({"nft", "flush", "ruleset"});
+    driver->revive();
+  }
+  // The uplink is made anew, and the kernel took the VLAN with it.
+  must_run({"ip", "link", "delete", vlan_device(kNet)});
+  driver->revive();
+  EXPECT_TRUE(guest.space.pings("10.9.0.1"));
   // The uplink serves its host as before, and goes on doing so.
   EXPECT_TRUE(outside->pings("198.51.100.1"));
   EXPECT_EQ(driver->remove_network(network).error().word(), "network_in_use");
   EXPECT_TRUE(driver->detach(kWeb));
   EXPECT_TRUE(driver->remove_network(network));
   EXPECT_TRUE(nothing_is_left());
+  EXPECT_EQ(ruleset(), "");
   EXPECT_TRUE(outside->pings("198.51.100.1"));
 }
 

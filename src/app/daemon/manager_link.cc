@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "app/daemon/authority_store.h"
+#include "app/daemon/overlay_address.h"
 #include "base/hex.h"
 #include "gantry/v1/routes.pb.h"
 #include "model/bridge_name.h"
@@ -51,8 +52,9 @@ link::JoinHandler join_handler(port::Manager& manager) {
 std::string own_address(const DaemonOptions& options) {
   const bool everywhere = options.link_listen == "0.0.0.0" || options.link_listen == "::";
   if (!everywhere) return options.link_listen;
-  const auto addresses = own_addresses();
-  return addresses.empty() ? std::string() : addresses.front();
+  // Of documentation (RFC 5737): the way there is the way out, wherever that is.
+  return choose_overlay_address(options.link_addresses, runtime::machine_addresses(),
+                                runtime::address_towards("192.0.2.1:9"));
 }
 
 Result<std::vector<std::string>> announced_addresses(const DaemonOptions& options, std::uint16_t port) {
