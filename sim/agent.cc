@@ -293,6 +293,7 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
   executor_.post_after(draw_delay(300), [this, done = std::move(done)] {
     v1::HostStatus status;
     status.set_version("sim");
+    status.set_address(world_.address);
     status.set_cpus(64);
     status.set_memory_bytes(world_.setup.memory_mib << 20U);
     status.set_memory_available_bytes(world_.setup.memory_mib << 20U);

@@ -25,6 +25,7 @@ class Client {
         rng_(seed),
         swarm_(stage.swarm),
         records_(stage.records),
+        worlds_(stage.worlds),
         wishes_(wishes),
         own_host_id_(std::move(own_host_id)),
         shunned_(std::move(shunned)) {}
@@ -40,8 +41,9 @@ class Client {
   void ask(std::string rpc, Request request) {
     begin({.rpc = std::move(rpc), .request = std::move(request), .key = {}});
   }
-  // One of them takes leave of a host that no guest runs on: it lies, or is a record without a machine.
-  void take_leave(const std::string& host_name) { ask("DeleteHost", leave(host_name, true)); }
+  // One of them takes leave of a host that does not answer, and says that it is off; but not while, in truth, a guest
+  // of it has a shared disk open: others would get that.
+  void take_leave(const std::string& host_name);
   // Deletes everything that is on a host; then its leave is asked for, whether all is gone by then or not.
   void clear_out(const std::string& host_id, Milliseconds leave_after_ms);
 
@@ -108,6 +110,7 @@ class Client {
   Rng rng_;
   const Swarm& swarm_;
   const Records& records_;
+  const std::vector<HostWorld*>& worlds_;
   Wishes& wishes_;
   const std::string own_host_id_;
   const std::string shunned_;

@@ -1,7 +1,10 @@
 // What users ask for.
+#include <algorithm>
+
 #include "gantry/v1/routes.pb.h"
 #include "model/state.h"
 #include "sim/client.h"
+#include "sim/host_world.h"
 
 namespace gantry::sim {
 namespace {
@@ -190,6 +193,14 @@ Client::Request Client::create_rule() {
   request->mutable_spec()->set_kind(v1::RuleSpec::APART);
   (*request->mutable_spec()->mutable_vm_labels())["set"] = "apart";
   return request;
+}
+
+void Client::take_leave(const std::string& host_name) {
+  const bool writes = std::ranges::any_of(worlds_, [&](const HostWorld* world) {
+    const auto host = records_.hosts.find(world->host_id);
+    return host != records_.hosts.end() && host->second.meta().name() == host_name && world->uses_shared_disks();
+  });
+  ask("DeleteHost", leave(host_name, !writes));
 }
 
 void Client::clear_out(const std::string& host_id, Milliseconds leave_after_ms) {

@@ -6,6 +6,7 @@ namespace gantry::sim {
 
 HostWorld::HostWorld(Stage& stage, MachineSetup machine)
     : setup(std::move(machine)),
+      address("192.0.2." + std::to_string(stage.worlds.size() + 1)),
       calm(stage.calm),
       sentinel(stage, *this),
       scheduler_(stage.scheduler),
@@ -52,6 +53,15 @@ std::string HostWorld::user_of(const std::string& volume_id) const {
     }
   }
   return "";
+}
+
+bool HostWorld::uses_shared_disks() const {
+  return std::ranges::any_of(guests, [this](const auto& entry) {
+    const ModelGuest& guest = entry.second;
+    return lives(guest) && std::ranges::any_of(guest.definition.disks, [this](const port::GuestDisk& disk) {
+             return shared_files_.volumes.contains(disk.volume_id);
+           });
+  });
 }
 
 // ---- guests

@@ -80,6 +80,8 @@ class HostWorld {
   HostWorld(Stage& stage, MachineSetup setup);
 
   const MachineSetup setup;
+  // By which other machines reach it.
+  const std::string address;
   // As a host of the cluster; the last one, when it has left. Empty: it never was one.
   std::string host_id;
   // Files and guests that it had before it joined, or joined anew: nobody clears them away.
@@ -129,7 +131,7 @@ class HostWorld {
 
   // What the mover does. Two processes that speak with each other go on when their agents die.
   Result<void> begin_receive(const port::GuestDefinition& definition);
-  Result<v1::MoveAddress> listen(const std::string& vm_id, std::uint64_t process, const std::string& address);
+  Result<v1::MoveAddress> listen(const std::string& vm_id, std::uint64_t process, const std::string& host);
   void end_receive(const std::string& vm_id, std::uint64_t process);
   Result<void> begin_send(const std::string& vm_id, const port::MoveRequest& request);
   void stop_sending(const std::string& vm_id);
@@ -179,6 +181,7 @@ class HostWorld {
   // It may run without anybody's further word, so its disks are its own. One that comes from another host, or went to
   // one, does not touch them.
   [[nodiscard]] static bool owns_disks(const ModelGuest& guest);
+  [[nodiscard]] bool uses_shared_disks() const;
   // What the processors of each guest with a process do.
   [[nodiscard]] std::map<std::string, GuestState> live_guests() const;
   [[nodiscard]] port::GuestObservation observation_of(const std::string& vm_id) const;

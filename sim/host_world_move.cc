@@ -97,11 +97,11 @@ Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition) {
   return {};
 }
 
-Result<v1::MoveAddress> HostWorld::listen(const std::string& vm_id, std::uint64_t process, const std::string& address) {
+Result<v1::MoveAddress> HostWorld::listen(const std::string& vm_id, std::uint64_t process, const std::string& host) {
   const ModelGuest* guest = guest_of(vm_id, process);
   if (guest == nullptr) return fail(ErrorCode::unavailable, "the process that waited for the guest ended");
   v1::MoveAddress listening;
-  listening.set_host(address);
+  listening.set_host(host);
   listening.set_port(49'152);
   listening.set_secret(guest->move_secret);
   return listening;

@@ -8,6 +8,7 @@ namespace gantry::sim {
 namespace {
 
 constexpr std::uint64_t kSeed = 1;
+constexpr char kSharedPool[] = "shared";
 constexpr std::uint64_t kGib = 1U << 30U;
 
 template <class Record>
@@ -25,7 +26,9 @@ void User::Launch::on(const std::string& host) {
   request->set_name(vm_);
   request->mutable_spec()->set_host(host);
   request->mutable_spec()->set_memory_mib(512);
-  request->mutable_spec()->add_disks()->mutable_create()->set_capacity_bytes(kGib);
+  v1::NewVolume& disk = *request->mutable_spec()->add_disks()->mutable_create();
+  disk.set_capacity_bytes(kGib);
+  if (shared_) disk.set_pool(kSharedPool);
   client_.ask("CreateVm", std::move(request));
 }
 
@@ -45,6 +48,27 @@ void User::remove(const std::string& vm) {
   auto request = std::make_shared<v1::DeleteVmRequest>();
   request->set_id(vm);
   client_.ask("DeleteVm", std::move(request));
+}
+
+void User::move(const std::string& vm, const std::string& host) {
+  auto request = std::make_shared<v1::MoveVmRequest>();
+  request->set_id(vm);
+  request->set_host(host);
+  client_.ask("MoveVm", std::move(request));
+}
+
+void User::cancel(const std::string& task_id) {
+  auto request = std::make_shared<v1::ById>();
+  request->set_id(task_id);
+  client_.ask("CancelTask", std::move(request));
+}
+
+void User::share_a_pool() {
+  auto request = std::make_shared<v1::CreatePoolRequest>();
+  request->set_name(kSharedPool);
+  request->mutable_spec()->set_shared(true);
+  request->mutable_spec()->set_path("/shared");
+  client_.ask("CreatePool", std::move(request));
 }
 
 Scenario::Scenario(const std::vector<std::string>& machines) : cluster(kSeed, Swarm{}, true) {

@@ -25,17 +25,26 @@ class User {
   class Launch {
    public:
     Launch(Client& client, std::string vm) : client_(client), vm_(std::move(vm)) {}
-    // With a blank disk of its own, in that host's pool and on its network.
+    // With a blank disk of its own, in that host's pool or the shared one, and on its network.
     void on(const std::string& host);
+    Launch& in_shared_pool() {
+      shared_ = true;
+      return *this;
+    }
 
    private:
     Client& client_;
     std::string vm_;
+    bool shared_ = false;
   };
   Launch launch(std::string vm) { return {client_, std::move(vm)}; }
   void start(const std::string& vm);
   void stop(const std::string& vm);
   void remove(const std::string& vm);
+  void move(const std::string& vm, const std::string& host);
+  void cancel(const std::string& task_id);
+  // Of all hosts.
+  void share_a_pool();
   void take_leave_of(const std::string& host) { client_.take_leave(host); }
 
  private:
