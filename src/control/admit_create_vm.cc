@@ -159,16 +159,6 @@ Result<void> make_disks(Change& change, const std::vector<DiskPlan>& plans, poli
   return {};
 }
 
-// Where its disks are, or what it boots from.
-std::string lease_pool(const Change& change, const v1::VmSpec& spec) {
-  if (spec.disks_size() > 0) {
-    const auto volume = change.find<v1::Volume>(spec.disks(0).volume());
-    return volume ? (*volume)->spec().pool() : "";
-  }
-  const auto image = spec.image().empty() ? nullptr : change.find<v1::Image>(spec.image()).value_or(nullptr);
-  return image == nullptr ? "" : image->spec().pool();
-}
-
 void set_defaults(v1::VmSpec& spec) {
   if (spec.cpus() == 0) spec.set_cpus(model::kDefaultCpus);
   if (spec.memory_mib() == 0) spec.set_memory_mib(model::kDefaultMemoryMib);
@@ -216,7 +206,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   GANTRY_CHECK(model::check_devices(spec));
   GANTRY_CHECK(make_disks(change, *disks, demand, vm));
   vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand, vm.placement().host_id()));
-  spec.set_lease_pool(lease_pool(change, spec));
+  spec.set_lease_pool(lease_pool(change.draft, spec));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 
   const std::string host = host_name(change.view(), vm.placement().host_id());
