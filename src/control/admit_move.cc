@@ -53,8 +53,8 @@ Result<void> refuse_pool(const View& view, const v1::Vm& vm, const std::string& 
 }
 
 // What only one host has would have to be copied with the guest.
-Result<void> check_storage(const Change& change, const v1::Vm& vm) {
-  const View& view = change.view();
+Result<void> check_storage(const Draft& draft, const v1::Vm& vm) {
+  const View& view = draft.view();
   for (const v1::VmDisk& disk : vm.spec().disks()) {
     const auto* volume = view.find<v1::Volume>(disk.volume());
     const auto* pool = volume == nullptr ? nullptr : view.find<v1::Pool>(volume->spec().pool());
@@ -62,9 +62,7 @@ Result<void> check_storage(const Change& change, const v1::Vm& vm) {
       return refuse_pool(view, vm, "its volume \"" + volume->meta().name() + "\"", *pool);
     }
   }
-  // Older records do not name it.
-  const std::string& named = vm.spec().lease_pool();
-  const auto* pool = view.find<v1::Pool>(named.empty() ? lease_pool_of(change, vm.spec()) : named);
+  const auto* pool = view.find<v1::Pool>(lease_pool(draft, vm.spec()));
   if (pool == nullptr) return refuse(vm, "it has nothing in a shared pool", "give it a disk there", "not_shared");
   if (!pool->spec().shared()) return refuse_pool(view, vm, "what it boots from", *pool);
   return {};
@@ -190,7 +188,7 @@ Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
   GANTRY_CHECK(check_runs(change.view(), vm));
-  GANTRY_CHECK(check_storage(change, vm));
+  GANTRY_CHECK(check_storage(change.draft, vm));
   auto decision = choose_target(change, request.host(), vm);
   if (!decision) return fail(std::move(decision.error()));
   const std::uint64_t epoch = next_epoch(*vm.mutable_placement());

@@ -113,15 +113,6 @@ std::string shared_pool_of(const Change& change, const v1::Image& image) {
   return pool != nullptr && pool->spec().shared() && !pool->meta().has_deletion() ? pool->meta().id() : std::string();
 }
 
-std::string lease_pool_of(const Change& change, const v1::VmSpec& spec) {
-  if (spec.disks_size() > 0) {
-    const auto* volume = change.draft.find<v1::Volume>(spec.disks(0).volume());
-    return volume == nullptr ? "" : volume->spec().pool();
-  }
-  const auto* image = change.draft.find<v1::Image>(spec.image());
-  return image == nullptr ? "" : image->spec().pool();
-}
-
 Result<void> check_image_usable(Change& change, const v1::Image& image) {
   const auto& status = image.status();
   if (status.state() == v1::ImageStatus::FAILED) {

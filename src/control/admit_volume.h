@@ -13,10 +13,6 @@ Result<const v1::Pool*> choose_pool(const Change& change, const std::string& nam
 // The id of the image's pool if that is shared: a volume made of it is best kept beside it. Else empty.
 std::string shared_pool_of(const Change& change, const v1::Image& image);
 
-// The pool that a VM's lease is kept on: that of its first disk, which may be new in this change, or of what it boots
-// from. Empty: it has neither.
-std::string lease_pool_of(const Change& change, const v1::VmSpec& spec);
-
 struct NewVolumeWish {
   std::string name;
   const v1::Pool* pool = nullptr;

@@ -132,6 +132,16 @@ policy::PlaceDemand demand_of(const View& view, const v1::Vm& vm, bool running) 
   return demand;
 }
 
+std::string lease_pool(const Draft& draft, const v1::VmSpec& spec) {
+  if (!spec.lease_pool().empty()) return spec.lease_pool();
+  if (spec.disks_size() > 0) {
+    const auto* volume = draft.find<v1::Volume>(spec.disks(0).volume());
+    return volume == nullptr ? std::string() : volume->spec().pool();
+  }
+  const auto* image = draft.find<v1::Image>(spec.image());
+  return image == nullptr ? std::string() : image->spec().pool();
+}
+
 std::string start_obstacle(const View& view, const v1::Vm& vm) {
   const auto* host = view.find<v1::Host>(vm.placement().host_id());
   if (host == nullptr) return {};

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "control/draft.h"
 #include "control/view.h"
 #include "policy/place.h"
 
@@ -27,6 +28,9 @@ std::vector<policy::PlaceRule> place_rules(const View& view, const v1::Vm& vm, b
 policy::PlaceDemand make_demand(const v1::VmSpec& spec);
 // All that a VM that is on record asks of a host.
 policy::PlaceDemand demand_of(const View& view, const v1::Vm& vm, bool running);
+
+// The pool that keeps the VM's lease: where its disks are, or what it boots from; empty: none that stays the same.
+std::string lease_pool(const Draft& draft, const v1::VmSpec& spec);
 
 // Why the VM cannot be started on the host it is on; empty: it can.
 std::string start_obstacle(const View& view, const v1::Vm& vm);

@@ -150,8 +150,26 @@ void Keeper::step() {
     if (ward->due_ms <= now_ms) ward->due_ms = step(vm_id, *ward, now_ms);
     next_ms = std::min(next_ms, ward->due_ms);
   }
+  forget_done();
   tell_changed();
   if (next_ms != kNever) wait_until(std::max(next_ms, now_ms + 1));
+}
+
+// Of a guest that went to another host, or was awaited in vain, and of which nothing is left here.
+bool Keeper::is_done_with(const Guarded& ward) {
+  const auto phase = ward.lease.phase();
+  const bool rests =
+      phase == host::LeasePhase::idle || phase == host::LeasePhase::superseded || ward.lease.is_given_away();
+  const bool wanted = ward.wish.hold || ward.wish.incoming || !ward.wish.heir.empty();
+  return rests && !wanted && ward.looked && !ward.process && !ward.looking && !ward.io;
+}
+
+void Keeper::forget_done() {
+  std::erase_if(wards_, [this](const auto& entry) {
+    if (!is_done_with(*entry.second)) return false;
+    ::unlink(guard_path(state_directory_, entry.first).c_str());
+    return true;
+  });
 }
 
 void Keeper::step_now(const std::string& vm_id) {

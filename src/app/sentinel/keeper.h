@@ -74,6 +74,8 @@ class Keeper {
   // Those that are due.
   void step();
   void step_now(const std::string& vm_id);
+  [[nodiscard]] static bool is_done_with(const Guarded& ward);
+  void forget_done();
   void tell_changed();
   Milliseconds step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   Milliseconds drive_lease(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);

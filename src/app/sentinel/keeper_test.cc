@@ -81,6 +81,18 @@ TEST_F(KeeperTest, TheNextProcessWinsNoLeaseThatNobodyWants) {
   }
 }
 
+TEST_F(KeeperTest, OfAGuestThatWasAwaitedInVainNothingIsLeft) {
+  const auto process = start();
+  port::LeaseWish incoming = wish(2);
+  incoming.incoming = true;
+  process->keeper.want(incoming);
+  ASSERT_TRUE(process->eventually([&] { return !told_.guard.empty(); }));
+  EXPECT_TRUE(fs::exists(guard_path(directory_, kVm)));
+  process->keeper.want(wish(2));
+  EXPECT_TRUE(process->eventually([&] { return process->keeper.handover().wards.empty(); }));
+  EXPECT_FALSE(fs::exists(guard_path(directory_, kVm)));
+}
+
 // A process that went on with it would put the record back where its owner has removed it.
 TEST_F(KeeperTest, WhatAnotherHostHasIsLeftToNobody) {
   const auto process = start();
