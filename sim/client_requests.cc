@@ -71,13 +71,15 @@ Client::Request Client::create_movable_vm() {
   request->set_name(pick("web", 6));
   if (!records_.rules.empty() && rng_.chance(1, 4)) (*request->mutable_labels())["set"] = "apart";
   v1::VmSpec& spec = *request->mutable_spec();
-  if (rng_.chance(1, 3)) spec.set_host(place.host);
+  if (rng_.chance(1, 10)) spec.set_host(place.host);
   spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
   spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
   v1::NewVolume& disk = *spec.add_disks()->mutable_create();
   disk.set_capacity_bytes(kGib);
   disk.set_pool(kSharedPool);
-  if (rng_.chance(1, 3)) spec.add_nics()->set_network(kOverlay);
+  v1::VmNic& nic = *spec.add_nics();
+  nic.set_network(kOverlay);
+  if (rng_.chance(1, 4)) nic.add_security_groups(pick("group", 2));
   if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
   return request;
 }
@@ -241,7 +243,7 @@ void Client::ask_of_hosts(const Place& place) {
 }
 
 void Client::ask_of_moves(const std::string& vm) {
-  if (rng_.chance(1, 8)) {
+  if (numbers_ < 3 || rng_.chance(1, 30)) {
     auto request = make<v1::CreateNetworkRequest>();
     request->set_name(kOverlay);
     request->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
@@ -257,8 +259,8 @@ void Client::ask_something() {
   if (numbers_ == 0 && swarm_.has_rule) return begin("CreateRule", create_rule());
   if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
   if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_shared_pool());
+  if (swarm_.moves && (numbers_ < 3 || rng_.chance(1, 5))) return ask_of_moves(vm);
   if (numbers_ < 3) return begin("CreateImage", create_image({}));
-  if (swarm_.moves && rng_.chance(1, 6)) return ask_of_moves(vm);
   switch (rng_.below(45)) {
     case 0:
     case 1: return begin("CreateImage", create_image(place));
