@@ -49,6 +49,10 @@ std::optional<v1::Problem> source_problem(const VmInput& input) {
   if (waits && !wants_to_be_sent(input)) {
     return move_problem(input, "superseded", "something else was asked of its guest meanwhile");
   }
+  // What the other host has is of the past: this one lost its power since, or saw the end of the sending fail.
+  if (waits && target_phase(input) == MoveStatus::ARRIVED) {
+    return move_problem(input, "move_interrupted", "its guest went on here when everything of it had gone");
+  }
   return std::nullopt;
 }
 
