@@ -84,6 +84,19 @@ Client::Request Client::create_movable_vm() {
   return request;
 }
 
+std::string Client::pick_movable() {
+  std::vector<std::string> movable;
+  for (const auto& [id, vm] : records_.vms) {
+    if (vm.status().state() != v1::VmStatus::RUNNING || vm.spec().disks().empty()) continue;
+    const bool shared = std::ranges::all_of(vm.spec().disks(), [this](const v1::VmDisk& disk) {
+      const auto volume = records_.volumes.find(disk.volume());
+      return volume != records_.volumes.end() && records_.shared_pools.contains(volume->second.spec().pool());
+    });
+    if (shared) movable.push_back(vm.meta().name());
+  }
+  return movable.empty() ? pick_vm() : movable[rng_.below(movable.size())];
+}
+
 Client::Request Client::move_vm(std::string id) {
   auto request = make<v1::MoveVmRequest>();
   request->set_id(std::move(id));
@@ -250,7 +263,7 @@ void Client::ask_of_moves(const std::string& vm) {
     return begin("CreateNetwork", request);
   }
   if (rng_.chance(1, 3)) return begin("CreateVm", create_movable_vm());
-  begin("MoveVm", move_vm(vm));
+  begin("MoveVm", move_vm(rng_.chance(1, 6) ? vm : pick_movable()));
 }
 
 void Client::ask_something() {

@@ -156,7 +156,7 @@ VmPlan plan_arrival(const VmInput& input) {
     return wait_for("the guest to come");
   if (is_live(input.guest) || move_of(input).cancelled() || target_problem(input)) return wait_for("");
   VmPlan plan = plan_preparation(input);
-  if (plan.step != VmStep::none || !plan.waiting_for.empty()) return plan;
+  if (plan.step != VmStep::none || !plan.waiting_for.empty() || plan.wake_at_ms) return plan;
   if (memory.move.address) return plan;
   return input.needs.is_guarded ? just(VmStep::receive) : wait_for("the sentinel");
 }
