@@ -89,6 +89,7 @@ class Client {
   std::string pick_vm();
   Request create_vm();
   Request create_movable_vm();
+  std::string pick_movable();
   Request move_vm(std::string id);
   // Mostly one that has not ended.
   std::string pick_task();

@@ -71,15 +71,30 @@ Client::Request Client::create_movable_vm() {
   request->set_name(pick("web", 6));
   if (!records_.rules.empty() && rng_.chance(1, 4)) (*request->mutable_labels())["set"] = "apart";
   v1::VmSpec& spec = *request->mutable_spec();
-  if (rng_.chance(1, 3)) spec.set_host(place.host);
+  if (rng_.chance(1, 10)) spec.set_host(place.host);
   spec.set_cpus(static_cast<std::uint32_t>(1 + rng_.below(4)));
   spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
   v1::NewVolume& disk = *spec.add_disks()->mutable_create();
   disk.set_capacity_bytes(kGib);
   disk.set_pool(kSharedPool);
-  if (rng_.chance(1, 3)) spec.add_nics()->set_network(kOverlay);
+  v1::VmNic& nic = *spec.add_nics();
+  nic.set_network(kOverlay);
+  if (rng_.chance(1, 4)) nic.add_security_groups(pick("group", 2));
   if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
   return request;
+}
+
+std::string Client::pick_movable() {
+  std::vector<std::string> movable;
+  for (const auto& [id, vm] : records_.vms) {
+    if (vm.status().state() != v1::VmStatus::RUNNING || vm.spec().disks().empty()) continue;
+    const bool shared = std::ranges::all_of(vm.spec().disks(), [this](const v1::VmDisk& disk) {
+      const auto volume = records_.volumes.find(disk.volume());
+      return volume != records_.volumes.end() && records_.shared_pools.contains(volume->second.spec().pool());
+    });
+    if (shared) movable.push_back(vm.meta().name());
+  }
+  return movable.empty() ? pick_vm() : movable[rng_.below(movable.size())];
 }
 
 Client::Request Client::move_vm(std::string id) {
@@ -241,14 +256,14 @@ void Client::ask_of_hosts(const Place& place) {
 }
 
 void Client::ask_of_moves(const std::string& vm) {
-  if (rng_.chance(1, 8)) {
+  if (numbers_ < 3 || rng_.chance(1, 30)) {
     auto request = make<v1::CreateNetworkRequest>();
     request->set_name(kOverlay);
     request->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
     return begin("CreateNetwork", request);
   }
   if (rng_.chance(1, 3)) return begin("CreateVm", create_movable_vm());
-  begin("MoveVm", move_vm(vm));
+  begin("MoveVm", move_vm(rng_.chance(1, 6) ? vm : pick_movable()));
 }
 
 void Client::ask_something() {
@@ -257,8 +272,8 @@ void Client::ask_something() {
   if (numbers_ == 0 && swarm_.has_rule) return begin("CreateRule", create_rule());
   if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
   if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_shared_pool());
+  if (swarm_.moves && (numbers_ < 3 || rng_.chance(1, 5))) return ask_of_moves(vm);
   if (numbers_ < 3) return begin("CreateImage", create_image({}));
-  if (swarm_.moves && rng_.chance(1, 6)) return ask_of_moves(vm);
   switch (rng_.below(45)) {
     case 0:
     case 1: return begin("CreateImage", create_image(place));

@@ -34,6 +34,8 @@ port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const
   observation.reset_id = guest.reset_id;
   observation.exit = guest.exit;
   observation.accelerator = "tcg";
+  observation.cpus = guest.definition.cpus;
+  observation.memory_mib = guest.definition.memory_mib;
   if (guest.disk_full && guest.state == GuestState::paused) {
     observation.problem.set_code("disk_full");
     observation.problem.set_summary("a disk of the guest is full");

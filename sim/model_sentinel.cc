@@ -51,8 +51,10 @@ void ModelSentinel::want(const port::LeaseWish& wish) {
 void ModelSentinel::remove(const port::LeaseWish& wish) {
   for (const HostWorld* world : worlds_) {
     const auto guest = world->guests.find(wish.vm_id);
-    const bool its_own = world == &world_ || !wish.is_private;
-    if (its_own && guest != world->guests.end() && HostWorld::lives(guest->second)) {
+    if (guest == world->guests.end()) continue;
+    // Elsewhere a process may wait in vain yet.
+    const bool needs_it = world == &world_ ? HostWorld::lives(guest->second) : HostWorld::owns_disks(guest->second);
+    if (needs_it) {
       trace_.violation("the lease of guest " + wish.vm_id + " is removed while it lives");
     }
   }

@@ -141,10 +141,6 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
     // Of a group nothing is on a host once no VM has it: it goes at once, and not unasked.
     constexpr bool kGoesAtOnce = std::is_same_v<Record, v1::SecurityGroup>;
     if (kGoesAtOnce && deleting_.insert(id).second) check_deletion(id);
-    if constexpr (std::is_same_v<Record, v1::Vm>) {
-      if (records[id].placement().left_hosts_size() != 0)
-        trace_.violation("the record of " + id + " is removed while hosts have to clear something of it away");
-    }
     if (!std::is_same_v<Record, v1::Task> && !may_go(id))
       trace_.violation("the record of " + id + " is removed, and was not to be deleted");
     records.erase(id);

@@ -8,7 +8,7 @@ namespace gantry::sim {
 namespace {
 
 constexpr std::uint64_t kSeed = 1;
-constexpr char kSharedPool[] = "shared";
+constexpr char kSharedNetwork[] = "wide";
 constexpr std::uint64_t kGib = 1U << 30U;
 
 template <class Record>
@@ -21,14 +21,15 @@ const Record* named(const std::map<std::string, Record>& records, const std::str
 
 }  // namespace
 
-void User::Launch::on(const std::string& host) {
+void User::Launch::ask(const std::string& host, const std::string& pool) {
   auto request = std::make_shared<v1::CreateVmRequest>();
   request->set_name(vm_);
   request->mutable_spec()->set_host(host);
   request->mutable_spec()->set_memory_mib(512);
   v1::NewVolume& disk = *request->mutable_spec()->add_disks()->mutable_create();
   disk.set_capacity_bytes(kGib);
-  if (shared_) disk.set_pool(kSharedPool);
+  disk.set_pool(pool);
+  if (!pool.empty()) request->mutable_spec()->add_nics()->set_network(kSharedNetwork);
   client_.ask("CreateVm", std::move(request));
 }
 
@@ -63,12 +64,16 @@ void User::cancel(const std::string& task_id) {
   client_.ask("CancelTask", std::move(request));
 }
 
-void User::share_a_pool() {
-  auto request = std::make_shared<v1::CreatePoolRequest>();
-  request->set_name(kSharedPool);
-  request->mutable_spec()->set_shared(true);
-  request->mutable_spec()->set_path("/shared");
-  client_.ask("CreatePool", std::move(request));
+void User::share() {
+  auto pool = std::make_shared<v1::CreatePoolRequest>();
+  pool->set_name(kSharedPool);
+  pool->mutable_spec()->set_shared(true);
+  pool->mutable_spec()->set_path("/shared");
+  client_.ask("CreatePool", std::move(pool));
+  auto network = std::make_shared<v1::CreateNetworkRequest>();
+  network->set_name(kSharedNetwork);
+  network->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
+  client_.ask("CreateNetwork", std::move(network));
 }
 
 Scenario::Scenario(const std::vector<std::string>& machines) : cluster(kSeed, Swarm{}, true) {

@@ -19,23 +19,24 @@ namespace gantry::sim {
 
 // What a user asks for; each call is repeated until it is answered.
 class User {
+  static constexpr char kSharedPool[] = "shared";
+
  public:
   explicit User(Client& client) : client_(client) {}
 
   class Launch {
    public:
     Launch(Client& client, std::string vm) : client_(client), vm_(std::move(vm)) {}
-    // With a blank disk of its own, in that host's pool or the shared one, and on its network.
-    void on(const std::string& host);
-    Launch& in_shared_pool() {
-      shared_ = true;
-      return *this;
-    }
+    // With a blank disk of its own, in that host's pool and on its network.
+    void on(const std::string& host) { ask(host, ""); }
+    // Wherever it is put, with its disk where all hosts reach it: it can be moved.
+    void in_shared_pool() { ask("", kSharedPool); }
 
    private:
     Client& client_;
+    void ask(const std::string& host, const std::string& pool);
+
     std::string vm_;
-    bool shared_ = false;
   };
   Launch launch(std::string vm) { return {client_, std::move(vm)}; }
   void start(const std::string& vm);
@@ -43,8 +44,8 @@ class User {
   void remove(const std::string& vm);
   void move(const std::string& vm, const std::string& host);
   void cancel(const std::string& task_id);
-  // Of all hosts.
-  void share_a_pool();
+  // A pool and a network that all hosts have.
+  void share();
   void take_leave_of(const std::string& host) { client_.take_leave(host); }
 
  private:

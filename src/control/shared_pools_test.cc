@@ -221,6 +221,7 @@ TEST(SharedPool, AGuestRunsOnEitherHostFromOneImage) {
     EXPECT_TRUE(world.fake(id).runs(world.vm(name).meta().id()));
     const auto& disk = world.volume(name + "-disk0");
     EXPECT_EQ(disk.spec().pool(), world.pool().meta().id()) << "beside its image";
+    EXPECT_EQ(world.vm(name).spec().lease_pool(), world.pool().meta().id());
     EXPECT_EQ(disk.keeper().host_id(), id);
     EXPECT_FALSE(world.sent_as_look_only(id, world.image().meta().id()).empty());
   }

@@ -49,6 +49,10 @@ std::optional<v1::Problem> source_problem(const VmInput& input) {
   if (waits && !wants_to_be_sent(input)) {
     return move_problem(input, "superseded", "something else was asked of its guest meanwhile");
   }
+  // What the other host has is of the past: this one lost its power since, or saw the end of the sending fail.
+  if (waits && target_phase(input) == MoveStatus::ARRIVED) {
+    return move_problem(input, "move_interrupted", "its guest went on here when everything of it had gone");
+  }
   return std::nullopt;
 }
 
@@ -152,7 +156,7 @@ VmPlan plan_arrival(const VmInput& input) {
     return wait_for("the guest to come");
   if (is_live(input.guest) || move_of(input).cancelled() || target_problem(input)) return wait_for("");
   VmPlan plan = plan_preparation(input);
-  if (plan.step != VmStep::none || !plan.waiting_for.empty()) return plan;
+  if (plan.step != VmStep::none || !plan.waiting_for.empty() || plan.wake_at_ms) return plan;
   if (memory.move.address) return plan;
   return input.needs.is_guarded ? just(VmStep::receive) : wait_for("the sentinel");
 }
