@@ -35,6 +35,18 @@ Result<void> refuse_on_host(const Change& change, const v1::Host& host, const st
                               "host_not_empty");
 }
 
+// Those that are its own, or may be no other's. What moves there is kept where it is then, and what left it is not
+// there.
+Result<void> refuse_vms(const Change& change, const v1::Host& host) {
+  auto vms = lasting_users<v1::Vm>(change, host.meta().id());
+  std::erase_if(vms, [&](const std::string& vm_id) {
+    const auto* vm = change.view().find<v1::Vm>(vm_id);
+    return vm->placement().host_id() != host.meta().id() && vm->spec().host() != host.meta().id();
+  });
+  return refuse_users<v1::Vm>(change, vms, Change::quoted<v1::Host>("cannot take leave of the", host.meta().name()),
+                              "host_not_empty");
+}
+
 // The pools that are the host's alone. Shared ones go on without it, but for one that nobody else has, or that it is to
 // make.
 Result<std::vector<std::string>> own_pools(const Change& change, const v1::Host& host) {
@@ -171,7 +183,7 @@ Result<void> delete_host(Change& change, const v1::DeleteHostRequest& request) {
                 "it is the manager's own machine",
                 "cordon it, to have no guests placed there: gantry host cordon " + host.meta().name(), "own_host");
   }
-  GANTRY_CHECK(refuse_on_host<v1::Vm>(change, host, id));
+  GANTRY_CHECK(refuse_vms(change, host));
   const auto pools = own_pools(change, host);
   if (!pools) return fail(pools.error());
   for (const std::string& pool : *pools) {

@@ -272,6 +272,10 @@ class FakeHost {
   std::uint64_t memory_bytes = 8ULL << 30U;
   // Where other hosts reach it.
   std::string address;
+  // What it is beside that.
+  v1::HostStatus facts;
+  // What it tells of the moves of VMs, by VM.
+  std::map<std::string, v1::VmMoveStatus> moves;
 
   void connect() {
     link_.connect(id_, true);
@@ -294,6 +298,11 @@ class FakeHost {
     *message.add_observations() = observation;
     link_.say(message);
   }
+  // It tells that of the VM's move from now on.
+  void tell_of_move(const v1::Vm& vm, const v1::VmMoveStatus& status) {
+    moves[vm.meta().id()] = status;
+    tend(vm);
+  }
   // The guest powers off by itself.
   void guest_ends(const std::string& vm_id) { running_.erase(vm_id); }
   [[nodiscard]] bool runs(const std::string& vm_id) const { return running_.count(vm_id) != 0; }
@@ -315,6 +324,7 @@ class FakeHost {
     status.set_accelerator("tcg");
     status.set_address(address);
     status.add_recipes("debian-12");
+    status.MergeFrom(facts);
   }
 
   void carry_out(const v1::Assignment& assignment) {
@@ -375,10 +385,31 @@ class FakeHost {
     say(observation);
   }
 
+  // A VM that moves here, or left.
+  void tend_elsewhere(const v1::Vm& vm, v1::Observation observation) {
+    const std::string& id = vm.meta().id();
+    if (vm.placement().move().host_id() == id_) {
+      if (!moves.contains(id)) return;
+      *observation.mutable_vm()->mutable_move() = moves[id];
+      return say(observation);
+    }
+    for (const v1::LeftHost& left : vm.placement().left_hosts()) {
+      if (left.host_id() != id_) continue;
+      running_.erase(id);
+      booted_.erase(id);
+      there_.erase(id);
+      moves.erase(id);
+      observation.set_absent(true);
+      observation.set_left_epoch(left.epoch());
+      say(observation);
+    }
+  }
+
   void tend(const v1::Vm& vm) {
     const std::string& id = vm.meta().id();
     v1::Observation observation;
     observation.set_id(id);
+    if (vm.placement().host_id() != id_) return tend_elsewhere(vm, observation);
     if (vm.meta().has_deletion()) {
       running_.erase(id);
       there_.erase(id);
@@ -396,11 +427,16 @@ class FakeHost {
       deeds.push_back("stop " + id + " " + running_[id]);
       running_.erase(id);
     }
+    if (wanted && booted_[id].empty() && !vm.placement().moved_by().empty()) {
+      // It came while it ran.
+      booted_[id] = running_[id] = vm.spec().boot_id();
+    }
     if (wanted && booted_[id] != vm.spec().boot_id()) {
       booted_[id] = vm.spec().boot_id();
       deeds.push_back("start " + id + " " + vm.spec().boot_id());
       if (problem == problems.end()) running_[id] = vm.spec().boot_id();
     }
+    if (moves.contains(id)) *status.mutable_move() = moves[id];
     status.set_boot_id(booted_[id]);
     status.set_reset_id(vm.spec().reset_id());
     status.set_state(running_.count(id) == 0                   ? v1::VmStatus::STOPPED

@@ -5,6 +5,7 @@
 #include "control/segments.h"
 #include "control/shared_pools.h"
 #include "control/subnets.h"
+#include "control/vm_hosts.h"
 #include "model/bridge_name.h"
 #include "model/names.h"
 #include "model/state.h"
@@ -79,11 +80,37 @@ bool any_left(Draft& draft, const std::string& used_id, bool lost) {
   return left;
 }
 
+// Whether VMs are left that have to do with the host. With `lost` those that are going do not stay, but for what others
+// have of them, and of those that left it nothing is waited for any more. Whose the guest of a move is only its source
+// knows: that is waited for in any case.
+bool any_vm_left(Draft& draft, const std::string& host_id, bool lost) {
+  bool left = false;
+  for (const std::string& id : draft.view().users_of_kind<v1::Vm>(host_id)) {
+    const auto* vm = draft.find<v1::Vm>(id);
+    if (vm == nullptr) continue;
+    if (!lost || draft.changes() >= kErasedAtOnce) {
+      left = true;
+      continue;
+    }
+    const bool gives_up = is_going(draft, *vm) && vm->placement().host_id() == host_id;
+    v1::Vm next = *vm;
+    forget_left(*next.mutable_placement(), host_id);
+    if (gives_up) next.mutable_placement()->clear_host_id();
+    if (gives_up && hosts_of(next).empty()) {
+      draft.erase<v1::Vm>(id);
+      continue;
+    }
+    left = left || hosts_of(next).contains(host_id) || next.spec().host() == host_id;
+    if (to_bytes(next) != to_bytes(*vm)) draft.edit<v1::Vm>(id) = std::move(next);
+  }
+  return left;
+}
+
 // What goes with VMs that are given up where they are: another host takes it away.
 void delete_shared_volumes(Draft& draft, const std::string& host_id, Now now) {
   for (const std::string& vm_id : draft.view().users_of_kind<v1::Vm>(host_id)) {
     const auto* vm = draft.find<v1::Vm>(vm_id);
-    if (vm == nullptr || !vm->meta().has_deletion()) continue;
+    if (vm == nullptr || !vm->meta().has_deletion() || vm->placement().host_id() != host_id) continue;
     const std::string task_id = vm->meta().deletion().task_id();
     for (const std::string& id : draft.view().users_of_kind<v1::Volume>(vm_id)) {
       const auto* volume = draft.find<v1::Volume>(id);
@@ -131,7 +158,7 @@ JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng
 
 void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now) {
   if (lost) delete_shared_volumes(draft, host_id, now);
-  bool left = any_left<v1::Vm>(draft, host_id, lost);
+  bool left = any_vm_left(draft, host_id, lost);
   bool pools_left = false;
   for (const std::string& id : draft.view().users_of_kind<v1::Pool>(host_id)) {
     const auto* pool = draft.find<v1::Pool>(id);

@@ -1,0 +1,610 @@
+// Moves of running guests: what each word of a host leads to, and what is refused.
+#include "control/moves.h"
+
+#include <gmock/gmock.h>
+
+#include "control/test_world.h"
+#include "control/vm_hosts.h"
+
+namespace gantry::control {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const std::string kSecret(64, 'a');
+
+// The VM "web" runs on one of two hosts that share a pool, and an overlay.
+struct MoveWorld : World {
+  std::string beta = join("beta");
+  std::string source;
+  std::string target;
+
+  MoveWorld() {
+    v1::CreatePoolRequest pool;
+    pool.set_name("shared");
+    pool.mutable_spec()->set_shared(true);
+    pool.mutable_spec()->set_path("/mnt/shared");
+    EXPECT_EQ(ended(accept("CreatePool", pool)).state(), v1::Task::SUCCEEDED);
+    v1::CreateNetworkRequest network;
+    network.set_name("wide");
+    network.mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
+    EXPECT_EQ(ended(accept("CreateNetwork", network)).state(), v1::Task::SUCCEEDED);
+    executor.run_for(60'000);
+    EXPECT_EQ(ended(accept("CreateVm", vm_there("web"))).state(), v1::Task::SUCCEEDED);
+    source = vm().placement().host_id();
+    target = source == kHostId ? beta : kHostId;
+  }
+
+  static v1::CreateVmRequest vm_there(const std::string& name) {
+    v1::CreateVmRequest request;
+    request.set_name(name);
+    request.mutable_spec()->set_memory_mib(1024);
+    v1::NewVolume& disk = *request.mutable_spec()->add_disks()->mutable_create();
+    disk.set_pool("shared");
+    disk.set_capacity_bytes(1ULL << 30U);
+    request.mutable_spec()->add_nics()->set_network("wide");
+    return request;
+  }
+  static v1::MoveVmRequest move_request(const std::string& host = "") {
+    v1::MoveVmRequest request;
+    request.set_id("web");
+    request.set_host(host);
+    return request;
+  }
+
+  FakeHost& fake(const std::string& id) { return id == kHostId ? host : *joined.at(id); }
+  [[nodiscard]] const v1::VmPlacement& placement() const { return vm().placement(); }
+  [[nodiscard]] const v1::VmMove& move() const { return placement().move(); }
+  v1::VmMoveStatus word(v1::VmMoveStatus::Phase phase) const {
+    v1::VmMoveStatus status;
+    status.set_task_id(move().task_id());
+    status.set_phase(phase);
+    return status;
+  }
+  void tell(const std::string& host_id, const v1::VmMoveStatus& status) {
+    fake(host_id).tell_of_move(vm(), status);
+    executor.run_for(1'000);
+  }
+  void tell(const std::string& host_id, v1::VmMoveStatus::Phase phase) { tell(host_id, word(phase)); }
+  void prepare() {
+    v1::VmMoveStatus status = word(v1::VmMoveStatus::PREPARED);
+    status.mutable_address()->set_host("192.0.2.7");
+    status.mutable_address()->set_port(49'152);
+    status.mutable_address()->set_secret(kSecret);
+    tell(target, status);
+  }
+  // The last record of the VM that the host was sent.
+  v1::Vm last_sent(const std::string& host_id) {
+    v1::Vm last;
+    for (const v1::ToHost& message : sent[host_id]) {
+      for (const v1::Assignment& assignment : message.assignments()) {
+        if (assignment.vm().meta().id() == vm().meta().id()) last = assignment.vm();
+      }
+    }
+    return last;
+  }
+  [[nodiscard]] std::uint64_t reserved(const std::string& host_id) const { return core->view().reserved_mib(host_id); }
+  std::string why_not(const v1::MoveVmRequest& request) {
+    const auto answer = call("MoveVm", request);
+    if (answer) return "it is accepted";
+    return answer.error().word() + ": " + answer.error().cause;
+  }
+  void change_facts(const std::string& id, const std::function<void(v1::HostStatus&)>& change) {
+    change(fake(id).facts);
+    fake(id).connect();
+    executor.run_for(1'000);
+  }
+};
+
+TEST(Move, GoesFromHostToHostStepByStep) {
+  MoveWorld world;
+  const v1::Accepted accepted = world.accept("MoveVm", MoveWorld::move_request());
+  world.executor.run_for(1'000);
+  const std::string task_id = accepted.task().meta().id();
+  EXPECT_EQ(accepted.plan().placement().host_id(), world.target);
+  EXPECT_EQ(world.move().task_id(), task_id);
+  EXPECT_EQ(world.move().epoch(), 2U);
+  EXPECT_EQ(world.placement().last_epoch(), 2U);
+  EXPECT_EQ(world.placement().host_id(), world.source);
+  for (const std::string& id : {world.source, world.target}) {
+    EXPECT_EQ(world.last_sent(id).placement().move().task_id(), task_id) << id;
+    EXPECT_EQ(world.reserved(id), 1024U) << id;
+  }
+  EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("to make ready"));
+
+  world.prepare();
+  EXPECT_EQ(world.last_sent(world.source).placement().move().target().address().secret(), kSecret);
+  EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("to begin"));
+
+  v1::VmMoveStatus copying = world.word(v1::VmMoveStatus::COPYING);
+  copying.mutable_progress()->set_phase("copying memory");
+  copying.mutable_progress()->set_percent(40);
+  copying.mutable_progress()->set_measurable(true);
+  copying.set_total_ms_predicted(12'000);
+  copying.set_downtime_ms_predicted(80);
+  world.tell(world.source, copying);
+  EXPECT_EQ(world.task(task_id).progress().percent(), 40U);
+  EXPECT_EQ(world.task(task_id).progress().phase(),
+            "copying memory; all of it takes some 12.0 s, of which the guest stands still for 80 ms");
+
+  world.tell(world.source, v1::VmMoveStatus::SENT);
+  EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("stands still; waiting for"));
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  EXPECT_EQ(world.last_sent(world.source).placement().move().target().phase(), v1::VmMoveStatus::ARRIVED);
+  EXPECT_EQ(world.placement().host_id(), world.source);
+
+  v1::VmMoveStatus arrived = world.word(v1::VmMoveStatus::ARRIVED);
+  arrived.set_downtime_ms(71);
+  arrived.set_total_ms(11'900);
+  world.fake(world.target).moves[world.vm().meta().id()] = arrived;
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  const v1::Task task = world.ended(accepted);
+  EXPECT_EQ(task.state(), v1::Task::SUCCEEDED) << task.ShortDebugString();
+  EXPECT_EQ(task.progress().phase(),
+            "moved in 11.9 s, of which the guest stood still for 71 ms; foreseen were 12.0 s and 80 ms");
+  EXPECT_EQ(world.placement().host_id(), world.target);
+  EXPECT_EQ(world.placement().epoch(), 2U);
+  EXPECT_EQ(world.placement().moved_by(), task_id);
+  EXPECT_FALSE(world.placement().has_move());
+  EXPECT_EQ(world.vm().status().host_id(), world.target);
+  EXPECT_TRUE(world.fake(world.target).runs(world.vm().meta().id()));
+
+  // The source was told to take away what is left, did so, and is forgotten.
+  world.executor.run_for(5'000);
+  EXPECT_FALSE(world.fake(world.source).has(world.vm().meta().id()));
+  EXPECT_THAT(world.placement().left_hosts(), IsEmpty());
+  EXPECT_EQ(world.placement().last_epoch(), 3U) << "the leave has a number of its own";
+  EXPECT_EQ(world.reserved(world.source), 0U);
+  EXPECT_EQ(world.reserved(world.target), 1024U);
+  const auto* volume = world.core->view().find<v1::Volume>(world.vm().spec().disks(0).volume());
+  EXPECT_EQ(volume->keeper().host_id(), world.target);
+}
+
+// Moves "web" until the source was told that the target waits.
+v1::Accepted begin_move(MoveWorld& world) {
+  v1::Accepted accepted = world.accept("MoveVm", MoveWorld::move_request());
+  world.executor.run_for(1'000);
+  world.prepare();
+  return accepted;
+}
+
+void expect_stayed(MoveWorld& world, const v1::Accepted& accepted, v1::Task::State state, const std::string& code) {
+  const v1::Task task = world.ended(accepted);
+  EXPECT_EQ(task.state(), state) << task.ShortDebugString();
+  EXPECT_EQ(task.problem().code(), code);
+  EXPECT_EQ(world.placement().host_id(), world.source);
+  EXPECT_EQ(world.placement().epoch(), 1U);
+  EXPECT_FALSE(world.placement().has_move());
+}
+
+TEST(Move, ThatTheSourceCannotMakeFailsWithItsReason) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  v1::VmMoveStatus failed = world.word(v1::VmMoveStatus::FAILED);
+  failed.mutable_problem()->set_code("move_failed");
+  failed.mutable_problem()->set_summary("the connection broke");
+  world.tell(world.source, failed);
+  expect_stayed(world, accepted, v1::Task::FAILED, "move_failed");
+  world.executor.run_for(5'000);
+  EXPECT_THAT(world.placement().left_hosts(), IsEmpty()) << "the target took away what it had";
+  EXPECT_EQ(world.reserved(world.target), 0U);
+  // Once more, with an epoch that was never had.
+  const v1::Accepted again = world.accept("MoveVm", MoveWorld::move_request());
+  EXPECT_GT(world.move().epoch(), 3U);
+  EXPECT_FALSE(model::is_ended(world.task(again.task().meta().id()).state())) << "the old word is not of this one";
+}
+
+TEST(Move, ACancelWaitsForTheSource) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  ASSERT_TRUE(world.call("CancelTask", World::by_id(accepted.task().meta().id())));
+  world.executor.run_for(1'000);
+  EXPECT_TRUE(world.last_sent(world.source).placement().move().cancelled());
+  EXPECT_FALSE(model::is_ended(world.task(accepted.task().meta().id()).state()));
+  world.tell(world.source, v1::VmMoveStatus::FAILED);
+  expect_stayed(world, accepted, v1::Task::CANCELLED, "");
+}
+
+TEST(Move, ThatIsGivenCountsThoughItWasCancelled) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  const std::string& task_id = accepted.task().meta().id();
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  ASSERT_TRUE(world.call("CancelTask", World::by_id(task_id)));
+  world.fake(world.target).asleep = true;
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  EXPECT_EQ(world.placement().host_id(), world.target);
+  EXPECT_EQ(world.refused("CancelTask", World::by_id(task_id)), "");
+  world.fake(world.target).asleep = false;
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+}
+
+TEST(Move, CannotBeCancelledOnceTheGuestWent) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  world.fake(world.target).asleep = true;
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  EXPECT_EQ(world.refused("CancelTask", World::by_id(accepted.task().meta().id())), "cannot_cancel");
+  EXPECT_THAT(world.task(accepted.task().meta().id()).progress().phase(), HasSubstr("to let the guest go on"));
+}
+
+TEST(Move, ATargetThatFailsIsToldToTheSourceWhichHasTheLastWord) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  v1::VmMoveStatus failed = world.word(v1::VmMoveStatus::FAILED);
+  failed.mutable_problem()->set_code("no_memory");
+  failed.mutable_problem()->set_summary("there is no memory");
+  world.tell(world.target, failed);
+  EXPECT_TRUE(world.move().cancelled());
+  EXPECT_TRUE(world.last_sent(world.source).placement().move().cancelled());
+  world.executor.run_for(60'000);
+  EXPECT_TRUE(world.placement().has_move()) << "its own word ends nothing";
+  world.tell(world.source, v1::VmMoveStatus::FAILED);
+  expect_stayed(world, accepted, v1::Task::FAILED, "no_memory");
+}
+
+TEST(Move, ToAHostThatIsLostIsGivenUpUnlessAllOfItIsThere) {
+  for (const bool has_arrived : {false, true}) {
+    MoveWorld world;
+    const v1::Accepted accepted = begin_move(world);
+    if (has_arrived) world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+    world.fake(world.target).disconnect();
+    world.executor.run_for(5'000);
+    EXPECT_FALSE(world.move().cancelled()) << "its agent may only be restarted";
+    world.executor.run_for(60'000);
+    EXPECT_EQ(world.move().cancelled(), !has_arrived);
+    if (has_arrived) continue;
+    world.tell(world.source, v1::VmMoveStatus::FAILED);
+    expect_stayed(world, accepted, v1::Task::FAILED, "host_lost");
+  }
+}
+
+TEST(Move, IsGivenUpForWhatIsWantedLater) {
+  const std::map<std::string, std::string> changes = {
+      {"StopVm", "stopped"}, {"PauseVm", "paused"}, {"RestartVm", "restarted"}};
+  for (const auto& [rpc, word] : changes) {
+    MoveWorld world;
+    const v1::Accepted accepted = begin_move(world);
+    world.fake(world.source).asleep = true;
+    if (rpc == "PauseVm") {
+      world.accept(rpc, World::by_id("web"));
+    } else {
+      world.accept(rpc, World::stop_request());
+    }
+    world.executor.run_for(1'000);
+    EXPECT_TRUE(world.move().cancelled());
+    EXPECT_THAT(world.move().problem().cause(), HasSubstr(word));
+    world.fake(world.source).asleep = false;
+    world.tell(world.source, v1::VmMoveStatus::FAILED);
+    expect_stayed(world, accepted, v1::Task::FAILED, "vm_changed");
+  }
+}
+
+TEST(Move, OfADeletedVmLeavesNothingOnEitherHost) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  world.fake(world.target).asleep = true;
+  v1::DeleteVmRequest request;
+  request.set_id("web");
+  const v1::Accepted deletion = world.accept("DeleteVm", request);
+  world.executor.run_for(10'000);
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::CANCELLED);
+  ASSERT_NE(world.find<v1::Vm>("web"), nullptr) << "something of it is on the target still";
+  EXPECT_EQ(world.placement().host_id(), "");
+  EXPECT_NE(find_left(world.vm(), world.target), nullptr);
+  EXPECT_FALSE(world.core->view().all<v1::Volume>().by_id.empty()) << "what is left there may have it open";
+  world.fake(world.target).asleep = false;
+  EXPECT_EQ(world.ended(deletion).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.find<v1::Vm>("web"), nullptr);
+  EXPECT_TRUE(world.core->view().all<v1::Volume>().by_id.empty());
+}
+
+TEST(Move, WhatOthersSayOfItCountsForNothing) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  const std::string gamma = world.join("gamma");
+  for (const std::string& id : {gamma, world.target}) {
+    // As if it were the source: the VM's status, and that it has nothing of it.
+    v1::Observation status;
+    status.set_id(world.vm().meta().id());
+    status.mutable_vm()->set_state(v1::VmStatus::STOPPED);
+    *status.mutable_vm()->mutable_move() = world.word(v1::VmMoveStatus::GIVEN);
+    world.fake(id).say(status);
+    world.executor.run_for(1'000);
+    v1::Observation absent;
+    absent.set_id(world.vm().meta().id());
+    absent.set_absent(true);
+    world.fake(id).say(absent);
+    world.executor.run_for(1'000);
+    EXPECT_EQ(world.placement().host_id(), world.source) << id;
+    EXPECT_EQ(world.vm().status().state(), v1::VmStatus::RUNNING) << id;
+    EXPECT_TRUE(world.placement().has_move()) << id;
+  }
+  // Of another move.
+  v1::VmMoveStatus other = world.word(v1::VmMoveStatus::GIVEN);
+  other.set_task_id("task-000000000000");
+  world.tell(world.source, other);
+  EXPECT_TRUE(world.placement().has_move());
+  EXPECT_FALSE(model::is_ended(world.task(accepted.task().meta().id()).state()));
+}
+
+TEST(Move, AnAddressThatIsNoneIsNotTold) {
+  MoveWorld world;
+  world.accept("MoveVm", MoveWorld::move_request());
+  world.executor.run_for(1'000);
+  using Spoil = void (*)(v1::MoveAddress&);
+  const std::vector<Spoil> spoils = {[](auto& a) { a.set_host("beta; reboot"); }, [](auto& a) { a.set_port(0); },
+                                     [](auto& a) { a.set_port(70'000); }, [](auto& a) { a.set_disk_port(70'000); },
+                                     [](auto& a) { a.set_secret("'"); }};
+  for (const Spoil spoil : spoils) {
+    v1::VmMoveStatus status = world.word(v1::VmMoveStatus::PREPARED);
+    status.mutable_address()->set_host("192.0.2.7");
+    status.mutable_address()->set_port(49'152);
+    status.mutable_address()->set_secret(kSecret);
+    spoil(*status.mutable_address());
+    world.tell(world.target, status);
+    EXPECT_FALSE(world.move().target().has_address()) << world.move().ShortDebugString();
+  }
+  world.prepare();
+  EXPECT_TRUE(world.move().target().has_address());
+}
+
+TEST(Move, UsersNeverSeeItsSecret) {
+  MoveWorld world;
+  begin_move(world);
+  ASSERT_EQ(world.move().target().address().secret(), kSecret);
+  for (const char* rpc : {"GetVm", "GetVmPlacement"}) {
+    const auto answer = world.call(rpc, World::by_id("web"));
+    ASSERT_TRUE(answer);
+    EXPECT_THAT((*answer)->ShortDebugString(), HasSubstr("192.0.2.7"));
+    EXPECT_EQ((*answer)->ShortDebugString().find(kSecret), std::string::npos) << rpc;
+  }
+  const auto list = world.call("ListVms", v1::ListRequest());
+  ASSERT_TRUE(list);
+  EXPECT_EQ((*list)->ShortDebugString().find(kSecret), std::string::npos);
+}
+
+TEST(Move, WhatALeftHostSaidBeforeItLeftIsNotTakenForItsWord) {
+  MoveWorld world;
+  begin_move(world);
+  FakeHost& source = world.fake(world.source);
+  source.asleep = true;
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  source.asleep = false;
+  source.tell_of_move(world.vm(), world.word(v1::VmMoveStatus::GIVEN));
+  source.asleep = true;
+  world.executor.run_for(5'000);
+  ASSERT_EQ(world.placement().host_id(), world.target);
+  const v1::LeftHost* left = find_left(world.vm(), world.source);
+  ASSERT_NE(left, nullptr);
+  v1::Observation absent;
+  absent.set_id(world.vm().meta().id());
+  absent.set_absent(true);
+  for (const std::uint64_t epoch : {std::uint64_t{0}, left->epoch() - 1, left->epoch() + 1}) {
+    absent.set_left_epoch(epoch);
+    source.say(absent);
+    world.executor.run_for(1'000);
+    EXPECT_NE(find_left(world.vm(), world.source), nullptr) << epoch;
+  }
+  // It cannot go back before that is done.
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it has yet to take away what it had"));
+  EXPECT_EQ(world.reserved(world.source), 1024U);
+  absent.set_left_epoch(find_left(world.vm(), world.source)->epoch());
+  source.say(absent);
+  world.executor.run_for(1'000);
+  EXPECT_EQ(find_left(world.vm(), world.source), nullptr);
+}
+
+TEST(Move, TheTargetsLateWordAsOneThatWaitsIsNoStatus) {
+  MoveWorld world;
+  begin_move(world);
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  world.fake(world.target).asleep = true;
+  v1::Observation late;
+  late.set_id(world.vm().meta().id());
+  *late.mutable_vm()->mutable_move() = world.word(v1::VmMoveStatus::ARRIVED);
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  ASSERT_EQ(world.placement().host_id(), world.target);
+  world.fake(world.target).say(late);
+  world.executor.run_for(1'000);
+  EXPECT_EQ(world.vm().status().state(), v1::VmStatus::STARTING);
+  EXPECT_EQ(world.vm().status().host_id(), world.source);
+}
+
+// "web" runs on a host that can leave, which the manager's own machine cannot.
+struct LeavingWorld : MoveWorld {
+  std::string gamma = join("gamma");
+
+  LeavingWorld() {
+    executor.run_for(60'000);
+    if (source == kHostId) {
+      go(beta);
+      source = beta;
+    }
+    target = kHostId;
+  }
+  void go(const std::string& to) {
+    const v1::Accepted accepted = accept("MoveVm", move_request(to));
+    executor.run_for(1'000);
+    prepare();
+    tell(to, v1::VmMoveStatus::ARRIVED);
+    tell(source, v1::VmMoveStatus::GIVEN);
+    EXPECT_EQ(ended(accepted).state(), v1::Task::SUCCEEDED);
+    fake(to).moves.clear();
+    executor.run_for(5'000);
+  }
+};
+
+TEST(Move, OfAHostThatLeavesNothingIsWaitedForThatTheGuestLeft) {
+  LeavingWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  FakeHost& source = world.fake(world.source);
+  source.tell_of_move(world.vm(), world.word(v1::VmMoveStatus::GIVEN));
+  source.asleep = true;
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  ASSERT_NE(find_left(world.vm(), world.source), nullptr);
+  source.disconnect();
+  world.executor.run_for(60'000);
+  ASSERT_NE(find_left(world.vm(), world.source), nullptr);
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::leave(world.source))).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(find_left(world.vm(), world.source), nullptr);
+  EXPECT_EQ(world.placement().host_id(), world.target) << "the guest is nothing of that host's";
+  EXPECT_EQ(world.vm().status().state(), v1::VmStatus::RUNNING);
+}
+
+TEST(Move, AHostThatAGuestComesToLeavesWhenTheSourceHasSaidWhoseItIs) {
+  LeavingWorld world;
+  const std::string to = world.source == world.beta ? world.gamma : world.beta;
+  const v1::Accepted accepted = world.accept("MoveVm", MoveWorld::move_request(to));
+  world.executor.run_for(1'000);
+  world.fake(to).asleep = true;
+  const v1::Accepted leave = world.accept("DeleteHost", World::leave(to));
+  world.executor.run_for(300'000);
+  EXPECT_TRUE(world.move().cancelled());
+  EXPECT_FALSE(model::is_ended(world.task(leave.task().meta().id()).state()));
+  world.tell(world.source, v1::VmMoveStatus::FAILED);
+  EXPECT_EQ(world.ended(accepted).problem().code(), "host_leaving");
+  EXPECT_EQ(world.ended(leave).state(), v1::Task::SUCCEEDED);
+  EXPECT_THAT(world.placement().left_hosts(), IsEmpty());
+}
+
+TEST(Move, AVmThatIsGivenUpWithItsHostIsStillTakenAwayElsewhere) {
+  LeavingWorld world;
+  begin_move(world);
+  for (const std::string& id : {world.source, world.target}) world.fake(id).asleep = true;
+  v1::DeleteVmRequest request;
+  request.set_id("web");
+  const v1::Accepted deletion = world.accept("DeleteVm", request);
+  world.executor.run_for(10'000);
+  world.fake(world.source).disconnect();
+  world.executor.run_for(60'000);
+  v1::DeleteHostRequest leave = World::leave(world.source);
+  leave.set_machine_is_off(true);
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", leave)).state(), v1::Task::SUCCEEDED);
+  ASSERT_NE(world.find<v1::Vm>("web"), nullptr);
+  EXPECT_NE(find_left(world.vm(), world.target), nullptr);
+  world.fake(world.target).asleep = false;
+  EXPECT_EQ(world.ended(deletion).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.find<v1::Vm>("web"), nullptr);
+}
+
+TEST(Move, IsRefusedWithItsReason) {
+  MoveWorld world;
+  EXPECT_EQ(world.why_not(MoveWorld::move_request(world.source)).substr(0, 13), "already_there");
+  EXPECT_THAT(world.why_not(MoveWorld::move_request("nobody")), HasSubstr("not_found"));
+  const auto expect = [&](const std::string& reason, const std::function<void(v1::HostStatus&)>& change) {
+    const v1::HostStatus before = world.fake(world.target).facts;
+    world.change_facts(world.target, change);
+    EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("no_host_fits"));
+    EXPECT_THAT(world.why_not(MoveWorld::move_request(world.target)), HasSubstr(reason));
+    world.change_facts(world.target, [&](v1::HostStatus& facts) { facts = before; });
+  };
+  expect("its guests run by kvm, not tcg", [](auto& facts) { facts.set_accelerator("kvm"); });
+  expect("its processors are others (Zen) than the guest has (unknown)",
+         [](auto& facts) { facts.set_cpu_model("Zen"); });
+  expect("asked for", [](auto& facts) { facts.set_memory_bytes(1ULL << 30U); });
+  for (const std::string& id : {world.source, world.target}) {
+    world.change_facts(id, [](auto& facts) { facts.set_qemu_version("10.0.2 (Debian)"); });
+  }
+  expect("its QEMU (9.1.0) is older than", [](auto& facts) { facts.set_qemu_version("9.1.0"); });
+  v1::UpdateHostRequest cordon;
+  cordon.set_id(world.target);
+  cordon.set_cordoned(true);
+  world.accept("UpdateHost", cordon);
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is cordoned"));
+  cordon.set_cordoned(false);
+  cordon.mutable_update_mask()->add_paths("cordoned");
+  world.accept("UpdateHost", cordon);
+  // Nothing was in the way but that.
+  world.accept("MoveVm", MoveWorld::move_request(), {.actor = "a", .dry_run = true});
+  EXPECT_FALSE(world.placement().has_move());
+  world.fake(world.target).disconnect();
+  world.executor.run_for(60'000);
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is not connected"));
+}
+
+TEST(Move, BothHostsHaveItsRoomAndItsPorts) {
+  MoveWorld world;
+  v1::CreateVmRequest request = MoveWorld::vm_there("other");
+  request.mutable_spec()->set_memory_mib(5 * 1024);
+  const auto set_forward = [&](v1::CreateVmRequest& vm) {
+    v1::PortForward& forward = *vm.mutable_spec()->mutable_nics(0)->add_port_forwards();
+    forward.set_host_port(8'080);
+    forward.set_guest_port(80);
+  };
+  set_forward(request);
+  request.mutable_spec()->set_host(world.target);
+  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
+  world.accept("MoveVm", MoveWorld::move_request());
+  world.executor.run_for(1'000);
+  v1::UpdateVmRequest update;
+  update.set_id("web");
+  update.set_memory_mib(4 * 1024);
+  EXPECT_EQ(world.refused("UpdateVm", update), "no_host_fits") << "where it goes is no room for that";
+  v1::UpdateHostRequest maintenance;
+  maintenance.set_id(world.target);
+  maintenance.set_maintenance(true);
+  ASSERT_EQ(world
+                .ended(world.accept("StopVm",
+                                    [] {
+                                      v1::StopVmRequest stop;
+                                      stop.set_id("other");
+                                      return stop;
+                                    }()))
+                .state(),
+            v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.refused("UpdateHost", maintenance), "host_not_empty");
+  // One that is to be forwarded from the same port cannot follow.
+  v1::CreateVmRequest third = MoveWorld::vm_there("third");
+  set_forward(third);
+  third.mutable_spec()->set_host(world.target);
+  EXPECT_EQ(world.refused("CreateVm", third), "port_in_use");
+  const v1::Accepted made = world.accept("CreateVm", [&] {
+    third.mutable_spec()->clear_host();
+    return third;
+  }());
+  ASSERT_EQ(world.ended(made).state(), v1::Task::SUCCEEDED);
+  ASSERT_EQ(world.vm("third").placement().host_id(), world.source);
+  v1::MoveVmRequest follow;
+  follow.set_id("third");
+  EXPECT_THAT(world.why_not(follow), HasSubstr("its port 8080 is forwarded to another guest"));
+}
+
+TEST(Move, OnlyAGuestThatRunsIsMoved) {
+  MoveWorld world;
+  begin_move(world);
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("vm_moving"));
+  world.tell(world.source, v1::VmMoveStatus::FAILED);
+  world.fake(world.source).moves.clear();
+  world.executor.run_for(5'000);
+  ASSERT_EQ(world.ended(world.accept("PauseVm", World::by_id("web"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("vm_paused"));
+  ASSERT_EQ(world.ended(world.accept("StopVm", World::stop_request())).state(), v1::Task::SUCCEEDED);
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("vm_not_running"));
+  world.fake(world.source).asleep = true;
+  world.accept("StartVm", World::by_id("web"));
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is being started"));
+  world.fake(world.source).asleep = false;
+  world.executor.run_for(60'000);
+  world.fake(world.source).disconnect();
+  world.executor.run_for(60'000);
+  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("where it runs, is not connected"));
+}
+
+TEST(Move, WhatOneHostAloneHasIsNotMoved) {
+  World world;
+  world.make_image();
+  world.join("beta");
+  world.make_vm();
+  const auto answer = world.call("MoveVm", MoveWorld::move_request());
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().word(), "not_shared");
+  EXPECT_THAT(answer.error().cause, HasSubstr("its volume \"web-disk0\" is in pool default on host alpha-example"));
+  EXPECT_EQ(world.vm().spec().lease_pool(), world.find<v1::Pool>("default")->meta().id());
+}
+
+}  // namespace
+}  // namespace gantry::control
