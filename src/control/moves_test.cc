@@ -118,13 +118,16 @@ TEST(Move, GoesFromHostToHostStepByStep) {
   EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("to begin"));
 
   v1::VmMoveStatus copying = world.word(v1::VmMoveStatus::COPYING);
+  world.tell(world.source, copying);
+  EXPECT_EQ(world.task(task_id).progress().phase(), "measuring how fast the guest changes its memory");
+  EXPECT_FALSE(world.task(task_id).progress().measurable());
   copying.mutable_progress()->set_phase("copying memory");
   copying.mutable_progress()->set_percent(40);
-  copying.mutable_progress()->set_measurable(true);
   copying.set_total_ms_predicted(12'000);
   copying.set_downtime_ms_predicted(80);
   world.tell(world.source, copying);
   EXPECT_EQ(world.task(task_id).progress().percent(), 40U);
+  EXPECT_TRUE(world.task(task_id).progress().measurable());
   EXPECT_EQ(world.task(task_id).progress().phase(),
             "copying memory; all of it takes some 12.0 s, of which the guest stands still for 80 ms");
 
@@ -395,6 +398,25 @@ TEST(Move, WhatALeftHostSaidBeforeItLeftIsNotTakenForItsWord) {
   source.say(absent);
   world.executor.run_for(1'000);
   EXPECT_EQ(find_left(world.vm(), world.source), nullptr);
+}
+
+TEST(Move, ThatAHostWasLeftIsNoWordOfADeletion) {
+  MoveWorld world;
+  world.fake(world.source).asleep = true;
+  v1::DeleteVmRequest request;
+  request.set_id("web");
+  world.accept("DeleteVm", request);
+  v1::Observation absent;
+  absent.set_id(world.vm().meta().id());
+  absent.set_absent(true);
+  absent.set_left_epoch(1);
+  world.fake(world.source).say(absent);
+  world.executor.run_for(1'000);
+  EXPECT_EQ(world.placement().host_id(), world.source);
+  absent.clear_left_epoch();
+  world.fake(world.source).say(absent);
+  world.executor.run_for(1'000);
+  EXPECT_EQ(world.placement().host_id(), "");
 }
 
 TEST(Move, TheTargetsLateWordAsOneThatWaitsIsNoStatus) {

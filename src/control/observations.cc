@@ -119,6 +119,8 @@ bool observe_other(Draft& draft, const v1::Vm& vm, const std::string& host_id, c
     observe_elsewhere(draft, host_id, mark, observation);
     return true;
   }
+  // That it left once says nothing of the VM that came back.
+  if (observation.absent()) return observation.left_epoch() != 0;
   return observation.has_vm() && is_of_waiting(vm, host_id, observation.vm());
 }
 template <class Record>

@@ -215,7 +215,10 @@ TaskVerdict moving(const Draft& draft, const v1::Vm& vm) {
   }
   if (phase == v1::VmMoveStatus::COPYING) {
     TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = vm.status().move().progress()};
-    verdict.progress.set_phase(verdict.progress.phase() + forecast_text(vm.status().move()));
+    const std::string& what = vm.status().move().progress().phase();
+    verdict.progress.set_measurable(!what.empty());
+    verdict.progress.set_phase((what.empty() ? "measuring how fast the guest changes its memory" : what) +
+                               forecast_text(vm.status().move()));
     return verdict;
   }
   const bool prepared = move.target().phase() == v1::VmMoveStatus::PREPARED;

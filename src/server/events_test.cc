@@ -67,6 +67,19 @@ TEST(Events, TellChangesOfPublicRecordsOnly) {
   EXPECT_EQ(Listener::data(listener.next()).at("deleted"), true);
 }
 
+TEST(Events, NeverTellWhatIsNotForUsers) {
+  TestServer server;
+  Listener listener(server);
+  v1::Vm vm = vm_named("web");
+  v1::MoveAddress& address = *vm.mutable_placement()->mutable_move()->mutable_target()->mutable_address();
+  address.set_host("192.0.2.7");
+  address.set_secret("cafe");
+  server.store.put("/vm/web", vm);
+  const json told = Listener::data(listener.next())["vm"]["placement"]["move"]["target"]["address"];
+  EXPECT_EQ(told["host"], "192.0.2.7");
+  EXPECT_EQ(told["secret"], "");
+}
+
 TEST(Events, OneRevisionHasOneIdAtItsEnd) {
   TestServer server;
   Listener listener(server);
