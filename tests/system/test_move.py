@@ -79,7 +79,10 @@ class Machines(test_shared_pool.SharedMachines):
 
     def wait_until_clean(self, vm_id, *hosts):
         for host in hosts:
-            wait_until(f"nothing of it is left on {host}", lambda: not self.left_on(host, vm_id) or None)
+            try:
+                wait_until(f"nothing of it is left on {host}", lambda: not self.left_on(host, vm_id))
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {self.left_on(host, vm_id)}") from None
         placement = wait_until("the hosts it left are forgotten", lambda: self.settled(vm_id))
         self.assertNotIn("move", placement)
 
@@ -296,10 +299,11 @@ class GuestMoveTest(Machines):
 
 
 class RefusedMoveTest(Machines):
-    def make(self, name, pool):
+    def make(self, name, pool, network="none"):
         """It has a blank disk and no image: its firmware finds nothing to boot, and runs."""
-        answer = Api(self.manager).post("/api/v1/vms", {
-            "name": name, "spec": {"memoryMib": 64, "disks": [{"create": {"capacityBytes": "1048576", "pool": pool}}]}})
+        answer = Api(self.manager).post("/api/v1/vms", {"name": name, "spec": {
+            "memoryMib": 64, "disks": [{"create": {"capacityBytes": "1048576", "pool": pool}}],
+            "nics": [{"network": network}]}})
         self.assertEqual(answer.status, 202, answer.body)
         self.manager.gantry("task", "wait", answer.json()["task"]["meta"]["id"])
 
@@ -307,7 +311,7 @@ class RefusedMoveTest(Machines):
         manager = self.manager
         self.share("lab", "beta")
         self.on("beta", lambda: self.make("web", "shared"))
-        for arguments, code, words in ((["gamma"], 4, "pool"), (["beta"], 4, "beta"), (["nowhere"], 3, "nowhere")):
+        for arguments, code, words in ((["gamma"], 4, "in pool shared"), (["beta"], 4, "already"), (["nowhere"], 3, "nowhere")):
             refused = self.refused("move", "web", *arguments)
             self.assertEqual(refused.code, code, refused)
             self.assertIn(words, refused.stderr)
@@ -325,7 +329,9 @@ class RefusedMoveTest(Machines):
         manager.gantry("stop", "web", "--force")
         self.assertIn("not run", self.refused("move", "web", "beta").stderr)
         self.make("private", "default")
-        self.assertIn("pool", self.refused("move", "private", "beta").stderr)
+        self.assertIn("which no other host has", self.refused("move", "private", "beta").stderr)
+        self.make("local", "shared", "default")
+        self.assertIn("network default", self.refused("move", "local").stderr)
 
 
 if __name__ == "__main__":
