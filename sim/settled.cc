@@ -134,10 +134,11 @@ std::string wrong_things(const Stage& stage) {
 
 std::string left_behind(const Records& records, const SharedFiles& files) {
   for (const auto& [id, volume] : files.volumes) {
-    if (!records.volumes.contains(id)) return "the file of shared volume " + id + " is left behind";
+    if (!records.volumes.contains(id) && !files.came_late.contains(id)) return "the file of shared volume " + id + " is left behind";
   }
   for (const std::string& path : files.images) {
-    if (!records.images.contains(path.substr(path.rfind('/') + 1))) return "the image at " + path + " is left behind";
+    const std::string id = path.substr(path.rfind('/') + 1);
+    if (!records.images.contains(id) && !files.came_late.contains(id)) return "the image at " + path + " is left behind";
   }
   return "";
 }
