@@ -16,6 +16,11 @@ void SharedFiles::check_keeper(const std::string& id, const port::PoolRequest& r
   trace_.violation(id + " is " + deed + " by " + request.worker + ", which never kept it");
 }
 
+void SharedFiles::note_late(const std::string& id) {
+  const bool gone = !records_.volumes.contains(id) && !records_.images.contains(id);
+  if (gone && records_.is_to_be_deleted(id)) came_late.insert(id);
+}
+
 Result<v1::PoolStatus> SharedFiles::inspect_pool(const port::PoolRequest& request) {
   const auto owner = owners_.find(request.path);
   if (owner == owners_.end() && request.is_new) {
@@ -66,6 +71,7 @@ Result<port::VolumeFacts> SharedFiles::create_volume(const port::VolumeRequest& 
     return fail(ErrorCode::out_of_space, "the pool is full", "", "", "pool_full");
   }
   check_keeper(request.volume_id, request.pool, "made");
+  note_late(request.volume_id);
   volumes[request.volume_id] = {
       .capacity_bytes = request.capacity_bytes, .image_path = request.image_path, .uid = request.uid};
   trace_.note("disk", "shared volume " + request.volume_id + " made by " + request.pool.worker);
@@ -117,6 +123,7 @@ Result<port::ImageFacts> SharedFiles::inspect_image(const port::ImageRequest& re
 Result<port::ImageFacts> SharedFiles::import_image(const port::ImageRequest& request) {
   if (auto usable = require(request.pool); !usable) return fail(usable.error());
   check_keeper(request.image_id, request.pool, "imported");
+  note_late(request.image_id);
   if (images.insert(request.pool.path + "/" + request.image_id).second) {
     trace_.note("disk", "shared image " + request.image_id + " made by " + request.pool.worker);
   }
