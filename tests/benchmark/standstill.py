@@ -1,5 +1,6 @@
 """A guest that says something every few milliseconds, and how long it was silent, as seen from outside."""
 import os
+import re
 import subprocess
 import threading
 import time
@@ -12,14 +13,12 @@ yes $line | head -c FILLED_MIBm >/tmp/filled || exit 1
 mkfifo /tmp/never
 exec 3<>/tmp/never
 count=1000000
-echo "it ticks"
 while :; do
   read -t 0.005 nothing <&3
   count=$((count + 1))
   echo $count
 done
 """
-BEGUN = b"it ticks"
 LOOK_S = 0.0005
 
 
@@ -36,15 +35,16 @@ def add_ticking(guest, filled_mib):
         initramfs.write(archive)
 
 
-def last_count(console_log):
-    counts = [line for line in console_log.read_bytes().split() if line.isdigit() and len(line) == 7]
-    return int(counts[-1])
+def last_count(console_logs):
+    """The highest number that the guest said; 0: none yet."""
+    said = b"".join(log.read_bytes() for log in console_logs if log.exists())
+    return max((int(number) for number in re.findall(rb"^(\d{7})\r?$", said, re.MULTILINE)), default=0)
 
 
 class Silence:
     """Watches console logs, which one guest writes one after the other. Within `with`; then `longest` is in seconds."""
 
-    def __init__(self, *console_logs):
+    def __init__(self, console_logs):
         self._logs = console_logs
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
