@@ -29,9 +29,9 @@ class Api:
         self._headers = {"Authorization": "Bearer " + access["token"], "Content-Type": "application/json"}
         self._calls = _connect(access)
         self._events = _connect(access)
-        self._states = []  # (monotonic time seen, VM id, state), in order
+        self._states = []  # (monotonic time seen, id of a VM or task, state), in order
         self._changed = threading.Condition()
-        self._events.request("GET", "/api/v1/events?kinds=vm", headers=self._headers)
+        self._events.request("GET", "/api/v1/events?kinds=vm,task", headers=self._headers)
         self._stream = self._events.getresponse()
         if self._stream.status != 200:
             raise AssertionError(f"no events: {self._stream.read()}")
@@ -47,17 +47,32 @@ class Api:
 
     def change_vm(self, vm_id, verb, state, body=None, seconds=120):
         """POSTs `verb` and answers when it was sent and when `state` was seen, in seconds of the monotonic clock."""
+        sent, seen, _ = self._post(f"/api/v1/vms/{vm_id}/{verb}", body)
+        return sent, self._wait(vm_id, [state], seen, seconds)[0]
+
+    def complete_task(self, path, body=None, seconds=120):
+        """POSTs what is to succeed, and answers when it was sent and when it had succeeded."""
+        sent, seen, answer = self._post(path, body)
+        at, state = self._wait(answer["task"]["meta"]["id"], ["SUCCEEDED", "FAILED", "CANCELLED"], seen, seconds)
+        if state != "SUCCEEDED":
+            raise AssertionError(f"{path}: {state}: {self.call('GET', '/api/v1/tasks/' + answer['task']['meta']['id'])}")
+        return sent, at
+
+    def _post(self, path, body):
+        """When it was sent, how many states were seen before, and its answer."""
         self._keep_connected()
         with self._changed:
             seen = len(self._states)
-        sent = time.monotonic()
-        self.call("POST", f"/api/v1/vms/{vm_id}/{verb}", body)
+        return time.monotonic(), seen, self.call("POST", path, body)
+
+    def _wait(self, what, states, seen, seconds):
+        """When one of these states was first seen of it after so many of all, and which."""
         with self._changed:
             def reached():
-                return next((at for at, vm, now in self._states[seen:] if (vm, now) == (vm_id, state)), None)
+                return next(((at, now) for at, whose, now in self._states[seen:] if whose == what and now in states), None)
             if not self._changed.wait_for(reached, seconds):
-                raise AssertionError(f"VM {vm_id} is not {state} {seconds} s after {verb}")
-            return sent, reached()
+                raise AssertionError(f"{what} is not {' or '.join(states)} after {seconds} s")
+            return reached()
 
     def _keep_connected(self):
         """The server ends a connection that is silent for long."""
@@ -74,6 +89,7 @@ class Api:
                 continue
             at = time.monotonic()
             event = json.loads(line[6:])
+            state = event.get("task", {}).get("state") or event.get("vm", {}).get("status", {}).get("state")
             with self._changed:
-                self._states.append((at, event["id"], event.get("vm", {}).get("status", {}).get("state")))
+                self._states.append((at, event["id"], state))
                 self._changed.notify_all()

@@ -1,16 +1,19 @@
 """libvirtd, in the lab's network namespace and directory, with a guest of the same devices as Gantry gives its own."""
 import os
 import pathlib
+import re
 import select
 import subprocess
 import time
+import uuid
 
 from lab import run, wait_until
 
 BRIDGE = "peer0"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 # libvirt has these paths compiled in: each is hidden behind a directory of the lab, in a mount namespace. The process
-# namespace has all of it end with its first process, the shell, which reaps what loses its parent. Its guests' user comes with a package that is not needed here.
+# namespace has all of it end with its first process, the shell, which reaps what loses its parent. Its guests' user comes
+# with a package that is not needed here. No guest moves between two of the same name.
 BEGIN = """set -e
 mount --make-rprivate /
 for place in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt run/libvirt; do
@@ -24,6 +27,9 @@ echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin' >>"$1/pass
 echo 'libvirt-qemu:x:64055:' >>"$1/group"
 mount --bind "$1/passwd" /etc/passwd
 mount --bind "$1/group" /etc/group
+hostname "$2"
+{ cat /etc/hosts; echo "127.0.1.1 $2"; } >"$1/hosts"
+mount --bind "$1/hosts" /etc/hosts
 /usr/sbin/virtlogd --config "$1/virtlogd.conf" --pid-file "$1/virtlogd.pid" &
 while [ ! -S /run/libvirt/virtlogd-sock ]; do sleep 0.05; done
 /usr/sbin/libvirtd --config "$1/libvirtd.conf" --pid-file "$1/libvirtd.pid"
@@ -65,33 +71,36 @@ DOMAIN = """<domain type='{type}' xmlns:qemu='http://libvirt.org/schemas/domain/
 
 
 class LibvirtPeer:
-    def __init__(self, lab):
+    def __init__(self, lab, certificates=None):
+        """`certificates`: a directory with those for encrypted moves."""
         self._lab = lab
         self._weights = {}  # of libvirt's control groups before
         self._directory = lab.directory / "peer"
         (self._directory / "etc/libvirt").mkdir(parents=True)
-        (self._directory / "libvirtd.conf").write_text('auth_unix_rw = "none"\nauth_unix_ro = "none"\n')
+        (self._directory / "libvirtd.conf").write_text(
+            f'auth_unix_rw = "none"\nauth_unix_ro = "none"\nhost_uuid = "{uuid.uuid4()}"\n')
         (self._directory / "virtlogd.conf").write_text("")
-        (self._directory / "etc/libvirt/qemu.conf").write_text("")
+        (self._directory / "etc/libvirt/qemu.conf").write_text(
+            f'default_tls_x509_cert_dir = "{certificates}"\n' if certificates else "")
         for command in (["link", "add", BRIDGE, "type", "bridge"], ["link", "set", BRIDGE, "up"]):
             run(*lab.enter, "ip", *command)
         self._daemons = subprocess.Popen(
-            [*lab.enter, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", BEGIN,
-             "libvirt", str(self._directory)],
+            [*lab.enter, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", BEGIN,
+             "libvirt", str(self._directory), lab.name],
             stdin=subprocess.DEVNULL, stdout=lab.log, stderr=lab.log)
-        self._connection = f"qemu:///system?socket={self._directory}/run/libvirt/libvirt-sock"
+        self.connection = f"qemu:///system?socket={self._directory}/run/libvirt/libvirt-sock"
         wait_until("libvirtd answers", self._answers)
         # Kept connected, as a program that uses libvirt is.
-        self._shell = subprocess.Popen(["stdbuf", "-oL", "virsh", "--connect", self._connection], bufsize=0,
+        self._shell = subprocess.Popen(["stdbuf", "-oL", "virsh", "--connect", self.connection], bufsize=0,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def _answers(self):
         if self._daemons.poll() is not None:
             raise AssertionError(f"libvirtd ended:\n{self._lab.log_tail()}")
-        return subprocess.run(["virsh", "--connect", self._connection, "version"], capture_output=True).returncode == 0
+        return subprocess.run(["virsh", "--connect", self.connection, "version"], capture_output=True).returncode == 0
 
     def _virsh(self, *arguments):
-        return run("virsh", "--connect", self._connection, *arguments).stdout
+        return run("virsh", "--connect", self.connection, *arguments).stdout
 
     def console_log(self, name):
         return self._directory / f"{name}-console.log"
@@ -99,17 +108,24 @@ class LibvirtPeer:
     def define(self, number, accelerator, memory_mib, arguments):
         """A guest as Gantry makes it; answers its name."""
         name = f"peer{number}"
+        self._virsh("define", self._describe(name, number, accelerator, memory_mib, arguments, self._lab.directory / "guest"))
+        return name
+
+    def run_once(self, name, accelerator, memory_mib, arguments, guest):
+        """Starts such a guest, which is forgotten when it ends here. `guest`: the directory of its kernel."""
+        self._virsh("create", self._describe(name, 0, accelerator, memory_mib, arguments, guest))
+        self._weigh_alike()
+
+    def _describe(self, name, number, accelerator, memory_mib, arguments, guest):
         slots = {f"slot{n}": f"<address type='pci' domain='0' bus='0' slot='{n}' function='0'/>" for n in range(2, 6)}
         kvm = accelerator == "kvm"
         definition = self._directory / f"{name}.xml"
         definition.write_text(DOMAIN.format(
             name=name, type="kvm" if kvm else "qemu", cpu="host-passthrough" if kvm else "maximum",
             tb_cache="" if kvm else "<tcg><tb-cache unit='MiB'>64</tb-cache></tcg>", memory_mib=memory_mib,
-            kernel=self._lab.directory / "guest/kernel", initramfs=self._lab.directory / "guest/initramfs",
-            arguments=arguments, directory=self._directory, console_log=self.console_log(name), bridge=BRIDGE,
+            kernel=guest / "kernel", initramfs=guest / "initramfs", arguments=arguments, directory=self._directory, console_log=self.console_log(name), bridge=BRIDGE,
             mac=f"52:54:00:00:00:{number:02x}", **slots))
-        self._virsh("define", definition)
-        return name
+        return definition
 
     def start(self, name):
         """Answers when it was asked for and when virsh said it was done."""
@@ -118,6 +134,21 @@ class LibvirtPeer:
         self._shell.stdin.write(f"start {name}\n".encode())
         self._expect("started")
         return asked, time.monotonic()
+
+    def move(self, name, target, address, new_name, *options):
+        """There it has `new_name`, or control groups of the same name would meet. Answers when it was asked for and when
+        virsh had done it, and the milliseconds in all and of standstill that libvirt tells."""
+        self._weigh_alike()
+        # It shows what it reads, too: there the word stands in two parts.
+        asked = time.monotonic()
+        self._shell.stdin.write(f"migrate --live {name} '{target.connection}' --migrateuri tcp://{address} --dname {new_name} "
+                                f"{' '.join(options)}\necho 'mov''ed'\n".encode())
+        self._expect("moved")
+        answered = time.monotonic()
+        told = target._virsh("domjobinfo", new_name, "--completed")
+        in_all, standstill = (int(re.search(rf"^{what}: +(\d+) +ms$", told, re.MULTILINE).group(1))
+                              for what in ("Time elapsed", "Total downtime"))
+        return asked, answered, in_all, standstill
 
     def _weigh_alike(self):
         """libvirt's guests get the processor weight of Gantry's, or a busy machine would hold up one and not the other."""
