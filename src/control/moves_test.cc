@@ -172,6 +172,57 @@ v1::Accepted begin_move(MoveWorld& world) {
   return accepted;
 }
 
+// All that the host is told when it connects anew.
+v1::ToHost told_anew(MoveWorld& world, const std::string& host_id) {
+  world.sent[host_id].clear();
+  world.fake(host_id).connect();
+  world.executor.run_for(1'000);
+  for (const v1::ToHost& message : world.sent[host_id]) {
+    if (message.complete()) return message;
+  }
+  ADD_FAILURE() << "nothing complete was told";
+  return {};
+}
+
+TEST(Move, AHostThatConnectsAnewIsToldOfWhatComesAndOfWhatLeft) {
+  MoveWorld world;
+  begin_move(world);
+  const std::string vm_id = world.vm().meta().id();
+  const std::string volume_id = world.vm().spec().disks(0).volume();
+  const auto tells = [](const v1::ToHost& message, const std::string& id) {
+    return std::ranges::count_if(message.assignments(), [&](const v1::Assignment& one) {
+      return one.vm().meta().id() == id || one.volume().meta().id() == id;
+    });
+  };
+  const v1::ToHost coming = told_anew(world, world.target);
+  EXPECT_EQ(tells(coming, vm_id), 1);
+  EXPECT_EQ(tells(coming, volume_id), 1);
+  for (const v1::Assignment& one : coming.assignments()) {
+    EXPECT_TRUE(one.volume().meta().id() != volume_id || one.look_only()) << "the source's guest has it open";
+  }
+  world.fake(world.source).asleep = true;
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  ASSERT_EQ(world.placement().host_id(), world.target);
+  EXPECT_EQ(tells(told_anew(world, world.source), vm_id), 1) << "it has to take away what is left";
+}
+
+TEST(Move, GoesOnWithAnotherManager) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  world.restart();
+  // Until it has read the records it lets nobody in.
+  world.executor.run_for(1'000);
+  world.fake(world.beta).connect();
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.move().task_id(), accepted.task().meta().id());
+  EXPECT_FALSE(world.move().cancelled());
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.placement().host_id(), world.target);
+}
+
 void expect_stayed(MoveWorld& world, const v1::Accepted& accepted, v1::Task::State state, const std::string& code) {
   const v1::Task task = world.ended(accepted);
   EXPECT_EQ(task.state(), state) << task.ShortDebugString();
