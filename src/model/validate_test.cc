@@ -250,5 +250,25 @@ TEST(DnsNames, KeepToTheRule) {
       is_dns_name(std::string(127, 'a').replace(63, 1, ".") + "." + std::string(127, 'a').replace(63, 1, ".")));
 }
 
+TEST(ValidateMove, BoundsWhatItMayTake) {
+  v1::MoveVmRequest request;
+  EXPECT_FALSE(validate(request)) << "of which VM?";
+  request.set_id("web");
+  EXPECT_TRUE(validate(request));
+  request.set_host("not a name");
+  EXPECT_FALSE(validate(request));
+  request.set_host("beta");
+  request.set_downtime_ms_max(kMoveDowntimeMsMax);
+  request.set_bytes_per_second_max(kMoveBytesPerSecondMin);
+  EXPECT_TRUE(validate(request));
+  request.set_bytes_per_second_max(kMoveBytesPerSecondMin - 1);
+  EXPECT_FALSE(validate(request)) << "it would never end";
+  request.set_bytes_per_second_max(kMoveBytesPerSecondMax + 1);
+  EXPECT_FALSE(validate(request));
+  request.set_bytes_per_second_max(0);
+  request.set_downtime_ms_max(kMoveDowntimeMsMax + 1);
+  EXPECT_FALSE(validate(request));
+}
+
 }  // namespace
 }  // namespace gantry::model
