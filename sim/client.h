@@ -90,6 +90,7 @@ class Client {
   Request create_vm();
   Request create_movable_vm();
   std::string pick_movable();
+  [[nodiscard]] bool is_moving(const std::string& vm_name) const;
   Request move_vm(std::string id);
   // Mostly one that has not ended.
   std::string pick_task();

@@ -84,6 +84,12 @@ Client::Request Client::create_movable_vm() {
   return request;
 }
 
+bool Client::is_moving(const std::string& vm_name) const {
+  return std::ranges::any_of(records_.vms, [&vm_name](const auto& entry) {
+    return entry.second.meta().name() == vm_name && entry.second.placement().has_move();
+  });
+}
+
 std::string Client::pick_movable() {
   std::vector<std::string> movable;
   for (const auto& [id, vm] : records_.vms) {
@@ -262,7 +268,7 @@ void Client::ask_of_moves(const std::string& vm) {
     request->mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
     return begin("CreateNetwork", request);
   }
-  if (rng_.chance(1, 3)) return begin("CreateVm", create_movable_vm());
+  if (rng_.chance(1, 4)) return begin("CreateVm", create_movable_vm());
   begin("MoveVm", move_vm(rng_.chance(1, 6) ? vm : pick_movable()));
 }
 
@@ -272,7 +278,9 @@ void Client::ask_something() {
   if (numbers_ == 0 && swarm_.has_rule) return begin("CreateRule", create_rule());
   if (swarm_.shared_pool && rng_.chance(1, 40)) return begin("DeletePool", by_id(kSharedPool));
   if (swarm_.shared_pool && (numbers_ < 2 || rng_.chance(1, 20))) return begin("CreatePool", create_shared_pool());
-  if (swarm_.moves && (numbers_ < 3 || rng_.chance(1, 5))) return ask_of_moves(vm);
+  if (swarm_.moves && (numbers_ < 3 || rng_.chance(1, 3))) return ask_of_moves(vm);
+  // Most moves are let come to their end.
+  if (is_moving(vm) && rng_.chance(4, 5)) return;
   if (numbers_ < 3) return begin("CreateImage", create_image({}));
   switch (rng_.below(45)) {
     case 0:

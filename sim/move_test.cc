@@ -64,7 +64,8 @@ void at_every_moment(const char* what, const std::function<void(Moving&)>& deed,
     const std::string when = std::string(what) + " after " + std::to_string(moment_ms) + " ms";
     const bool went = scenario.ended() == "SUCCEEDED";
     ++(went ? moved : stayed);
-    if (getenv("DBG") && scenario.ended()=="RUNNING") for (const auto& line : scenario.cluster.trace.lines()) printf("%s\n", line.c_str());
+    if (getenv("DBG") && scenario.ended() == "RUNNING")
+      for (const auto& line : scenario.cluster.trace.lines()) printf("%s\n", line.c_str());
     ASSERT_THAT(scenario.ended(), AnyOf("SUCCEEDED", "FAILED", "CANCELLED")) << when;
     EXPECT_EQ(scenario.where("web"), went ? scenario.to : scenario.from) << when << ": " << scenario.ended();
     if (!may_boot_again) {

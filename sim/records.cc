@@ -21,6 +21,11 @@ std::string host_in(const v1::SecurityGroup&, const Records&) { return {}; }
 std::string host_in(const v1::Rule&, const Records&) { return {}; }
 std::string host_in(const v1::Task&, const Records&) { return {}; }
 
+std::string in_short(const v1::Task& task) {
+  const std::string why = task.has_problem() ? ": " + task.problem().summary() + ": " + task.problem().cause() : "";
+  return task.action() + " " + v1::Task::State_Name(task.state()) + why;
+}
+
 }  // namespace
 
 Records::Records(port::Store& store, Trace& trace, const Wishes& wishes) : trace_(trace), wishes_(wishes) {
@@ -207,7 +212,7 @@ void Records::apply(const port::ChangeBatch& batch) {
     if (const auto id = id_in(model::kHost); !id.empty()) change(hosts, one, std::string(model::kHost), id);
     if (const auto id = id_in(model::kTask); !id.empty()) {
       change(tasks, one, std::string(model::kTask), id);
-      if (!erased) line += "(" + tasks[id].action() + " " + v1::Task::State_Name(tasks[id].state()) + ")";
+      if (!erased) line += "(" + in_short(tasks[id]) + ")";
     }
   }
   trace_.note("store", line);

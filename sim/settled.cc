@@ -111,7 +111,8 @@ std::string wrong_things(const Stage& stage) {
     const bool shared = stage.shared_files->volumes.contains(id);
     const bool there = shared || (world != nullptr && (world->volumes.contains(id) || world->damaged.contains(id)));
     if (state == v1::VolumeStatus::READY && !there) return "has no file: " + text(volume);
-    // A growth that failed, its task ended, is tried again by an agent that did not see that: once no guest has it open.
+    // A growth that failed, its task ended, is tried again by an agent that did not see that: once no guest has it
+    // open.
     if (state == v1::VolumeStatus::RESIZING && is_open(stage, id)) continue;
     if (state != v1::VolumeStatus::READY && state != v1::VolumeStatus::FAILED) return "is not ready: " + text(volume);
   }
@@ -140,11 +141,13 @@ std::string wrong_things(const Stage& stage) {
 
 std::string left_behind(const Records& records, const SharedFiles& files) {
   for (const auto& [id, volume] : files.volumes) {
-    if (!records.volumes.contains(id) && !files.came_late.contains(id)) return "the file of shared volume " + id + " is left behind";
+    if (!records.volumes.contains(id) && !files.came_late.contains(id))
+      return "the file of shared volume " + id + " is left behind";
   }
   for (const std::string& path : files.images) {
     const std::string id = path.substr(path.rfind('/') + 1);
-    if (!records.images.contains(id) && !files.came_late.contains(id)) return "the image at " + path + " is left behind";
+    if (!records.images.contains(id) && !files.came_late.contains(id))
+      return "the image at " + path + " is left behind";
   }
   return "";
 }
