@@ -110,6 +110,7 @@ Result<void> HostWorld::begin_start(const port::GuestDefinition& definition) {
     guest.went = found->second.went;
   }
   guest.process = ++processes_;
+  guest.began_ms = scheduler_.now().monotonic_ms;
   guests[vm_id] = guest;
   note("guest", vm_id + " starting for " + definition.boot_id);
   changed(vm_id);

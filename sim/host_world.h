@@ -41,6 +41,7 @@ struct ModelGuest {
   bool ran_before = false;
   // Grows with each process, so that what was planned for an earlier one does not meet a later one.
   std::uint64_t process = 0;
+  Milliseconds began_ms = 0;
   // Of the last move that it came or went by, or was to.
   std::string move_secret;
   struct Sending {
@@ -214,7 +215,6 @@ class HostWorld {
   [[nodiscard]] ModelGuest* sent_guest(const std::string& vm_id, std::uint64_t process);
   [[nodiscard]] HostWorld* target_of(const std::string& vm_id, const std::string& secret) const;
   [[nodiscard]] bool move_breaks(const std::string& vm_id, const ModelGuest& guest);
-  void check_same_machine(const std::string& vm_id, const ModelGuest& source, const HostWorld& target);
   void tell_progress(const std::string& vm_id, std::uint64_t process, Milliseconds began_ms, Milliseconds takes_ms);
   void stand(const std::string& vm_id, std::uint64_t process);
   void arrive(const std::string& vm_id, std::uint64_t process);

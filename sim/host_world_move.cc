@@ -84,6 +84,7 @@ Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition) {
   guest.state = GuestState::receiving;
   guest.definition = definition;
   guest.process = ++processes_;
+  guest.began_ms = scheduler_.now().monotonic_ms;
   std::string number = std::to_string(++deeds_.moves);
   guest.move_secret = std::string(64 - number.size(), '0') + number;
   guests[vm_id] = guest;
@@ -209,7 +210,15 @@ void HostWorld::arrive(const std::string& vm_id, std::uint64_t process) {
   if (guest == nullptr) return;
   if (move_breaks(vm_id, *guest)) return end_send(vm_id, broken("the connection broke at the end"));
   HostWorld& target = *target_of(vm_id, guest->move_secret);
-  check_same_machine(vm_id, *guest, target);
+  const ModelGuest& awaited = target.guests.at(vm_id);
+  if (text(guest->definition) != text(awaited.definition)) {
+    // One that was booted anew since may be another.
+    if (guest->began_ms < awaited.began_ms) {
+      trace_.violation("guest " + vm_id + " is \"" + text(guest->definition) + "\" and awaited as \"" +
+                       text(awaited.definition) + "\"");
+    }
+    return end_send(vm_id, broken("the other process is another machine"));
+  }
   const std::uint64_t process_there = target.guests.at(vm_id).process;
   if (!calm && rng_.chance(swarm_.definite_errors, 1'000)) {
     target.end_receive(vm_id, process_there);
@@ -220,12 +229,6 @@ void HostWorld::arrive(const std::string& vm_id, std::uint64_t process) {
   scheduler_.at(static_cast<Milliseconds>(rng_.below(100)),
                 [&target, vm_id, process_there] { target.has_come(vm_id, process_there); });
   scheduler_.at(static_cast<Milliseconds>(rng_.below(100)), [this, vm_id, process] { has_gone(vm_id, process); });
-}
-
-void HostWorld::check_same_machine(const std::string& vm_id, const ModelGuest& source, const HostWorld& target) {
-  const std::string is = text(source.definition);
-  const std::string awaited = text(target.guests.at(vm_id).definition);
-  if (is != awaited) trace_.violation("guest " + vm_id + " is \"" + is + "\" and awaited as \"" + awaited + "\"");
 }
 
 void HostWorld::has_gone(const std::string& vm_id, std::uint64_t process) {
@@ -286,6 +289,9 @@ Result<void> HostWorld::take_over(const std::string& vm_id, bool runs) {
   guest.went = false;
   guest.state = runs ? GuestState::running : GuestState::paused;
   note("guest", vm_id + (came ? " goes on here" : " goes on here, and went nowhere"));
+  if (records_.was_crashed(vm_id, guest.definition.boot_id)) {
+    trace_.violation("guest " + vm_id + " goes on, and was told to have crashed");
+  }
   if (came) {
     guest.ran_at_ms = own_time_ms();
     draw_life(vm_id);

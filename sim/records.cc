@@ -80,6 +80,7 @@ void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
     const bool asked = wishes_.asked_to_move(after.meta().name());
     if (!asked) trace_.violation(id + " is to be moved to " + place.move().host_id() + ", and nobody asked for it");
   }
+  if (after.status().state() == v1::VmStatus::CRASHED) crashed_.emplace(id, after.status().exit().boot_id());
   for (const v1::LeftHost& left : place.left_hosts()) left_.emplace(id, left.host_id());
   if (before == nullptr || before->placement().host_id().empty()) return note_home(id, place.host_id(), false);
   // What is committed is what was under way, and the host that it comes from has something left to clear away.

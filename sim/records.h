@@ -61,6 +61,10 @@ class Records {
   [[nodiscard]] bool was_left(const std::string& vm_id, const std::string& host_id) const {
     return left_.contains({vm_id, host_id});
   }
+  // Whether that boot was ever said to have crashed.
+  [[nodiscard]] bool was_crashed(const std::string& vm_id, const std::string& boot_id) const {
+    return crashed_.contains({vm_id, boot_id});
+  }
   // What the pools of a host hold in truth; shared ones are no host's.
   void set_capacity(const std::string& host_id, std::uint64_t pool_gib) { capacity_gib_[host_id] = pool_gib; }
   // The mark is in the store. That users asked for it was checked when it came there.
@@ -91,6 +95,8 @@ class Records {
   std::set<std::pair<std::string, std::string>> keepers_;
   std::set<std::pair<std::string, std::string>> targets_;
   std::set<std::pair<std::string, std::string>> left_;
+  // VMs with boots.
+  std::set<std::pair<std::string, std::string>> crashed_;
   // VMs and epochs with hosts.
   std::map<std::pair<std::string, std::uint64_t>, std::string> epochs_;
   std::map<std::string, std::string> homes_;

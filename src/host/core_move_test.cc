@@ -129,6 +129,30 @@ TEST_F(CoreMoveTest, TheSentinelEndsItsProcessAndNoCrashIsTold) {
   EXPECT_EQ(told_move().phase(), Phase::GIVEN);
 }
 
+TEST_F(CoreMoveTest, ItsProcessMayEndBeforeTheSentinelSaysWhy) {
+  send_away();
+  world.refuses_leases = true;
+  target_says(Phase::ARRIVED);
+  world.end("vm-1", v1::VmExit::CRASH);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING) << "it did not crash";
+  world.tell_lease("vm-1", v1::LeaseStatus::GIVEN);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+}
+
+// As when its host lost its power just after everything went, and booted it anew.
+TEST_F(CoreMoveTest, AGuestThatWentOnAtTheSourceEndsTheMove) {
+  assign();
+  begin_move("host-2");
+  target_says(Phase::ARRIVED);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "move_interrupted");
+  EXPECT_EQ(world.lease_wishes["vm-1"].heir, "");
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+}
+
 TEST_F(CoreMoveTest, WhetherAGuestThatIsGoneWasGivenAwayTheLeaseTells) {
   send_away();
   target_says(Phase::ARRIVED);
@@ -247,6 +271,14 @@ TEST_F(CoreMoveTest, TheTargetMakesReadyAndStartsNothing) {
   EXPECT_TRUE(wish.incoming);
   EXPECT_FALSE(wish.hold);
   EXPECT_EQ(wish.epoch, 2U);
+}
+
+TEST_F(CoreMoveTest, TheTargetWaitsForNothingWithoutItsNics) {
+  world.failures.emplace("detach", Error{.code = ErrorCode::unavailable, .summary = "busy"});
+  come_here();
+  executor.run_for(60'000);
+  ASSERT_EQ(world.count("receive"), 1);
+  EXPECT_EQ(world.definitions.back().nics.size(), 1U);
 }
 
 TEST_F(CoreMoveTest, TheTargetLetsItGoOnWhenItIsItsHostAndHasTheLease) {

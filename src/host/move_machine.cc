@@ -123,8 +123,9 @@ bool is_given(const VmInput& input) {
 }
 
 bool may_be_given(const VmInput& input) {
-  const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
-  return has_move(input) && !is_live(input.guest) && !held && !input.memory.move.gives && !is_given(input);
+  if (!has_move(input) || is_live(input.guest) || is_given(input)) return false;
+  // The sentinel ends the process that it was given away with, which may be seen before its word of that comes.
+  return input.memory.move.gives || input.needs.lease.state() != v1::LeaseStatus::HELD;
 }
 
 bool wants_to_be_sent(const VmInput& input) {
