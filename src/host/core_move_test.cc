@@ -153,6 +153,21 @@ TEST_F(CoreMoveTest, AGuestThatWentOnAtTheSourceEndsTheMove) {
   EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
 }
 
+TEST_F(CoreMoveTest, TheLastResetIsToldWithTheGuest) {
+  assign();
+  vm.mutable_spec()->set_reset_id("task-5");
+  assign();
+  ASSERT_EQ(world.count("reset"), 1);
+  begin_move("host-2");
+  target_says(Phase::PREPARED);
+  target_says(Phase::ARRIVED);
+  // As when the manager was away when it was told first.
+  vm.mutable_status()->clear_reset_id();
+  assign();
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+  EXPECT_EQ(told_vm().reset_id(), "task-5");
+}
+
 TEST_F(CoreMoveTest, WhetherAGuestThatIsGoneWasGivenAwayTheLeaseTells) {
   send_away();
   target_says(Phase::ARRIVED);

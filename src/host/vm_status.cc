@@ -92,6 +92,8 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   if (is_given(input)) {
     // What became of the process here says nothing of the guest any more.
     v1::VmStatus status = input.wanted.status();
+    // The other host knows by this alone which reset was done, and the manager may not have heard of it.
+    status.set_reset_id(last_reset(input.wanted, input.guest));
     *status.mutable_move() = source_status(input);
     return status;
   }
