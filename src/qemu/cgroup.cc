@@ -103,12 +103,16 @@ std::uint64_t cgroup_memory_limit_bytes(std::uint32_t guest_memory_mib) {
   return (guest_mib + guest_mib / 8 + 1536) * kMiB;
 }
 
-Cgroups Cgroups::detect() {
+Cgroups Cgroups::detect(std::string suffix) {
   const Result<std::string> mountinfo = runtime::read_file("/proc/self/mountinfo");
-  if (mountinfo) return detect_in(*mountinfo);
-  Cgroups none;
-  none.trouble_ = "no control groups: " + mountinfo.error().to_text();
-  return none;
+  Cgroups groups;
+  if (mountinfo) {
+    groups = detect_in(*mountinfo);
+  } else {
+    groups.trouble_ = "no control groups: " + mountinfo.error().to_text();
+  }
+  groups.suffix_ = std::move(suffix);
+  return groups;
 }
 
 Cgroups Cgroups::detect_in(std::string_view mountinfo) {
@@ -147,7 +151,7 @@ Cgroups Cgroups::detect_in(std::string_view mountinfo) {
 }
 
 std::string Cgroups::group(const Hierarchy& hierarchy, std::string_view vm_id) const {
-  return hierarchy.root + "/gantry/" + std::string(vm_id);
+  return hierarchy.root + "/gantry/" + std::string(vm_id) + suffix_;
 }
 
 // All guests together stand against each of the host's own services: ten times its weight, so that a busy service

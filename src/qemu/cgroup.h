@@ -22,8 +22,9 @@ namespace gantry::qemu {
 
 class Cgroups {
  public:
-  // Looks at what this machine has mounted; changes nothing.
-  static Cgroups detect();
+  // Looks at what this machine has mounted; changes nothing. `suffix` ends the names of the groups: of two daemons on
+  // one machine, as in tests, each may have a process of one guest while it moves.
+  static Cgroups detect(std::string suffix = {});
   // The same from the text of a /proc/self/mountinfo (proc(5)).
   static Cgroups detect_in(std::string_view mountinfo);
 
@@ -53,6 +54,7 @@ class Cgroups {
   [[nodiscard]] Result<void> prepare(const Hierarchy& hierarchy) const;
   [[nodiscard]] Result<void> set_weight_of_all(const Hierarchy& hierarchy, const std::string& all) const;
 
+  std::string suffix_;
   std::string version_;
   std::string trouble_;
   std::vector<Hierarchy> hierarchies_;

@@ -149,6 +149,7 @@ TEST(Cgroups, AreDoneWithoutWhereThereAreNone) {
 // The machine's own: a process is moved in, seen there, ended, and nothing is left.
 TEST(Cgroups, OfThisMachineHoldAProcess) {
   const Cgroups groups = Cgroups::detect();
+  const Cgroups others = Cgroups::detect(".other");
   if (groups.version().empty()) GTEST_SKIP() << groups.trouble();
   const std::string id = "vm-test-" + std::to_string(::getpid());
   const auto made = groups.make_for_guest(id, 2, 256);
@@ -165,6 +166,8 @@ TEST(Cgroups, OfThisMachineHoldAProcess) {
   const auto too_early = groups.remove(id);
   ASSERT_FALSE(too_early);
   EXPECT_EQ(too_early.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(others.make_for_guest(id, 2, 256));
+  EXPECT_TRUE(others.remove(id)) << "another daemon's is another";
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   EXPECT_EQ(groups.join(id, child).error().code, ErrorCode::not_found);

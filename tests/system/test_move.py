@@ -180,7 +180,7 @@ class GuestMoveTest(Machines):
         def copying():
             vm = self.manager.vm("mover")
             move = vm["status"].get("move", {})
-            return vm if move.get("phase") == "COPYING" and move["progress"].get("percent") else None
+            return vm if move.get("phase") == "COPYING" and move.get("progress", {}).get("percent") else None
         return wait_until("its memory is on its way", copying)
 
     def task(self, task_id):

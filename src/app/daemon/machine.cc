@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "model/sha256.h"
 #include "runtime/files.h"
 
 namespace gantry::app {
@@ -49,6 +50,12 @@ qemu::EngineOptions engine_options(const DaemonOptions& options, const qemu::Acc
   return engine;
 }
 
+// None in the directory that a machine's only daemon has.
+std::string group_suffix(const std::string& state_directory) {
+  if (state_directory == DaemonOptions().state_directory) return {};
+  return "." + model::sha256_hex(state_directory).substr(0, 8);
+}
+
 }  // namespace
 
 Result<void> make_machine_directories(const DaemonOptions& options) {
@@ -60,7 +67,7 @@ Result<void> make_machine_directories(const DaemonOptions& options) {
 
 Machine::Machine(const DaemonOptions& options, std::function<std::string()> address)
     : accelerator(choose_accelerator(options.accelerator)),
-      cgroups(qemu::Cgroups::detect()),
+      cgroups(qemu::Cgroups::detect(group_suffix(options.state_directory))),
       quick(kQuickWorkers),
       storage_quick(kQuickWorkers),
       storage_slow(kSlowWorkers),
