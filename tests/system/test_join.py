@@ -14,14 +14,14 @@ HOST_ADDRESS = "198.18.77.2"
 class JoinedLab(Lab):
     """A machine of its own that is a host of another lab's cluster; it is driven from there."""
 
-    def __init__(self, name):
-        super().__init__()
+    def __init__(self, name, daemon_wrapper=()):
+        super().__init__(daemon_wrapper=daemon_wrapper)
         self.host_name = name
         # A certificate that its helpers trust in place of the world's authorities.
         self.trusted = None
 
     def command(self, *arguments):
-        return [*self.enter, GANTRYD, "--state-dir", str(self.state), "--run-dir", str(self.run_directory),
+        return [*self.enter, *self.daemon_wrapper, GANTRYD, "--state-dir", str(self.state), "--run-dir", str(self.run_directory),
                 "--host-name", self.host_name, *map(str, arguments)]
 
     def join(self, *arguments):

@@ -40,11 +40,14 @@ server.serve_forever()
 class SharedMachines(unittest.TestCase):
     """The machines and a directory that all of them see; the hosts can join."""
 
+    # Of each daemon: see Lab.
+    daemon_wrapper = ()
+
     def setUp(self):
         self.shared = pathlib.Path(tempfile.mkdtemp(prefix="gantry-lab-shared-"))
         self.shared.chmod(0o755)
         self.addCleanup(shutil.rmtree, self.shared, True)
-        self.manager = Lab(["--link-listen", MANAGER_ADDRESS, "--link-port", "8444"])
+        self.manager = Lab(["--link-listen", MANAGER_ADDRESS, "--link-port", "8444"], self.daemon_wrapper)
         self.addCleanup(self.manager.close)
         self.hosts = {}
         # One switch in the manager's namespace, a cable to each host.
@@ -53,7 +56,7 @@ class SharedMachines(unittest.TestCase):
         run("ip", "-n", name, "address", "add", f"{MANAGER_ADDRESS}/24", "dev", "cables")
         run("ip", "-n", name, "link", "set", "cables", "up")
         for number, host_name in enumerate(("beta", "gamma"), 2):
-            host = JoinedLab(host_name)
+            host = JoinedLab(host_name, self.daemon_wrapper)
             self.addCleanup(host.close)
             self.hosts[host_name] = host
             run("ip", "-n", name, "link", "add", f"cable{number}", "type", "veth", "peer", "name", "cable", "netns", host.name)
