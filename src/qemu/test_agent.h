@@ -56,11 +56,11 @@ class Agent {
     if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
     return future.get();
   }
-  Result<port::MoveAddress> receive(const port::GuestDefinition& guest, bool copies_disks) {
-    auto answer = std::make_shared<std::promise<Result<port::MoveAddress>>>();
+  Result<v1::MoveAddress> receive(const port::GuestDefinition& guest, bool copies_disks) {
+    auto answer = std::make_shared<std::promise<Result<v1::MoveAddress>>>();
     loop_.post([this, guest, copies_disks, answer] {
       hypervisor_->receive(guest, "127.0.0.1", copies_disks,
-                           [answer](const Result<port::MoveAddress>& address) { answer->set_value(address); });
+                           [answer](const Result<v1::MoveAddress>& address) { answer->set_value(address); });
     });
     auto future = answer->get_future();
     if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
