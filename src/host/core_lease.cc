@@ -29,7 +29,10 @@ std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
   wish.epoch = std::max<std::uint64_t>(1, vm.wanted.placement().epoch());
   wish.is_private = !pool->wanted.spec().shared();
   const v1::VmMove& move = vm.wanted.placement().move();
-  if (role_of(vm.wanted, options_.host_id) == VmRole::arriving) wish.epoch = move.epoch();
+  const VmRole role = role_of(vm.wanted, options_.host_id);
+  if (role == VmRole::arriving) wish.epoch = move.epoch();
+  // Newer than whatever was wanted here, also when the guest was to come and did not.
+  if (role == VmRole::leaving) wish.epoch = left_epoch(vm.wanted, options_.host_id);
   if (!vm.memory.move.gives || !vm.wanted.placement().has_move()) return wish;
   wish.heir = move.host_id();
   wish.heir_epoch = move.epoch();

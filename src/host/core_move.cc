@@ -35,6 +35,7 @@ std::uint32_t to_u32(Milliseconds time_ms) {
 void Core::receive(const std::string& id, VmObject& vm) {
   const std::string& address = host_status_.address();
   const std::string task_id = vm.memory.move.task_id;
+  vm.memory.forgotten = false;
   const auto took = [id, task_id](Core& core, const Result<v1::MoveAddress>& result) {
     VmObject& object = core.table_.vms.at(id);
     object.under_way = object.cut_short ? VmStep::kill : VmStep::none;

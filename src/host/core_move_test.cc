@@ -336,6 +336,8 @@ TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
   EXPECT_FALSE(world.guests.contains("vm-1"));
   EXPECT_EQ(world.count("detach"), 2) << "before it came, and now";
   EXPECT_EQ(world.count("delete_seed"), 1);
+  EXPECT_FALSE(world.lease_wishes["vm-1"].incoming);
+  EXPECT_EQ(world.lease_wishes["vm-1"].epoch, 3U) << "an older one would not be heard";
   EXPECT_EQ(world.count("remove_lease"), 0) << "it is the other host's";
   EXPECT_EQ(told_absent(), 3U);
   // Told again when asked again, without doing it again.
@@ -344,6 +346,23 @@ TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
   assign();
   EXPECT_EQ(told_absent(), 3U);
   EXPECT_EQ(world.count("delete_seed"), 1);
+}
+
+TEST_F(CoreMoveTest, WhatAProcessThatOnlyWaitedLeftIsTakenAway) {
+  come_here();
+  // So says the hypervisor when that process ends; its files are there.
+  world.change("vm-1", [](auto& guest) { guest.state = GuestState::absent; });
+  executor.run_for(1'000);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(world.count("forget"), 0);
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  placement.clear_move();
+  v1::LeftHost& left = *placement.add_left_hosts();
+  left.set_host_id("host-1");
+  left.set_epoch(3);
+  assign(5'000);
+  EXPECT_EQ(world.count("forget"), 1);
+  EXPECT_EQ(told_absent(), 3U);
 }
 
 TEST_F(CoreMoveTest, ALateWordOfAnEarlierMoveBringsNothingBack) {

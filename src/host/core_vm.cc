@@ -353,7 +353,10 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
       return ports_.storage.delete_seed(
           id, vm_done(id, task_id, [](VmObject& object) { object.memory.seed_deleted = true; }));
     case VmStep::forget: {
-      const auto erase = [this](const VmObject& object) { guests_.erase(object.wanted.meta().id()); };
+      const auto erase = [this](VmObject& object) {
+        guests_.erase(object.wanted.meta().id());
+        object.memory.forgotten = true;
+      };
       return ports_.hypervisor.forget(id, vm_done(id, task_id, erase));
     }
     default: return;

@@ -167,7 +167,8 @@ VmPlan plan_leave(const VmInput& input) {
   if (is_live(input.guest)) return just(VmStep::kill);
   if (!input.memory.detached) return just(VmStep::detach);
   if (!input.memory.seed_deleted) return just(VmStep::delete_seed);
-  return just(input.guest.state == State::absent ? VmStep::gone : VmStep::forget);
+  const bool forgotten = input.guest.state == State::absent && input.memory.forgotten;
+  return just(forgotten ? VmStep::gone : VmStep::forget);
 }
 
 MoveStatus target_status(const VmInput& input, const VmPlan& plan) {

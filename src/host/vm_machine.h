@@ -49,6 +49,8 @@ struct VmMemory {
   bool detached = false;
   bool seed_deleted = false;
   bool lease_removed = false;
+  // The hypervisor has nothing of it, nor a file of a process that only waited for it.
+  bool forgotten = false;
   // The boot being stopped, since when, and when its guest was asked last.
   std::string stopping_boot_id;
   Milliseconds stopping_since_ms = 0;

@@ -287,7 +287,13 @@ void Guest::take_over(bool runs, port::Done done) {
   }
   operation_ = std::move(done);
   // Only where disks were copied is there a server.
-  if (moving_ == Moving::received) command("nbd-server-stop", [](const Result<std::string>&) {});
+  if (moving_ == Moving::received) {
+    command("nbd-server-stop", [](const Result<std::string>&) {});
+    // The next move, from here, has its own.
+    const nlohmann::ordered_json credentials = {{"id", kMoveCredentials}};
+    command(
+        "object-del", [](const Result<std::string>&) {}, credentials.dump());
+  }
   if (!runs) {
     taken_over(false);
     return;

@@ -81,10 +81,12 @@ void MoveEnd::remove_node(std::size_t index) {
 // QEMU tells the end of a migration before its processors go on, or stand for good.
 void MoveEnd::ask_status() {
   ask("query-status", {}, [this](const std::string& reply) {
-    if (text_in(parse_answer(reply), "status") == "finish-migrate") {
+    const std::string status = text_in(parse_answer(reply), "status");
+    if (status == "finish-migrate") {
       later(kMoveLookSoonMs, &MoveEnd::ask_status);
     } else if (auto done = std::exchange(done_, nullptr)) {
-      done(went_);
+      // What is completed may be an earlier move: that by which the guest came here, or one that was taken back.
+      done(went_ && status == "postmigrate");
     }
   });
 }

@@ -127,6 +127,25 @@ TEST_F(MoveTest, AGuestGoesOnWhereItWasSentWithItsSharedDisk) {
   EXPECT_EQ(other_directory().console_tail(4096).find('B'), std::string::npos);
 }
 
+TEST_F(MoveTest, AGuestThatCameGoesBack) {
+  const auto there = target_->receive(guest("task-1"), false);
+  ASSERT_TRUE(there) << there.error().to_text();
+  ASSERT_TRUE(send(*there));
+  ASSERT_TRUE(target_->reaches(vm_, State::received));
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  ASSERT_TRUE(agent_->kill(vm_));
+  std::swap(agent_, target_);
+  const auto back = target_->receive(guest("task-1"), false);
+  ASSERT_TRUE(back) << back.error().to_text();
+  const auto sent = send(*back);
+  ASSERT_TRUE(sent) << sent.error().to_text();
+  ASSERT_TRUE(target_->reaches(vm_, State::received));
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  ASSERT_TRUE(agent_->kill(vm_));
+  lives(*target_);
+  std::swap(agent_, target_);
+}
+
 TEST_F(MoveTest, ItsDiskGoesWithItWhereItIsNotShared) {
   Screen before(agent_->consoles(), vm_);
   before.type("w");
