@@ -43,14 +43,7 @@ bool may_hear_of_shared(const Records& records, const std::string& host_id, cons
   if (assignment.has_volume()) return may_hear_of(records, host_id, assignment, assignment.volume());
   if (assignment.has_image()) return may_hear_of(records, host_id, assignment, assignment.image());
   // Of a VM that is to come, or went.
-  if (assignment.has_vm()) {
-    const auto vm = records.vms.find(assignment.vm().meta().id());
-    if (vm == records.vms.end()) return false;
-    const v1::VmPlacement& place = vm->second.placement();
-    const auto is_left = [&host_id](const v1::LeftHost& left) { return left.host_id() == host_id; };
-    return place.host_id() == host_id || place.move().host_id() == host_id ||
-           std::ranges::any_of(place.left_hosts(), is_left);
-  }
+  if (assignment.has_vm()) return records.concerns(assignment.vm().meta().id(), host_id);
   // A network on every host.
   if (assignment.has_network()) {
     const auto kind = assignment.network().spec().kind();

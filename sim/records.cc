@@ -21,6 +21,13 @@ std::string host_in(const v1::SecurityGroup&, const Records&) { return {}; }
 std::string host_in(const v1::Rule&, const Records&) { return {}; }
 std::string host_in(const v1::Task&, const Records&) { return {}; }
 
+std::set<std::string> hosts_of(const v1::Vm& vm) {
+  std::set<std::string> hosts = {vm.placement().host_id(), vm.placement().move().host_id()};
+  for (const v1::LeftHost& left : vm.placement().left_hosts()) hosts.insert(left.host_id());
+  hosts.erase("");
+  return hosts;
+}
+
 std::string in_short(const v1::Task& task) {
   const std::string why = task.has_problem() ? ": " + task.problem().summary() + ": " + task.problem().cause() : "";
   return task.action() + " " + v1::Task::State_Name(task.state()) + why;
@@ -70,9 +77,20 @@ void Records::note_epoch(const std::string& vm_id, std::uint64_t epoch, const st
                    "'s");
 }
 
+bool Records::concerns(const std::string& vm_id, const std::string& host_id) const {
+  constexpr Milliseconds kBehindMs = 20'000;
+  const auto vm = vms.find(vm_id);
+  if (vm != vms.end() && hosts_of(vm->second).contains(host_id)) return true;
+  const auto last = concerned_.find({vm_id, host_id});
+  return last != concerned_.end() && trace_.now_ms() - last->second < kBehindMs;
+}
+
 void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
   const std::string& id = after.meta().id();
   const v1::VmPlacement& place = after.placement();
+  if (before != nullptr) {
+    for (const std::string& host_id : hosts_of(*before)) concerned_[{id, host_id}] = trace_.now_ms();
+  }
   note_epoch(id, place.epoch(), place.host_id());
   if (place.has_move()) {
     note_epoch(id, place.move().epoch(), place.move().host_id());

@@ -61,6 +61,8 @@ class Records {
   [[nodiscard]] bool was_left(const std::string& vm_id, const std::string& host_id) const {
     return left_.contains({vm_id, host_id});
   }
+  // Whether a host has to do with a VM, as the manager knows it: which may be some time behind.
+  [[nodiscard]] bool concerns(const std::string& vm_id, const std::string& host_id) const;
   // Whether that boot was ever said to have crashed.
   [[nodiscard]] bool was_crashed(const std::string& vm_id, const std::string& boot_id) const {
     return crashed_.contains({vm_id, boot_id});
@@ -95,6 +97,8 @@ class Records {
   std::set<std::pair<std::string, std::string>> keepers_;
   std::set<std::pair<std::string, std::string>> targets_;
   std::set<std::pair<std::string, std::string>> left_;
+  // VMs and hosts, with when a committed record last named both.
+  std::map<std::pair<std::string, std::string>, Milliseconds> concerned_;
   // VMs with boots.
   std::set<std::pair<std::string, std::string>> crashed_;
   // VMs and epochs with hosts.

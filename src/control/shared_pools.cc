@@ -70,12 +70,19 @@ bool was_told(const View& view, const std::string& host_id, const std::string& p
   return std::any_of(told.begin(), told.end(), [&](const Routed& to) { return to.host_id == host_id; });
 }
 
-void take_room(const View& view, const v1::Pool& pool, v1::PoolStatus told, v1::PoolStatus& status) {
-  steady(pool.status(), told);
+// Each host goes on telling what it told first until that is off by a hundredth of the pool, so two of them may be
+// twice that apart; neither brings news, and they would take turns for ever.
+std::uint64_t steady(const v1::PoolStatus& before, std::uint64_t was_bytes, std::uint64_t told_bytes) {
+  const std::uint64_t difference = was_bytes > told_bytes ? was_bytes - told_bytes : told_bytes - was_bytes;
+  return before.capacity_bytes() == 0 || difference > before.capacity_bytes() / 50 ? told_bytes : was_bytes;
+}
+
+void take_room(const View& view, const v1::Pool& pool, const v1::PoolStatus& told, v1::PoolStatus& status) {
+  const v1::PoolStatus& before = pool.status();
   // Without any it would pass for a pool that was never ready.
   status.set_capacity_bytes(std::max<std::uint64_t>(told.capacity_bytes(), 1));
-  status.set_available_bytes(told.available_bytes());
-  status.set_allocation_bytes(told.allocation_bytes());
+  status.set_available_bytes(steady(before, before.available_bytes(), told.available_bytes()));
+  status.set_allocation_bytes(steady(before, before.allocation_bytes(), told.allocation_bytes()));
   // No host knows of all that lies there.
   status.set_promised_bytes(view.promised_bytes(pool.meta().id()));
 }

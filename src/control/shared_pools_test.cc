@@ -119,6 +119,33 @@ TEST(SharedPool, IsReadyWhereItIsAndNamesWhereItFails) {
   EXPECT_EQ(world.ended(world.accept("CreateVm", SharedWorld::vm_on("beta"))).state(), v1::Task::SUCCEEDED);
 }
 
+TEST(SharedPool, HostsThatTellALittleLessOrMoreDoNotTakeTurns) {
+  SharedWorld world;
+  world.make_pool();
+  // They say nothing by themselves.
+  for (const std::string& id : {std::string(kHostId), world.beta}) world.fake(id).asleep = true;
+  const auto tell = [&world](const std::string& id, std::uint64_t used_gib) {
+    constexpr std::uint64_t kAllGib = 100;
+    v1::Observation observation;
+    observation.set_id(world.pool().meta().id());
+    v1::PoolStatus& status = *observation.mutable_pool();
+    status.set_state(v1::PoolStatus::READY);
+    status.set_capacity_bytes(kAllGib << 30U);
+    status.set_available_bytes((kAllGib - used_gib) << 30U);
+    status.set_allocation_bytes(used_gib << 30U);
+    world.fake(id).say(observation);
+    world.executor.run_for(1'000);
+    return world.pool().meta().revision();
+  };
+  tell(kHostId, 50);
+  EXPECT_EQ(world.pool().status().allocation_bytes(), 50ULL << 30U);
+  const std::uint64_t revision = tell(world.beta, 52);
+  EXPECT_EQ(tell(kHostId, 50), revision);
+  EXPECT_EQ(tell(world.beta, 52), revision);
+  EXPECT_GT(tell(world.beta, 53), revision);
+  EXPECT_EQ(world.pool().status().available_bytes(), 47ULL << 30U);
+}
+
 TEST(SharedPool, FailsWhenItsMakerCannotMakeIt) {
   SharedWorld world;
   world.host.problems["shared"].set_summary("no such directory");

@@ -59,6 +59,9 @@ std::optional<v1::Problem> source_problem(const VmInput& input) {
 // A guest that stands here, all of which went to the target.
 VmPlan plan_sent(const VmInput& input) {
   const MoveMemory& memory = input.memory.move;
+#ifdef GANTRY_BREAK_RESUME_AFTER_GIVING
+  if (memory.gives) return just(VmStep::take_over);
+#endif
   if (memory.gives) return wait_for("its lease to be signed over");
   const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
   const bool goes = has_move(input) && !memory.problem && wants_to_be_sent(input);
@@ -147,6 +150,9 @@ VmPlan plan_moved(const VmInput& input) {
   if (input.guest.state == State::sent) return plan_sent(input);
   // The source would not have given it away before everything came.
   if (input.guest.state == State::receiving) return just(VmStep::kill);
+#ifdef GANTRY_BREAK_TAKE_OVER_WITHOUT_LEASE
+  return just(VmStep::take_over);
+#endif
   const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
   return held ? just(VmStep::take_over) : wait_for_lease(input);
 }
