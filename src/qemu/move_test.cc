@@ -172,7 +172,7 @@ TEST_F(MoveTest, AGuestThatCannotBeSentGoesOn) {
   auto address = target_->receive(guest("task-1"), false);
   ASSERT_TRUE(address);
   auto wrong = *address;
-  wrong.secret = std::string(64, '0');
+  wrong.set_secret(std::string(64, '0'));
   const auto sent = send(wrong);
   ASSERT_FALSE(sent);
   EXPECT_EQ(agent_->last(vm_).state, State::running);
