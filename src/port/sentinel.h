@@ -41,7 +41,8 @@ struct LeaseWish {
 struct LeaseObservation {
   std::string vm_id;
   v1::LeaseStatus status;
-  // Of a lease that is held, or with `incoming`: the file that the hypervisor must guard the guest by (GuestDefinition::guard).
+  // Of a lease that is held, or with `incoming`: the file that the hypervisor must guard the guest by
+  // (GuestDefinition::guard).
   std::string guard;
 };
 
