@@ -16,9 +16,12 @@ void SharedFiles::check_keeper(const std::string& id, const port::PoolRequest& r
   trace_.violation(id + " is " + deed + " by " + request.worker + ", which never kept it");
 }
 
-void SharedFiles::note_late(const std::string& id) {
-  const bool gone = !records_.volumes.contains(id) && !records_.images.contains(id);
-  if (gone && records_.is_to_be_deleted(id)) came_late.insert(id);
+void SharedFiles::note_late(const std::string& id, const std::string& worker) {
+  const auto volume = records_.volumes.find(id);
+  const auto image = records_.images.find(id);
+  const bool keeps = (volume != records_.volumes.end() && volume->second.keeper().host_id() == worker) ||
+                     (image != records_.images.end() && image->second.keeper().host_id() == worker);
+  if (!keeps && records_.is_to_be_deleted(id)) came_late.insert(id);
 }
 
 Result<v1::PoolStatus> SharedFiles::inspect_pool(const port::PoolRequest& request) {
@@ -71,7 +74,7 @@ Result<port::VolumeFacts> SharedFiles::create_volume(const port::VolumeRequest& 
     return fail(ErrorCode::out_of_space, "the pool is full", "", "", "pool_full");
   }
   check_keeper(request.volume_id, request.pool, "made");
-  note_late(request.volume_id);
+  note_late(request.volume_id, request.pool.worker);
   volumes[request.volume_id] = {
       .capacity_bytes = request.capacity_bytes, .image_path = request.image_path, .uid = request.uid};
   trace_.note("disk", "shared volume " + request.volume_id + " made by " + request.pool.worker);
@@ -123,7 +126,7 @@ Result<port::ImageFacts> SharedFiles::inspect_image(const port::ImageRequest& re
 Result<port::ImageFacts> SharedFiles::import_image(const port::ImageRequest& request) {
   if (auto usable = require(request.pool); !usable) return fail(usable.error());
   check_keeper(request.image_id, request.pool, "imported");
-  note_late(request.image_id);
+  note_late(request.image_id, request.pool.worker);
   if (images.insert(request.pool.path + "/" + request.image_id).second) {
     trace_.note("disk", "shared image " + request.image_id + " made by " + request.pool.worker);
   }

@@ -30,7 +30,7 @@ class SharedFiles {
   // By id, and by path.
   std::map<std::string, Volume> volumes;
   std::set<std::string> images;
-  // By id: made by a host that had been cut off with it, when another had deleted the thing already. It lies there for
+  // By id: made by a host that had been cut off with it, when another deletes the thing or has. It lies there for
   // good: nobody is its keeper any more.
   std::set<std::string> came_late;
   // The guest that has a volume open, on any host; "": none.
@@ -51,7 +51,7 @@ class SharedFiles {
 
  private:
   [[nodiscard]] Result<void> require(const port::PoolRequest& request) const;
-  void note_late(const std::string& id);
+  void note_late(const std::string& id, const std::string& worker);
   // Only who keeps a thing, or kept it once, does anything to it.
   void check_keeper(const std::string& id, const port::PoolRequest& request, const char* deed);
 
