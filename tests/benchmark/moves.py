@@ -26,7 +26,7 @@ FILLED_MIB = 192
 ARGUMENTS = "console=ttyS0 quiet no_timer_check"
 # Before and after a move the guest is listened to for so long.
 CALM_S = 1
-ROUNDS = 2
+ROUNDS = 10
 STANDSTILL_S = 0.1
 
 
