@@ -7,6 +7,7 @@
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
 #include "control/segments.h"
+#include "control/vm_hosts.h"
 
 namespace gantry::control {
 namespace {
@@ -38,10 +39,12 @@ Result<void> refuse_on_host(const Change& change, const v1::Host& host, const st
 // Those that are its own, or may be no other's. What moves there is kept where it is then, and what left it is not
 // there.
 Result<void> refuse_vms(const Change& change, const v1::Host& host) {
-  auto vms = lasting_users<v1::Vm>(change, host.meta().id());
+  const std::string& id = host.meta().id();
+  auto vms = lasting_users<v1::Vm>(change, id);
+  // One that is on its way there may be given to it at any moment.
   std::erase_if(vms, [&](const std::string& vm_id) {
     const auto* vm = change.view().find<v1::Vm>(vm_id);
-    return vm->placement().host_id() != host.meta().id() && vm->spec().host() != host.meta().id();
+    return vm->placement().host_id() != id && vm->spec().host() != id && !moves_to(*vm, id);
   });
   return refuse_users<v1::Vm>(change, vms, Change::quoted<v1::Host>("cannot take leave of the", host.meta().name()),
                               "host_not_empty");

@@ -55,9 +55,7 @@ std::optional<v1::Problem> obstacle(MachineContext& context, const v1::Vm& vm) {
                         "see the log of gantryd on that host");
   }
   const auto* host = context.draft.find<v1::Host>(move.host_id());
-  if (host == nullptr || host->meta().has_deletion()) {
-    return make_problem("host_leaving", vm, target + " is leaving the cluster", "move it to another host");
-  }
+  if (host == nullptr) return make_problem("host_leaving", vm, target + " left the cluster", "move it to another host");
   // Once everything of the guest is there, nothing more is asked of that host's agent.
   if (move.target().phase() == v1::VmMoveStatus::ARRIVED || !is_lost(context, *host, vm.meta().id())) {
     return std::nullopt;
