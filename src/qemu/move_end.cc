@@ -8,6 +8,8 @@ namespace gantry::qemu {
 namespace {
 
 constexpr Milliseconds kAskAgainMs = 1'000;
+// The guest stands meanwhile, everywhere.
+constexpr Milliseconds kAskStandingMs = 1;
 
 }  // namespace
 
@@ -83,7 +85,7 @@ void MoveEnd::ask_status() {
   ask("query-status", {}, [this](const std::string& reply) {
     const std::string status = text_in(parse_answer(reply), "status");
     if (status == "finish-migrate") {
-      later(kMoveLookSoonMs, &MoveEnd::ask_status);
+      later(kAskStandingMs, &MoveEnd::ask_status);
     } else if (auto done = std::exchange(done_, nullptr)) {
       // What is completed may be an earlier move: that by which the guest came here, or one that was taken back.
       done(went_ && status == "postmigrate");
