@@ -199,12 +199,7 @@ void MoveOut::take_event(const QmpEvent& event) {
   } else if (event.name == "MIGRATION") {
     const std::string status = text_in(parse_answer(event.data), "status");
     if (status == "pre-switchover") stands();
-    if (status == "completed") {
-      step("query-migrate", {}, [this](const std::string& answer) {
-        took_migration(answer);
-        end(move_error("QEMU tells of it now one way, now another", "move_failed"));
-      });
-    }
+    if (status == "completed") end(move_error("QEMU tells of it now one way, now another", "move_failed"));
     // Why is in what query-migrate tells.
     if (status == "failed") {
       step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
@@ -239,7 +234,11 @@ void MoveOut::end(Error why) {
   why_ = std::move(why);
   const auto end = std::make_shared<MoveEnd>(request_.disks.size(), session_, [self = shared_from_this()](bool went) {
     if (went) {
-      self->handlers_.done({});
+      // Only now it knows how long it all took.
+      self->session_.execute("query-migrate", {}, [self](const Result<std::string>& answer) {
+        if (answer) self->took_migration(*answer);
+        self->handlers_.done({});
+      });
     } else {
       self->handlers_.done(fail(self->why_));
     }
