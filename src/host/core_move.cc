@@ -118,6 +118,7 @@ void Core::note_progress(const std::string& id, const port::MoveProgress& progre
 void Core::take_over(const std::string& id, VmObject& vm) {
   const bool runs = vm.wanted.spec().power() != v1::VmSpec::PAUSED;
   const bool came = guest_of(id).state == port::GuestObservation::State::received;
+  if (!came) vm.memory.move.taken_back = true;
   ports_.mover.take_over(id, runs, alive([id, came](Core& core, const Result<void>& result) {
                            VmObject& object = core.table_.vms.at(id);
                            object.under_way = object.cut_short ? VmStep::kill : VmStep::none;

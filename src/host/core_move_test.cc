@@ -200,6 +200,17 @@ TEST_F(CoreMoveTest, ASourceThatGetsNoWordGoesOn) {
   EXPECT_EQ(world.count("send"), 1);
 }
 
+TEST_F(CoreMoveTest, AGuestThatMayHaveGoneOnIsNotGivenAway) {
+  send_away();
+  world.failures.emplace("take_over", Error{ErrorCode::timed_out, "QEMU does not answer"});
+  executor.run_for(kSentPatienceMs);
+  EXPECT_EQ(world.count("take_over"), 1);
+  target_says(Phase::ARRIVED);
+  executor.run_for(5'000);
+  EXPECT_EQ(world.lease_wishes["vm-1"].heir, "");
+  EXPECT_EQ(guest(), GuestState::running) << "it was tried again";
+}
+
 TEST_F(CoreMoveTest, ACancelWhileItIsSentStopsIt) {
   world.silent.insert("send");
   send_away();

@@ -64,7 +64,7 @@ VmPlan plan_sent(const VmInput& input) {
 #endif
   if (memory.gives) return wait_for("its lease to be signed over");
   const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
-  const bool goes = has_move(input) && !memory.problem && wants_to_be_sent(input);
+  const bool goes = has_move(input) && !memory.problem && !memory.taken_back && wants_to_be_sent(input);
   if (goes && target_phase(input) == MoveStatus::ARRIVED) return held ? just(VmStep::give) : wait_for_lease(input);
   const Milliseconds give_up_ms = memory.sent_at_ms.value_or(0) + kSentPatienceMs;
   if (goes && target_phase(input) != MoveStatus::FAILED && input.now.monotonic_ms < give_up_ms) {
@@ -147,6 +147,9 @@ std::optional<VmPlan> plan_sending(const VmInput& input) {
 }
 
 VmPlan plan_moved(const VmInput& input) {
+  const MaybeTrouble& trouble = input.memory.trouble;
+  const auto until = trouble && !trouble->definite ? waits_until(trouble, input.now) : std::nullopt;
+  if (until) return wait_for("another try", until);
   if (input.guest.state == State::sent) return plan_sent(input);
   // The source would not have given it away before everything came.
   if (input.guest.state == State::receiving) return just(VmStep::kill);

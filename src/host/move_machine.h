@@ -46,6 +46,8 @@ struct MoveMemory {
   bool measured = false;
   // Sending is being given up.
   bool stops_sending = false;
+  // QEMU was told to let a guest that was sent go on here. Whatever it answered, it may do so: the lease stays here.
+  bool taken_back = false;
   // The lease is to be signed over: there is no way back.
   bool gives = false;
   std::optional<Milliseconds> sent_at_ms;

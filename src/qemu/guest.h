@@ -124,6 +124,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void end_found_move();
   void is_received();
   void taken_over(bool runs);
+  // It was sent, and runs here all the same: somebody let it.
+  void went_on();
   void drop_move_key();
 
   void attach_console(UniqueFd connected, std::string replay);

@@ -102,6 +102,8 @@ void Guest::take_status(const std::string& status) {
     reset_error_.reset();
     paused_ = !record_->resume_after_reset;
     continue_reset(status);
+  } else if (moving_ == Moving::sent && runs) {
+    went_on();
   } else if (moving_ == Moving::no) {
     watch_agent();
     take_moving_status(status);
@@ -149,7 +151,9 @@ void Guest::take_event(const QmpEvent& event) {
     if (json_member(event.data, "status") == "completed") is_received();
   } else if (event.name == "STOP" || event.name == "RESUME") {
     // Those of a start, a reset or an end are no news.
-    if (shutting_down_ || resetting_ || starting_ || moving_ != Moving::no) return;
+    if (shutting_down_ || resetting_ || starting_) return;
+    if (moving_ == Moving::sent && event.name == "RESUME") return went_on();
+    if (moving_ != Moving::no) return;
     if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) return;
     ++stops_;
     if (event.name == "RESUME") {

@@ -307,6 +307,15 @@ void Guest::take_over(bool runs, port::Done done) {
   });
 }
 
+void Guest::went_on() {
+  moving_ = Moving::no;
+  ++stops_;
+  paused_ = false;
+  held_.Clear();
+  watch_agent();
+  publish();
+}
+
 void Guest::taken_over(bool runs) {
   moving_ = Moving::no;
   record_->phase = GuestRecord::Phase::running;

@@ -15,6 +15,8 @@ constexpr Milliseconds kLookMs = 250;
 // Five seconds at the most that auto-converge slows a guest down.
 constexpr int kHopelessLooks = 20;
 constexpr std::uint64_t kThrottleMost = 99;
+// So long, beside what it may take, the guest stands for a way to the other host that does not answer.
+constexpr Milliseconds kStandingMs = 10'000;
 // QEMU's own is 128 MiB a second.
 constexpr std::uint64_t kUnlimited = std::uint64_t{1} << 40U;
 
@@ -140,6 +142,9 @@ void MoveOut::send_memory() {
 
 void MoveOut::look() {
   if (stage_ == Stage::ending) return;
+  if (stage_ == Stage::switching && ++looks_standing_ * kLookMs > request_.downtime_max_ms + kStandingMs) {
+    return end(move_error("the other host does not answer", "move_failed"));
+  }
   if (stage_ == Stage::copying) {
     step("query-block-jobs", {}, [this](const std::string& answer) { took_jobs(answer); });
   } else {

@@ -76,11 +76,18 @@ void GuestProcess::stop(std::function<void(Result<bool> ran)> done) {
 
 void GuestProcess::resume() {
   if (!connect()) return;
-  // Kept until QEMU has it.
-  qmp_->execute("cont", {}, kAnswerTimeoutMs, [self = shared_from_this()](const Result<std::string>&) {
-    if (self->qmp_) self->qmp_->close();
-    self->qmp_.reset();
+  // Only as it was left: one that was sent to another host meanwhile stands for another reason.
+  qmp_->execute("query-status", {}, kAnswerTimeoutMs, [self = shared_from_this()](const Result<std::string>& answer) {
+    if (!self->qmp_) return;
+    if (!answer || qemu::json_member(*answer, "status") != "paused") return self->leave_control();
+    // Kept until QEMU has it.
+    self->qmp_->execute("cont", {}, kAnswerTimeoutMs, [self](const Result<std::string>&) { self->leave_control(); });
   });
+}
+
+void GuestProcess::leave_control() {
+  if (qmp_) qmp_->close();
+  qmp_.reset();
 }
 
 void GuestProcess::freeze() const { qemu::send_signal(pidfd_, SIGSTOP); }

@@ -52,6 +52,7 @@ class GuestProcess : public std::enable_shared_from_this<GuestProcess> {
 
  private:
   bool connect();
+  void leave_control();
 
   runtime::EventLoop& loop_;
   std::string control_socket_;
