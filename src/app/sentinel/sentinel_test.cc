@@ -121,6 +121,8 @@ class Host {
     const auto facts = qemu::process_facts(guest_->pid());
     return facts ? facts->state : 'X';
   }
+  // Not frozen: one that has just begun may be at work.
+  [[nodiscard]] bool guest_goes_on() const { return guest() == 'S' || guest() == 'R' || guest() == 'D'; }
 
  private:
   std::string name_;
@@ -166,7 +168,7 @@ TEST_F(SentinelTest, OfTwoHostsOnOneDirectoryOneRunsTheGuest) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     ASSERT_FALSE(b.holds());
     ASSERT_TRUE(a.holds());
-    ASSERT_EQ(a.guest(), 'S');
+    ASSERT_TRUE(a.guest_goes_on());
   }
 
   a.kill_sentinels();
@@ -184,7 +186,7 @@ TEST_F(SentinelTest, OfTwoHostsOnOneDirectoryOneRunsTheGuest) {
   a.want(pool(), 1);
   EXPECT_TRUE(eventually([&] { return a.seen().status.state() == v1::LeaseStatus::LOST; })) << a.seen().status.reason();
   EXPECT_TRUE(eventually([&] { return a.guest() == 'Z' || a.guest() == 'X'; }));
-  EXPECT_EQ(b.guest(), 'S');
+  EXPECT_TRUE(b.guest_goes_on());
   EXPECT_TRUE(b.holds());
 }
 
@@ -199,7 +201,7 @@ TEST_F(SentinelTest, APairThatLosesOneGoesOnWithoutAPause) {
     // Either may be the one that serves; it may hang, too.
     ::kill(pair[static_cast<std::size_t>(i % 2)], i < 2 ? SIGKILL : SIGSTOP);
     for (int k = 0; k < 400; ++k) {
-      ASSERT_EQ(a.guest(), 'S');
+      ASSERT_TRUE(a.guest_goes_on());
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }
