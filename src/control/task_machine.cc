@@ -217,7 +217,7 @@ TaskVerdict moving(const Draft& draft, const v1::Vm& vm) {
     TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = vm.status().move().progress()};
     const std::string& what = vm.status().move().progress().phase();
     verdict.progress.set_measurable(!what.empty());
-    verdict.progress.set_phase((what.empty() ? "measuring how fast the guest changes its memory" : what) +
+    verdict.progress.set_phase((what.empty() ? "beginning to copy its memory" : what) +
                                forecast_text(vm.status().move()));
     return verdict;
   }

@@ -64,6 +64,10 @@ bool may_be_given(const VmInput& input);
 // Sending goes on as long as nothing else is wanted of the guest.
 bool wants_to_be_sent(const VmInput& input);
 
+// It came here with a move that is over, and its process ended before its guest went on. A boot is begun once only.
+bool was_lost_on_its_way(const VmInput& input);
+VmPlan fail_lost(const VmInput& input);
+
 // Of a guest that runs here. Nothing: it is tended as ever.
 std::optional<VmPlan> plan_sending(const VmInput& input);
 // Of a guest in one of the states of a move on the host that the VM is placed on.

@@ -268,6 +268,7 @@ void Guest::take_moving_status(const std::string& status) {
 
 // What an agent before this one began.
 void Guest::end_found_move() {
+  drop_move_key();
   const auto end = std::make_shared<MoveEnd>(model::kDisksMax, move_session(), [weak = weak_from_this()](bool went) {
     const auto self = weak.lock();
     if (!self) return;

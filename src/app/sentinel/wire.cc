@@ -101,11 +101,9 @@ std::string to_line(const Answer& answer) {
   Json json = Json::object();
   if (answer.lease) {
     const v1::LeaseStatus& status = answer.lease->status;
-    json["lease"] = {{"vm", answer.lease->vm_id},
-                     {"state", static_cast<int>(status.state())},
-                     {"epoch", status.epoch()},
-                     {"reason", status.reason()},
-                     {"guard", answer.lease->guard}};
+    json["lease"] = {{"vm", answer.lease->vm_id},    {"state", static_cast<int>(status.state())},
+                     {"epoch", status.epoch()},      {"reason", status.reason()},
+                     {"guard", answer.lease->guard}, {"moves", true}};
   }
   if (!answer.removed_vm_id.empty()) json["removed"] = answer.removed_vm_id;
   if (answer.error) json["error"] = to_json(*answer.error);
@@ -141,6 +139,7 @@ Result<Answer> parse_answer(std::string_view line) {
       seen.status.set_epoch(lease.at("epoch").get<std::uint64_t>());
       seen.status.set_reason(lease.at("reason").get<std::string>());
       seen.guard = lease.at("guard").get<std::string>();
+      seen.moves_nothing = !lease.value("moves", false);
     }
     if (json.contains("removed")) answer.removed_vm_id = json.at("removed").get<std::string>();
     if (json.contains("error")) answer.error = error_of(json.at("error"));
