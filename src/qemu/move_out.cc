@@ -145,7 +145,8 @@ void MoveOut::send_memory() {
 
 void MoveOut::look() {
   if (stage_ == Stage::ending) return;
-  if (stage_ != Stage::copying && ++looks_in_vain_ * kLookMs > request_.downtime_max_ms + kSilentMs) {
+  if (++looks_in_vain_ * kLookMs > request_.downtime_max_ms + kSilentMs) {
+    session_.break_connections(request_.target);
     return end(move_error("the other host does not answer", "move_failed"));
   }
   if (stage_ == Stage::copying) {
@@ -158,6 +159,7 @@ void MoveOut::look() {
 
 void MoveOut::took_jobs(const std::string& answer) {
   progress_.phase = "copying disks";
+  looks_in_vain_ = 0;
   std::uint64_t done = 0;
   std::uint64_t all = 0;
   const Json jobs = parse_answer(answer);

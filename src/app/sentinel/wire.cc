@@ -60,10 +60,10 @@ Result<void> check(const port::LeaseWish& wish) {
 }
 
 Json to_json(const Ward& ward) {
-  Json json = {{"wish", to_json(ward.wish)},           {"held", ward.memory.held},
-               {"kept", ward.memory.given_to_itself},  {"counter", ward.memory.counter},
-               {"renewed_ms", ward.memory.renewed_ms}, {"resume", ward.guard.resume},
-               {"frozen", ward.guard.frozen},          {"guarded", ward.guarded}};
+  Json json = {
+      {"wish", to_json(ward.wish)},          {"epoch", ward.memory.epoch},     {"held", ward.memory.held},
+      {"kept", ward.memory.given_to_itself}, {"counter", ward.memory.counter}, {"renewed_ms", ward.memory.renewed_ms},
+      {"resume", ward.guard.resume},         {"frozen", ward.guard.frozen},    {"guarded", ward.guarded}};
   if (ward.guard.freeze_at_ms) json["freeze_at_ms"] = *ward.guard.freeze_at_ms;
   return json;
 }
@@ -71,6 +71,7 @@ Json to_json(const Ward& ward) {
 Ward ward_of(const Json& json) {
   Ward ward;
   ward.wish = wish_of(json.at("wish"));
+  ward.memory.epoch = json.value("epoch", ward.wish.epoch);
   ward.memory.held = json.at("held").get<bool>();
   ward.memory.given_to_itself = json.at("kept").get<bool>();
   ward.memory.counter = json.at("counter").get<std::uint64_t>();

@@ -84,7 +84,7 @@ TEST(WireTest, AHandoverIsReadAsWritten) {
   Handover handover;
   Ward ward;
   ward.wish = sample();
-  ward.memory = {.held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
+  ward.memory = {.epoch = 2, .held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
   ward.guard.freeze_at_ms = 77;
   ward.guard.resume = true;
   ward.guarded = true;
