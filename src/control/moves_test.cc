@@ -1,9 +1,9 @@
-// Moves of running guests: what each word of a host leads to, and what is refused.
+// Moves of running guests: what each word of a host leads to.
 #include "control/moves.h"
 
 #include <gmock/gmock.h>
 
-#include "control/test_world.h"
+#include "control/move_world.h"
 #include "control/vm_hosts.h"
 
 namespace gantry::control {
@@ -11,98 +11,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-const std::string kSecret(64, 'a');
-
-// The VM "web" runs on one of two hosts that share a pool, and an overlay.
-struct MoveWorld : World {
-  std::string beta = join("beta");
-  std::string source;
-  std::string target;
-
-  MoveWorld() {
-    give_address(kHostId, "192.0.2.1");
-    give_address(beta, "192.0.2.2");
-    v1::CreatePoolRequest pool;
-    pool.set_name("shared");
-    pool.mutable_spec()->set_shared(true);
-    pool.mutable_spec()->set_path("/mnt/shared");
-    EXPECT_EQ(ended(accept("CreatePool", pool)).state(), v1::Task::SUCCEEDED);
-    v1::CreateNetworkRequest network;
-    network.set_name("wide");
-    network.mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
-    EXPECT_EQ(ended(accept("CreateNetwork", network)).state(), v1::Task::SUCCEEDED);
-    executor.run_for(60'000);
-    EXPECT_EQ(ended(accept("CreateVm", vm_there("web"))).state(), v1::Task::SUCCEEDED);
-    source = vm().placement().host_id();
-    target = source == kHostId ? beta : kHostId;
-  }
-
-  static v1::CreateVmRequest vm_there(const std::string& name) {
-    v1::CreateVmRequest request;
-    request.set_name(name);
-    request.mutable_spec()->set_memory_mib(1024);
-    v1::NewVolume& disk = *request.mutable_spec()->add_disks()->mutable_create();
-    disk.set_pool("shared");
-    disk.set_capacity_bytes(1ULL << 30U);
-    request.mutable_spec()->add_nics()->set_network("wide");
-    return request;
-  }
-  static v1::MoveVmRequest move_request(const std::string& host = "") {
-    v1::MoveVmRequest request;
-    request.set_id("web");
-    request.set_host(host);
-    return request;
-  }
-
-  void give_address(const std::string& id, const std::string& address) {
-    fake(id).address = address;
-    fake(id).connect();
-    executor.run_for(1'000);
-  }
-  FakeHost& fake(const std::string& id) { return id == kHostId ? host : *joined.at(id); }
-  [[nodiscard]] const v1::VmPlacement& placement() const { return vm().placement(); }
-  [[nodiscard]] const v1::VmMove& move() const { return placement().move(); }
-  v1::VmMoveStatus word(v1::VmMoveStatus::Phase phase) const {
-    v1::VmMoveStatus status;
-    status.set_task_id(move().task_id());
-    status.set_phase(phase);
-    return status;
-  }
-  void tell(const std::string& host_id, const v1::VmMoveStatus& status) {
-    fake(host_id).tell_of_move(vm(), status);
-    executor.run_for(1'000);
-  }
-  void tell(const std::string& host_id, v1::VmMoveStatus::Phase phase) { tell(host_id, word(phase)); }
-  void prepare() {
-    v1::VmMoveStatus status = word(v1::VmMoveStatus::PREPARED);
-    status.mutable_address()->set_host("192.0.2.7");
-    status.mutable_address()->set_port(49'152);
-    status.mutable_address()->set_secret(kSecret);
-    tell(target, status);
-  }
-  // The last record of the VM that the host was sent.
-  v1::Vm last_sent(const std::string& host_id) {
-    v1::Vm last;
-    for (const v1::ToHost& message : sent[host_id]) {
-      for (const v1::Assignment& assignment : message.assignments()) {
-        if (assignment.vm().meta().id() == vm().meta().id()) last = assignment.vm();
-      }
-    }
-    return last;
-  }
-  [[nodiscard]] std::uint64_t reserved(const std::string& host_id) const { return core->view().reserved_mib(host_id); }
-  std::string why_not(const v1::MoveVmRequest& request) {
-    const auto answer = call("MoveVm", request);
-    if (answer) return "it is accepted";
-    return answer.error().word() + ": " + answer.error().cause;
-  }
-  void change_facts(const std::string& id, const std::function<void(v1::HostStatus&)>& change) {
-    change(fake(id).facts);
-    fake(id).connect();
-    executor.run_for(1'000);
-  }
-};
 
 TEST(Move, GoesFromHostToHostStepByStep) {
   MoveWorld world;
@@ -169,14 +77,6 @@ TEST(Move, GoesFromHostToHostStepByStep) {
   EXPECT_EQ(world.reserved(world.target), 1024U);
   const auto* volume = world.core->view().find<v1::Volume>(world.vm().spec().disks(0).volume());
   EXPECT_EQ(volume->keeper().host_id(), world.target);
-}
-
-// Moves "web" until the source was told that the target waits.
-v1::Accepted begin_move(MoveWorld& world) {
-  v1::Accepted accepted = world.accept("MoveVm", MoveWorld::move_request());
-  world.executor.run_for(1'000);
-  world.prepare();
-  return accepted;
 }
 
 // All that the host is told when it connects anew.
@@ -635,121 +535,6 @@ TEST(Move, AVmThatIsGivenUpWithItsHostIsStillTakenAwayElsewhere) {
   world.fake(world.target).asleep = false;
   EXPECT_EQ(world.ended(deletion).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.find<v1::Vm>("web"), nullptr);
-}
-
-TEST(Move, IsRefusedWithItsReason) {
-  MoveWorld world;
-  EXPECT_EQ(world.why_not(MoveWorld::move_request(world.source)).substr(0, 13), "already_there");
-  EXPECT_THAT(world.why_not(MoveWorld::move_request("nobody")), HasSubstr("not_found"));
-  const auto expect = [&](const std::string& reason, const std::function<void(v1::HostStatus&)>& change) {
-    const v1::HostStatus before = world.fake(world.target).facts;
-    world.change_facts(world.target, change);
-    EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("no_host_fits"));
-    EXPECT_THAT(world.why_not(MoveWorld::move_request(world.target)), HasSubstr(reason));
-    world.change_facts(world.target, [&](v1::HostStatus& facts) { facts = before; });
-  };
-  expect("its guests run by kvm, not tcg", [](auto& facts) { facts.set_accelerator("kvm"); });
-  expect("its processors are others (Zen) than the guest has (unknown)",
-         [](auto& facts) { facts.set_cpu_model("Zen"); });
-  expect("asked for", [](auto& facts) { facts.set_memory_bytes(1ULL << 30U); });
-  for (const std::string& id : {world.source, world.target}) {
-    world.change_facts(id, [](auto& facts) { facts.set_qemu_version("10.0.2 (Debian)"); });
-  }
-  expect("its QEMU (9.1.0) is older than", [](auto& facts) { facts.set_qemu_version("9.1.0"); });
-  v1::UpdateHostRequest cordon;
-  cordon.set_id(world.target);
-  cordon.set_cordoned(true);
-  world.accept("UpdateHost", cordon);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is cordoned"));
-  cordon.set_cordoned(false);
-  cordon.mutable_update_mask()->add_paths("cordoned");
-  world.accept("UpdateHost", cordon);
-  // Nothing was in the way but that.
-  world.accept("MoveVm", MoveWorld::move_request(), {.actor = "a", .dry_run = true});
-  EXPECT_FALSE(world.placement().has_move());
-  world.fake(world.target).disconnect();
-  world.executor.run_for(60'000);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is not connected"));
-}
-
-TEST(Move, BothHostsHaveItsRoomAndItsPorts) {
-  MoveWorld world;
-  v1::CreateVmRequest request = MoveWorld::vm_there("other");
-  request.mutable_spec()->set_memory_mib(5 * 1024);
-  const auto set_forward = [&](v1::CreateVmRequest& vm) {
-    v1::PortForward& forward = *vm.mutable_spec()->mutable_nics(0)->add_port_forwards();
-    forward.set_host_port(8'080);
-    forward.set_guest_port(80);
-  };
-  set_forward(request);
-  request.mutable_spec()->set_host(world.target);
-  ASSERT_EQ(world.ended(world.accept("CreateVm", request)).state(), v1::Task::SUCCEEDED);
-  world.accept("MoveVm", MoveWorld::move_request());
-  world.executor.run_for(1'000);
-  v1::UpdateVmRequest update;
-  update.set_id("web");
-  update.set_memory_mib(4 * 1024);
-  EXPECT_EQ(world.refused("UpdateVm", update), "no_host_fits") << "where it goes is no room for that";
-  v1::UpdateHostRequest maintenance;
-  maintenance.set_id(world.target);
-  maintenance.set_maintenance(true);
-  ASSERT_EQ(world
-                .ended(world.accept("StopVm",
-                                    [] {
-                                      v1::StopVmRequest stop;
-                                      stop.set_id("other");
-                                      return stop;
-                                    }()))
-                .state(),
-            v1::Task::SUCCEEDED);
-  EXPECT_EQ(world.refused("UpdateHost", maintenance), "host_not_empty");
-  // One that is to be forwarded from the same port cannot follow.
-  v1::CreateVmRequest third = MoveWorld::vm_there("third");
-  set_forward(third);
-  third.mutable_spec()->set_host(world.target);
-  EXPECT_EQ(world.refused("CreateVm", third), "port_in_use");
-  const v1::Accepted made = world.accept("CreateVm", [&] {
-    third.mutable_spec()->clear_host();
-    return third;
-  }());
-  ASSERT_EQ(world.ended(made).state(), v1::Task::SUCCEEDED);
-  ASSERT_EQ(world.vm("third").placement().host_id(), world.source);
-  v1::MoveVmRequest follow;
-  follow.set_id("third");
-  EXPECT_THAT(world.why_not(follow), HasSubstr("its port 8080 is forwarded to another guest"));
-}
-
-TEST(Move, OnlyAGuestThatRunsIsMoved) {
-  MoveWorld world;
-  begin_move(world);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("vm_moving"));
-  world.tell(world.source, v1::VmMoveStatus::FAILED);
-  world.fake(world.source).moves.clear();
-  world.executor.run_for(5'000);
-  ASSERT_EQ(world.ended(world.accept("PauseVm", World::by_id("web"))).state(), v1::Task::SUCCEEDED);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("vm_paused"));
-  ASSERT_EQ(world.ended(world.accept("StopVm", World::stop_request())).state(), v1::Task::SUCCEEDED);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("vm_not_running"));
-  world.fake(world.source).asleep = true;
-  world.accept("StartVm", World::by_id("web"));
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is being started"));
-  world.fake(world.source).asleep = false;
-  world.executor.run_for(60'000);
-  world.fake(world.source).disconnect();
-  world.executor.run_for(60'000);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("where it runs, is not connected"));
-}
-
-TEST(Move, WhatOneHostAloneHasIsNotMoved) {
-  World world;
-  world.make_image();
-  world.join("beta");
-  world.make_vm();
-  const auto answer = world.call("MoveVm", MoveWorld::move_request());
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().word(), "not_shared");
-  EXPECT_THAT(answer.error().cause, HasSubstr("its volume \"web-disk0\" is in pool default on host alpha-example"));
-  EXPECT_EQ(world.vm().spec().lease_pool(), world.find<v1::Pool>("default")->meta().id());
 }
 
 }  // namespace
