@@ -193,6 +193,20 @@ TEST(Move, ACancelAfterTheGuestWentEndsTheWaitingAlone) {
   EXPECT_EQ(world.placement().host_id(), world.target);
 }
 
+TEST(Move, ThatLostItsGuestOnTheWayHasFailedThoughItWasBootedAgain) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  v1::VmMoveStatus lost = world.word(v1::VmMoveStatus::FAILED);
+  lost.mutable_problem()->set_code("guest_lost_in_move");
+  lost.mutable_problem()->set_summary("it was lost");
+  world.fake(world.target).moves[world.vm().meta().id()] = lost;
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  const v1::Task task = world.ended(accepted);
+  EXPECT_EQ(task.state(), v1::Task::FAILED);
+  EXPECT_EQ(task.problem().code(), "guest_lost_in_move");
+  EXPECT_EQ(world.placement().host_id(), world.target);
+}
+
 TEST(Move, AResetThatFailedStaysOver) {
   MoveWorld world;
   world.accept("ResetVm", World::by_id("web"));

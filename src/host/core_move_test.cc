@@ -412,12 +412,29 @@ TEST_F(CoreMoveTest, AGuestThatWasLostAfterItWasGivenIsNotBootedInSilence) {
   EXPECT_EQ(world.count("start"), 0);
   EXPECT_EQ(told_vm().state(), v1::VmStatus::FAILED);
   EXPECT_EQ(told_vm().problem().code(), "guest_lost_in_move");
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
   // To be started is another boot.
   take_status();
   vm.mutable_spec()->set_boot_id("task-9");
   keeper = "host-1";
   assign(5'000);
   EXPECT_EQ(world.count("start"), 1);
+}
+
+// As with the power of the machine.
+TEST_F(CoreMoveTest, AGuestThatWasLostUnseenIsBootedAndTheMoveHasFailed) {
+  come_here();
+  core.reset();
+  world.guests.clear();
+  keeper = "host-1";
+  vm.mutable_status()->set_host_id("host-2");
+  start_agent();
+  placed_here();
+  executor.run_for(5'000);
+  EXPECT_EQ(world.count("start"), 1);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "guest_lost_in_move");
 }
 
 TEST_F(CoreMoveTest, AGuestThatCannotBeTakenOverCanBeEnded) {

@@ -37,6 +37,12 @@ v1::Problem move_problem(const VmInput& input, std::string code, const std::stri
   return make_problem(std::move(code), vm_name(input) + " was not moved", cause, "", input.now);
 }
 
+v1::Problem lost_problem(const v1::Vm& vm, Now now) {
+  return make_problem("guest_lost_in_move", "VM \"" + vm.meta().name() + "\" was lost while it was moved",
+                      "the process that had received it ended before it went on",
+                      "its disks are as they were when it left the other host: start it, unless it runs again", now);
+}
+
 v1::Problem sentinel_problem(const VmInput& input) {
   v1::Problem problem =
       move_problem(input, "sentinel_too_old", "the sentinel of its host is from before guests could move");
@@ -130,6 +136,10 @@ void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObs
   };
   note(memory.sent_at_ms, guest.state == State::sent);
   if (guest.state == State::received && !memory.received_at_ms) memory.received_at_ms = now.monotonic_ms;
+  // The other host's word is the last of it, until it goes on here.
+  const bool went_on = wanted.status().host_id() == placement.host_id();
+  const bool is_here = is_live(guest) || guest.state == State::ended;
+  if (!placement.has_move() && !task_id.empty() && !went_on && !is_here) memory.lost = true;
 }
 
 bool is_given(const VmInput& input) {
@@ -165,19 +175,12 @@ std::optional<VmPlan> plan_sending(const VmInput& input) {
   return just(VmStep::send);
 }
 
-bool was_lost_on_its_way(const VmInput& input) {
-  const v1::VmPlacement& placement = input.wanted.placement();
-  const v1::VmStatus& status = input.wanted.status();
-  return !placement.moved_by().empty() && status.host_id() != placement.host_id() && !is_live(input.guest) &&
-         status.boot_id() == input.wanted.spec().boot_id();
-}
-
-VmPlan fail_lost(const VmInput& input) {
-  return VmPlan{.step = VmStep::fail,
-                .operation_id = input.wanted.spec().boot_id(),
-                .problem = make_problem("guest_lost_in_move", vm_name(input) + " was lost while it was moved",
-                                        "the process that had received it here ended before it went on",
-                                        "start it: its disks are as they were when it left the other host", input.now)};
+std::optional<VmPlan> plan_lost(const VmInput& input) {
+  const v1::Vm& wanted = input.wanted;
+  const bool same_boot = wanted.status().boot_id() == wanted.spec().boot_id();
+  if (!input.memory.move.lost || !input.memory.move.received_at_ms || !same_boot) return std::nullopt;
+  return VmPlan{
+      .step = VmStep::fail, .operation_id = wanted.spec().boot_id(), .problem = lost_problem(wanted, input.now)};
 }
 
 VmPlan plan_moved(const VmInput& input) {
@@ -237,6 +240,11 @@ MoveStatus source_status(const VmInput& input) {
   status.set_task_id(memory.task_id);
   if (memory.task_id.empty()) return status;
   if (!has_move(input)) {
+    if (memory.lost) {
+      status.set_phase(MoveStatus::FAILED);
+      *status.mutable_problem() = lost_problem(input.wanted, input.now);
+      return status;
+    }
     const MoveStatus& told = input.wanted.status().move();
     // An agent before this one may have said more.
     if (status.phase() != MoveStatus::ARRIVED && told.task_id() == memory.task_id) status = told;

@@ -124,7 +124,7 @@ VmPlan plan_when_idle(const VmInput& input) {
   if (is_moving(input.guest)) return forced && !input.memory.move.gives ? just(VmStep::kill) : plan_moved(input);
   if (!is_live(input.guest)) {
     if (spec.power() == v1::VmSpec::STOPPED || boot_is_over(input)) return clean_up(input);
-    if (was_lost_on_its_way(input)) return fail_lost(input);
+    if (auto plan = plan_lost(input)) return *plan;
     return prepare_and_start(input);
   }
   if (spec.power() != v1::VmSpec::STOPPED && input.guest.boot_id == spec.boot_id()) return tend_running(input);
