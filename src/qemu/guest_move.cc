@@ -223,7 +223,11 @@ void Guest::begin_move(const port::MoveRequest& request, std::function<void(cons
   handlers.done = [weak](const Result<void>& result) {
     if (const auto self = weak.lock()) self->move_ended(result);
   };
-  move_out_ = std::make_shared<MoveOut>(request, key_directory(directory()), move_session(), std::move(handlers));
+  // TCG of QEMU 7.2 loses changes from the second round on: cpu_physical_memory_sync_dirty_bitmap() has the processors
+  // note writes to a page again only if some page is newly dirty, not if all of those are waiting to be sent already.
+  const bool in_one_round = record_->accelerator != "kvm";
+  move_out_ =
+      std::make_shared<MoveOut>(request, key_directory(directory()), in_one_round, move_session(), std::move(handlers));
   move_out_->begin();
 }
 

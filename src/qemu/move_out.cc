@@ -42,9 +42,11 @@ std::string host_in_uri(const std::string& host) {
 
 }  // namespace
 
-MoveOut::MoveOut(port::MoveRequest request, std::string key_directory, MoveSession session, Handlers handlers)
+MoveOut::MoveOut(port::MoveRequest request, std::string key_directory, bool in_one_round, MoveSession session,
+                 Handlers handlers)
     : request_(std::move(request)),
       key_directory_(std::move(key_directory)),
+      in_one_round_(in_one_round),
       session_(std::move(session)),
       handlers_(std::move(handlers)) {
   for (std::size_t i = 0; request_.target.disk_port() != 0 && i < request_.disks.size(); ++i) {
@@ -132,8 +134,10 @@ void MoveOut::prepare_memory() {
   stage_ = Stage::sending;
   step("migrate-set-capabilities", capabilities(!copied_.empty()).dump(), [this](const std::string&) {
     const std::uint64_t limit = request_.bytes_per_second_max == 0 ? kUnlimited : request_.bytes_per_second_max;
-    const Json parameters = {
-        {"max-bandwidth", limit}, {"downtime-limit", request_.downtime_max_ms}, {"tls-creds", kMoveCredentials}};
+    // QEMU looks for changes once more as soon as what is left fits into that time.
+    const Json parameters = {{"max-bandwidth", limit},
+                             {"downtime-limit", in_one_round_ ? 0 : request_.downtime_max_ms},
+                             {"tls-creds", kMoveCredentials}};
     step("migrate-set-parameters", parameters.dump(), [this](const std::string&) { send_memory(); });
   });
 }

@@ -27,7 +27,9 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
     std::function<void(const port::MoveProgress& progress)> progress;
     port::Done done;
   };
-  MoveOut(port::MoveRequest request, std::string key_directory, MoveSession session, Handlers handlers);
+  // `in_one_round`: all memory goes once, and what the guest changed meanwhile when it stands, however much that is.
+  MoveOut(port::MoveRequest request, std::string key_directory, bool in_one_round, MoveSession session,
+          Handlers handlers);
 
   void begin();
   void take_event(const QmpEvent& event);
@@ -52,6 +54,7 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
 
   port::MoveRequest request_;
   std::string key_directory_;
+  bool in_one_round_;
   MoveSession session_;
   Handlers handlers_;
   // Indices of the disks that are copied.
