@@ -56,6 +56,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // core_move.cc
   void receive(const std::string& id, VmObject& vm);
   void measure(const std::string& id, VmObject& vm);
+  [[nodiscard]] std::uint64_t bytes_to_copy(const v1::Vm& vm) const;
   void send_guest(const std::string& id, VmObject& vm);
   void note_progress(const std::string& id, const port::MoveProgress& progress);
   void take_over(const std::string& id, VmObject& vm);

@@ -29,6 +29,7 @@ VmInput Core::vm_input(const VmObject& vm, const port::GuestObservation& guest, 
                  .memory = vm.memory,
                  .needs = needs,
                  .role = role_of(vm.wanted, options_.host_id),
+                 .leaves_lease = !leave_of(vm.wanted, options_.host_id).lease_pool().empty(),
                  .under_way = vm.under_way,
                  .default_stop_timeout_seconds = options_.stop_timeout_seconds,
                  .now = now()};

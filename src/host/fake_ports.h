@@ -155,10 +155,12 @@ class FakeWorld final : public port::Hypervisor,
   }
   // port::Mover. What comes and goes is told by the test, by change().
   std::vector<port::MoveRequest> move_requests;
+  std::vector<std::size_t> awaited_disks;
   std::function<void(const port::MoveProgress&)> move_progress;
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool,
-               port::ListeningDone done) override {
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
+               const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override {
     definitions.push_back(guest);
+    awaited_disks = copied_disks;
     give<v1::MoveAddress>("receive", std::move(done), [this, guest, listen_address] {
       change(guest.vm_id, [&guest](port::GuestObservation& seen) {
         seen.state = State::receiving;

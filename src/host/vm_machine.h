@@ -88,6 +88,8 @@ struct VmInput {
   const VmMemory& memory;
   const VmNeeds& needs;
   VmRole role = VmRole::resident;
+  // Of one that leaves: its lease here is of no use any more.
+  bool leaves_lease = false;
   // The call under way, `none` between calls.
   VmStep under_way = VmStep::none;
   std::uint32_t default_stop_timeout_seconds = 60;

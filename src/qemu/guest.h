@@ -44,8 +44,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void forget(port::Done done);
 
   // As in port::Mover.
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-               port::ListeningDone done);
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
+               const std::vector<std::size_t>& copied_disks, port::ListeningDone done);
   void measure(std::function<void(Result<std::uint64_t>)> done);
   void send(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress, port::Done done);
   void stop_sending();
@@ -114,7 +114,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   [[nodiscard]] GuestDirectory directory() const;
   [[nodiscard]] MoveSession move_session();
   void wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest, const std::string& listen_address,
-                      bool copies_disks);
+                      const std::vector<std::size_t>& copied_disks);
   void listens(const Result<v1::MoveAddress>& address);
   void ask_dirty_rate(std::function<void(Result<std::uint64_t>)> done, int looks_left);
   void begin_move(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress);

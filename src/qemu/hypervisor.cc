@@ -143,10 +143,10 @@ std::shared_ptr<Guest> QemuHypervisor::guest_for(const std::string& vm_id, std::
   return guest_for(vm_id, refused);
 }
 
-void QemuHypervisor::receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-                             port::ListeningDone done) {
+void QemuHypervisor::receive(const port::GuestDefinition& guest, const std::string& listen_address,
+                             const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
   if (const auto found = guest_for(guest.vm_id, done)) {
-    found->receive(guest, listen_address, copies_disks, std::move(done));
+    found->receive(guest, listen_address, copied_disks, std::move(done));
   }
 }
 

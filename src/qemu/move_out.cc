@@ -43,11 +43,7 @@ MoveOut::MoveOut(port::MoveRequest request, std::string key_directory, MoveSessi
     : request_(std::move(request)),
       key_directory_(std::move(key_directory)),
       session_(std::move(session)),
-      handlers_(std::move(handlers)) {
-  for (std::size_t i = 0; request_.target.disk_port() != 0 && i < request_.disks.size(); ++i) {
-    if (!request_.disks[i].read_only) copied_.push_back(i);
-  }
-}
+      handlers_(std::move(handlers)) {}
 
 // One command of the sequence: when it fails the move does.
 void MoveOut::step(std::string_view command, const std::string& arguments,
@@ -64,6 +60,10 @@ void MoveOut::step(std::string_view command, const std::string& arguments,
 }
 
 void MoveOut::begin() {
+  // Without their content it must not go.
+  if (!request_.copied_disks.empty() && request_.target.disk_port() == 0) {
+    return end(move_error("the other host takes no disks", "copy_failed"));
+  }
   step("object-add", tls_object(key_directory_, false), [this](const std::string&) {
     handlers_.secured();
     stage_ = Stage::copying;
@@ -77,16 +77,16 @@ void MoveOut::cancel() { end({ErrorCode::cancelled, "the move was cancelled"}); 
 // ---- disks
 
 void MoveOut::copy_disk(std::size_t position) {
-  if (position == copied_.size()) {
-    if (in_step_.size() == copied_.size()) prepare_memory();
+  if (position == request_.copied_disks.size()) {
+    if (in_step_.size() == request_.copied_disks.size()) prepare_memory();
     return;
   }
   const Json node = {
       {"driver", "nbd"},
-      {"node-name", move_job(copied_[position])},
+      {"node-name", move_job(request_.copied_disks[position])},
       {"server",
        {{"type", "inet"}, {"host", request_.target.host()}, {"port", std::to_string(request_.target.disk_port())}}},
-      {"export", move_job(copied_[position])},
+      {"export", move_job(request_.copied_disks[position])},
       {"tls-creds", kMoveCredentials},
       {"discard", "unmap"},
       {"detect-zeroes", "unmap"}};
@@ -95,7 +95,7 @@ void MoveOut::copy_disk(std::size_t position) {
 
 // Writes of the guest reach both disks at once, so that they are sure to come into step.
 void MoveOut::start_mirror(std::size_t position) {
-  const std::size_t disk = copied_[position];
+  const std::size_t disk = request_.copied_disks[position];
   Json job = {{"job-id", move_job(disk)},
               {"device", "disk" + std::to_string(disk)},
               {"target", move_job(disk)},
@@ -111,13 +111,13 @@ void MoveOut::job_event(const QmpEvent& event) {
   if (!is_move_job(job)) return;
   if (event.name == "BLOCK_JOB_READY") {
     in_step_.insert(job);
-    if (stage_ == Stage::copying && in_step_.size() == copied_.size()) prepare_memory();
+    if (stage_ == Stage::copying && in_step_.size() == request_.copied_disks.size()) prepare_memory();
     return;
   }
   const std::string trouble = text_in(data, "error");
   if (stage_ == Stage::switching && event.name == "BLOCK_JOB_COMPLETED" && trouble.empty()) {
     ended_.insert(job);
-    if (ended_.size() == copied_.size()) switch_over();
+    if (ended_.size() == request_.copied_disks.size()) switch_over();
     return;
   }
   end(move_error("a disk could not be copied: " + (trouble.empty() ? "its copy ended" : trouble), "copy_failed"));
@@ -214,7 +214,7 @@ void MoveOut::take_event(const QmpEvent& event) {
 
 void MoveOut::stands() {
   stage_ = Stage::switching;
-  if (copied_.empty()) {
+  if (request_.copied_disks.empty()) {
     switch_over();
   } else {
     end_mirror(0);
@@ -223,8 +223,8 @@ void MoveOut::stands() {
 
 // Both disks are the same when it has ended: nothing writes any more.
 void MoveOut::end_mirror(std::size_t position) {
-  if (position == copied_.size()) return;
-  const Json job = {{"device", move_job(copied_[position])}, {"force", false}};
+  if (position == request_.copied_disks.size()) return;
+  const Json job = {{"device", move_job(request_.copied_disks[position])}, {"force", false}};
   step("block-job-cancel", job.dump(), [this, position](const std::string&) { end_mirror(position + 1); });
 }
 
@@ -237,7 +237,9 @@ void MoveOut::end(Error why) {
   if (stage_ == Stage::ending) return;
   stage_ = Stage::ending;
   why_ = std::move(why);
-  const auto end = std::make_shared<MoveEnd>(request_.disks.size(), session_, [self = shared_from_this()](bool went) {
+  const auto& copied = request_.copied_disks;
+  const std::size_t disks = copied.empty() ? 0 : *std::ranges::max_element(copied) + 1;
+  const auto end = std::make_shared<MoveEnd>(disks, session_, [self = shared_from_this()](bool went) {
     if (went) {
       // Only now it knows how long it all took.
       self->session_.execute("query-migrate", {}, [self](const Result<std::string>& answer) {

@@ -55,8 +55,6 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   std::string key_directory_;
   MoveSession session_;
   Handlers handlers_;
-  // Indices of the disks that are copied.
-  std::vector<std::size_t> copied_;
   Stage stage_ = Stage::begun;
   std::set<std::string> in_step_;
   std::set<std::string> ended_;
