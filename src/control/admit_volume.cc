@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/admission.h"
+#include "control/copied_disks.h"
 #include "control/keepers.h"
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
@@ -189,6 +190,7 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   auto target = change.target<v1::Volume>("volume.resize", request.id());
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
+  GANTRY_CHECK(refuse_copied(change.view(), volume));
   const bool tries_again = model::growth_failed(volume);
   // Not what it has: a growth that failed may still be done late, so what was asked for once is never taken back.
   const std::uint64_t now_bytes = model::promised_bytes(volume);
@@ -230,6 +232,7 @@ Result<void> delete_volume(Change& change, const v1::ById& request) {
   auto target = change.target<v1::Volume>("volume.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
+  GANTRY_CHECK(refuse_copied(change.view(), volume));
   // Whose host deletes it once the guest is gone.
   for (const std::string& vm_id : lasting_users<v1::Vm>(change, volume.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(vm_id);

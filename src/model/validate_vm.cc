@@ -19,6 +19,7 @@ Checked check_disk(const v1::VmDisk& disk, int index) {
   if (disk.read_only() && disk.bus() == v1::VmDisk::SATA) {
     return bad_field(item("disks", index, "readOnly"), "a SATA disk cannot be read-only", "use bus VIRTIO");
   }
+  if (!disk.serial().empty()) return bad_field(item("disks", index, "serial"), "it is set by Gantry", "leave it out");
   if (disk.volume().empty() == !disk.has_create()) {
     return bad_field(item("disks", index, "volume"), "either a volume or what to create is to be given, and not both",
                      "leave one of the two out");
