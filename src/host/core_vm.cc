@@ -248,7 +248,8 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
                            .format = volume.wanted.spec().format(),
                            .bus = disk.bus(),
                            .read_only = disk.read_only(),
-                           .volume_id = disk.volume()});
+                           .volume_id = disk.volume(),
+                           .serial = disk.serial().empty() ? disk.volume() : disk.serial()});
   }
   guest.nics = vm.memory.nics;
   guest.seed = vm.memory.seed.value_or("");

@@ -27,6 +27,8 @@ struct GuestDisk {
   v1::VmDisk::Bus bus = v1::VmDisk::VIRTIO;
   bool read_only = false;
   std::string volume_id;
+  // As the guest finds it, which may know the disk by it; empty: none.
+  std::string serial = {};
 };
 
 struct GuestNic {

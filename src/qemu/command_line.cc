@@ -170,7 +170,7 @@ Result<void> add_disks(Arguments& arguments, const CommandLineRequest& request) 
                    {"drive", node},
                    {"bootindex", i + 1}};
     // What the guest finds in /dev/disk/by-id; virtio has room for 20 letters.
-    if (!disk.volume_id.empty()) device["serial"] = disk.volume_id.substr(0, 20);
+    if (!disk.serial.empty()) device["serial"] = disk.serial.substr(0, 20);
     if (sata) {
       if (sata_disks == model::kSataDisksMax) {
         return fail(
