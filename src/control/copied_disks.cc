@@ -22,14 +22,15 @@ Error moving(const v1::Volume& volume, std::string cause) {
           "wait for that task, or cancel it", "volume_moving"};
 }
 
-// What the guest found in the disk stays what it was, by which it may know it.
-void put_in_place(v1::VmDisk& disk, const v1::CopiedDisk& copied) {
-  if (disk.volume() != copied.volume()) return;
-  if (disk.serial().empty()) disk.set_serial(copied.volume());
-  disk.set_volume(copied.copy());
-}
-
 }  // namespace
+
+void put_in_place(v1::VmSpec& spec, const v1::CopiedDisk& copied) {
+  for (v1::VmDisk& disk : *spec.mutable_disks()) {
+    if (disk.volume() != copied.volume()) continue;
+    if (disk.serial().empty()) disk.set_serial(copied.volume());
+    disk.set_volume(copied.copy());
+  }
+}
 
 Result<v1::CopiedDisk> make_copy(Change& change, const v1::Volume& volume, const v1::Pool& pool,
                                  const std::string& host_id) {
@@ -57,7 +58,7 @@ Result<v1::CopiedDisk> make_copy(Change& change, const v1::Volume& volume, const
 }
 
 void switch_to_copy(Draft& draft, v1::Vm& vm, const v1::CopiedDisk& disk, const std::string& task_id, Now now) {
-  for (v1::VmDisk& each : *vm.mutable_spec()->mutable_disks()) put_in_place(each, disk);
+  put_in_place(*vm.mutable_spec(), disk);
   vm.mutable_meta()->set_generation(vm.meta().generation() + 1);
   if (draft.find<v1::Volume>(disk.copy()) == nullptr || draft.find<v1::Volume>(disk.volume()) == nullptr) return;
   v1::Volume& copy = draft.edit<v1::Volume>(disk.copy());

@@ -18,6 +18,8 @@ Result<v1::CopiedDisk> make_copy(Change& change, const v1::Volume& volume, const
 // The guest has the copy: that takes the other's place in the VM, its name and its labels. The other is deleted, as
 // that task asked. Of a VM that is being deleted both go with it.
 void switch_to_copy(Draft& draft, v1::Vm& vm, const v1::CopiedDisk& disk, const std::string& task_id, Now now);
+// The same in a spec alone. What the guest found in the disk stays what it was, by which it may know it.
+void put_in_place(v1::VmSpec& spec, const v1::CopiedDisk& copied);
 // Nothing came of the copy.
 void drop_copy(Draft& draft, const v1::CopiedDisk& disk, const std::string& task_id, Now now);
 

@@ -4,7 +4,9 @@
 #include <optional>
 
 #include "control/change.h"
+#include "control/copied_disks.h"
 #include "control/keepers.h"
+#include "control/move_storage.h"
 #include "control/observations.h"
 #include "control/printable.h"
 #include "control/vm_hosts.h"
@@ -64,11 +66,14 @@ std::optional<v1::Problem> obstacle(MachineContext& context, const v1::Vm& vm) {
 }
 
 // The guest is the target's. The source keeps its word in the status until the target has one.
-void finish(const Draft& draft, v1::Vm& vm) {
+void finish(MachineContext& context, v1::Vm& vm) {
+  Draft& draft = context.draft;
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   placement.set_reason("it was moved there from " + host_text(draft, placement.host_id()));
-  leave_host(placement, placement.host_id());
+  leave_host(placement, placement.host_id(), move.lease_pool().empty() ? "" : vm.spec().lease_pool());
+  *vm.mutable_spec() = spec_there(vm);
+  for (const v1::CopiedDisk& disk : move.disks()) switch_to_copy(draft, vm, disk, move.task_id(), context.now);
   placement.set_host_id(move.host_id());
   placement.set_epoch(move.epoch());
   placement.set_moved_by(move.task_id());
@@ -87,7 +92,8 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   const v1::Problem told = source_word(vm).problem();
-  leave_host(placement, move.host_id());
+  leave_host(placement, move.host_id(), move.lease_pool());
+  for (const v1::CopiedDisk& disk : move.disks()) drop_copy(context.draft, disk, move.task_id(), context.now);
   placement.clear_move();
   const auto* found = context.draft.find<v1::Task>(move.task_id());
   if (vm.meta().has_deletion() || found == nullptr || model::is_ended(found->state())) return;
@@ -104,7 +110,7 @@ void run_vm_move(MachineContext& context, const v1::Vm& vm) {
   const std::string& id = vm.meta().id();
   Draft& draft = context.draft;
   const v1::VmMoveStatus::Phase phase = source_word(vm).phase();
-  if (phase == v1::VmMoveStatus::GIVEN) return finish(draft, draft.edit<v1::Vm>(id));
+  if (phase == v1::VmMoveStatus::GIVEN) return finish(context, draft.edit<v1::Vm>(id));
   // Both hosts end what they have of it.
   if (phase == v1::VmMoveStatus::FAILED || vm.meta().has_deletion()) return give_up(context, draft.edit<v1::Vm>(id));
   if (vm.placement().move().cancelled()) return;

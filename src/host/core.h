@@ -90,6 +90,7 @@ class Core : public std::enable_shared_from_this<Core> {
   [[nodiscard]] port::VolumeRequest request_of(const VolumeObject& volume) const;
   [[nodiscard]] port::ImageRequest request_of(const ImageObject& image) const;
   [[nodiscard]] std::string volume_user(const std::string& volume_id) const;
+  [[nodiscard]] std::string leaving_guest() const;
   [[nodiscard]] std::uint32_t volume_uid(const VolumeObject& volume) const;
   [[nodiscard]] const PoolObject* find_pool(const std::string& id) const;
   [[nodiscard]] bool is_shared(const std::string& pool_id) const;

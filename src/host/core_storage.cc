@@ -158,6 +158,15 @@ std::string Core::volume_user(const std::string& volume_id) const {
   });
 }
 
+// What a guest has open that leaves is not on its record any more.
+std::string Core::leaving_guest() const {
+  for (const auto& [id, vm] : table_.vms) {
+    const bool leaves = role_of(vm.wanted, options_.host_id) == VmRole::leaving;
+    if (leaves && is_live(guest_of(id))) return quoted_name("VM", vm.wanted);
+  }
+  return "";
+}
+
 // Of the VM that has it open, or else of one that wants to run, or else of one that has it, or of its owner.
 std::uint32_t Core::volume_uid(const VolumeObject& volume) const {
   const std::string& volume_id = volume.wanted.meta().id();
@@ -200,6 +209,7 @@ VolumeInput Core::volume_input(const VolumeObject& volume) const {
                     .in_use_by = volume_user(volume.wanted.meta().id()),
                     .uid = volume_uid(volume),
                     .now = now()};
+  if (volume.wanted.meta().has_deletion() && input.in_use_by.empty()) input.in_use_by = leaving_guest();
   if (spec.image().empty()) return input;
   const auto image = table_.images.find(spec.image());
   if (image == table_.images.end()) {
