@@ -128,6 +128,7 @@ void HostWorld::run(const std::string& vm_id) {
   }
   sentinel.check_runs(vm_id);
   check_runs_alone(vm_id);
+  write_disks(guest.definition);
   note_boot(vm_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
   draw_life(vm_id);

@@ -50,6 +50,10 @@ struct ModelGuest {
     bool stopped = false;
   };
   std::optional<Sending> sending;
+  // Of a move that copies disks, by position: at the source those that are sent, at the target those that are awaited.
+  std::vector<std::size_t> copied_disks;
+  // At the target, by copy: the volume that it was filled from.
+  std::map<std::string, std::string> copied_from;
   // Everything of it is with the other process, and it did not go on here since.
   bool went = false;
 };
@@ -131,7 +135,7 @@ class HostWorld {
   void end_by_sentinel(const std::string& vm_id);
 
   // What the mover does. Two processes that speak with each other go on when their agents die.
-  Result<void> begin_receive(const port::GuestDefinition& definition);
+  Result<void> begin_receive(const port::GuestDefinition& definition, const std::vector<std::size_t>& copied_disks);
   Result<v1::MoveAddress> listen(const std::string& vm_id, std::uint64_t process, const std::string& host);
   void end_receive(const std::string& vm_id, std::uint64_t process);
   Result<void> begin_send(const std::string& vm_id, const port::MoveRequest& request);
@@ -197,6 +201,10 @@ class HostWorld {
   void check_place(const std::string& vm_id);
   void check_writers(const port::GuestDefinition& definition);
   void check_memory(const port::GuestDefinition& definition);
+  // It goes on with the disks as it left them, and writes to them.
+  void write_disks(const port::GuestDefinition& definition);
+  // Everything that was sent of its disks is in the target's files.
+  [[nodiscard]] Result<void> copy_disks(const ModelGuest& guest, ModelGuest& awaited);
   // Whatever leases say.
   void check_runs_alone(const std::string& vm_id);
   void note(std::string_view who, const std::string& what);

@@ -21,7 +21,7 @@ const Record* named(const std::map<std::string, Record>& records, const std::str
 
 }  // namespace
 
-void User::Launch::ask(const std::string& host, const std::string& pool) {
+void User::Launch::ask(const std::string& host, const std::string& pool, bool on_shared_network) {
   auto request = std::make_shared<v1::CreateVmRequest>();
   request->set_name(vm_);
   request->mutable_spec()->set_host(host);
@@ -29,7 +29,7 @@ void User::Launch::ask(const std::string& host, const std::string& pool) {
   v1::NewVolume& disk = *request->mutable_spec()->add_disks()->mutable_create();
   disk.set_capacity_bytes(kGib);
   disk.set_pool(pool);
-  if (!pool.empty()) request->mutable_spec()->add_nics()->set_network(kSharedNetwork);
+  if (on_shared_network) request->mutable_spec()->add_nics()->set_network(kSharedNetwork);
   client_.ask("CreateVm", std::move(request));
 }
 

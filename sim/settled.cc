@@ -106,6 +106,7 @@ bool is_open(const Stage& stage, const std::string& volume_id) {
 std::string wrong_things(const Stage& stage) {
   const Records& records = stage.records;
   for (const auto& [id, volume] : records.volumes) {
+    if (!volume.spec().copy_of().empty()) return "is a copy that nobody fills: " + text(volume);
     const auto state = volume.status().state();
     const HostWorld* world = world_of(stage, records.home_of(id));
     const bool shared = stage.shared_files->volumes.contains(id);
@@ -172,6 +173,9 @@ std::string left_behind(const Records& records, const HostWorld& world) {
     const bool old = world.from_before.contains(path);
     if (!old && !records.images.contains(path.substr(path.rfind('/') + 1)))
       return "the image at " + path + " is left behind";
+  }
+  for (const auto& [id, record] : world.sentinel.private_leases()) {
+    if (records.vms.contains(id) && !is_its_vm(id)) return "a lease of VM " + id + " is left on " + world.setup.name;
   }
   for (const std::string& id : world.seeds) {
     if (!is_its_vm(id)) return "the seed of VM " + id + " is left behind on " + world.setup.name;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ struct Deeds {
   // By the secret of a move: the machine on which the guest went on after everything of it was sent.
   std::map<std::string, std::string> went_on = {};
   std::uint64_t moves = 0;
+  // By volume, the last write that is in its file, and the last that a guest made to the disk that is in it now. They
+  // count up; a file that nobody wrote to has none.
+  std::map<std::string, std::uint64_t> content = {};
+  std::map<std::string, std::uint64_t> written = {};
+  std::uint64_t writes = 0;
+  // Volumes whose disk is in another since.
+  std::set<std::string> superseded = {};
 };
 
 struct Stage {

@@ -156,6 +156,8 @@ class FakeWorld final : public port::Hypervisor,
   // port::Mover. What comes and goes is told by the test, by change().
   std::vector<port::MoveRequest> move_requests;
   std::vector<std::size_t> awaited_disks;
+  // Of every volume.
+  std::uint64_t allocation_bytes = 0;
   std::function<void(const port::MoveProgress&)> move_progress;
   void receive(const port::GuestDefinition& guest, const std::string& listen_address,
                const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override {
@@ -318,6 +320,7 @@ class FakeWorld final : public port::Hypervisor,
     port::VolumeFacts facts;
     facts.path = "/pool/" + request.volume_id;
     facts.capacity_bytes = volumes[request.volume_id];
+    facts.allocation_bytes = allocation_bytes;
     return facts;
   }
   std::optional<Error> take_failure(const std::string& name) {

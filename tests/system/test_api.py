@@ -148,7 +148,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
                     answer = api.send(method.upper(), f"{target}?dry_run=true", [], body)
                     if name == "MoveVm":
                         # Its dry run as such is test_move.py's, which has two hosts.
-                        self.assertEqual((answer.status, answer.json()["code"]), (409, "not_shared"))
+                        self.assertEqual((answer.status, answer.json()["code"]), (409, "no_host_fits"))
                         continue
                     self.assertEqual(answer.status, 200, answer.body)
                     self.assertTrue(answer.json()["plan"]["steps"])
