@@ -49,14 +49,6 @@ Result<void> check_runs(const View& view, const v1::Vm& vm) {
   return {};
 }
 
-// Old records may not say it, and it must be known where the lease was when it has gone to another pool.
-Result<void> settle_lease(const Draft& draft, v1::Vm& vm) {
-  vm.mutable_spec()->set_lease_pool(lease_pool(draft, vm.spec()));
-  if (!vm.spec().lease_pool().empty()) return {};
-  return refuse(vm, "it has no disk and no image, and so no pool for its lease that stays the same", "give it a disk",
-                "no_lease_pool");
-}
-
 // "7.2.22" and what follows: what a guest was started with there is known to the same and to later ones.
 std::array<unsigned, 2> qemu_version(const v1::Host& host) {
   std::array<unsigned, 2> version{};
@@ -227,7 +219,8 @@ Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
   GANTRY_CHECK(check_runs(change.view(), vm));
-  GANTRY_CHECK(settle_lease(change.draft, vm));
+  // Old records may not say it, and it must be known where it was when it has gone to another pool.
+  vm.mutable_spec()->set_lease_pool(lease_pool(change.draft, vm.spec()));
   const v1::Pool* pool = nullptr;
   if (!request.pool().empty()) {
     auto found = change.find<v1::Pool>(request.pool());

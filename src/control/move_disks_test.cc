@@ -225,14 +225,6 @@ TEST(MoveDisks, APoolOfAnotherHostIsRefused) {
   EXPECT_THAT(world.why_not(request), HasSubstr("pool default is not on it"));
 }
 
-TEST(MoveDisks, WhatHasNoPoolForItsLeaseIsNotMoved) {
-  DiskWorld world;
-  auto request = MoveWorld::vm_there("web");
-  request.mutable_spec()->clear_disks();
-  world.relaunch(request);
-  EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("no_lease_pool"));
-}
-
 TEST(MoveDisks, ADiskThatIsReadOnlyIsNotCopied) {
   DiskWorld world;
   auto request = MoveWorld::vm_there("web", "default");

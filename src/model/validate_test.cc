@@ -258,6 +258,9 @@ TEST(ValidateMove, BoundsWhatItMayTake) {
   request.set_host("not a name");
   EXPECT_FALSE(validate(request));
   request.set_host("beta");
+  request.set_pool("not a name");
+  EXPECT_FALSE(validate(request));
+  request.set_pool("fast");
   request.set_downtime_ms_max(kMoveDowntimeMsMax);
   request.set_bytes_per_second_max(kMoveBytesPerSecondMin);
   EXPECT_TRUE(validate(request));

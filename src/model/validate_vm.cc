@@ -163,6 +163,7 @@ Checked validate(const v1::StopVmRequest& request) {
 Checked validate(const v1::MoveVmRequest& request) {
   GANTRY_CHECK(check_reference("id", request.id(), true));
   GANTRY_CHECK(check_reference("host", request.host(), false));
+  GANTRY_CHECK(check_reference("pool", request.pool(), false));
   GANTRY_CHECK(check_range("downtimeMsMax", request.downtime_ms_max(), 0, kMoveDowntimeMsMax));
   if (request.bytes_per_second_max() == 0) return {};
   return check_range("bytesPerSecondMax", request.bytes_per_second_max(), kMoveBytesPerSecondMin,

@@ -146,6 +146,7 @@ void MoveOut::look() {
     return end(move_error("the other host does not answer", "move_failed"));
   }
   if (stage_ == Stage::copying) {
+    if (!request_.copied_disks.empty()) ++looks_copying_;
     step("query-block-jobs", {}, [this](const std::string& answer) { took_jobs(answer); });
   } else {
     step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
@@ -186,7 +187,7 @@ void MoveOut::took_migration(const std::string& answer) {
   const std::uint64_t there = all - std::min(all, progress_.bytes_left);
   progress_.percent = all == 0 ? 0 : static_cast<std::uint32_t>(there * 100 / all);
   progress_.downtime_ms = static_cast<Milliseconds>(number_in(migration, "downtime"));
-  progress_.total_ms = static_cast<Milliseconds>(number_in(migration, "total-time"));
+  progress_.total_ms = static_cast<Milliseconds>(number_in(migration, "total-time")) + looks_copying_ * kLookMs;
   handlers_.progress(progress_);
   const bool slowed = number_in(migration, "cpu-throttle-percentage") >= kThrottleMost;
   hopeless_ = slowed && stage_ == Stage::sending ? hopeless_ + 1 : 0;

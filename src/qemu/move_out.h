@@ -61,7 +61,8 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   port::MoveProgress progress_;
   // How often in a row it was seen that the guest changes its memory faster than it goes, slowed down as it is.
   int hopeless_ = 0;
-  // How often it was looked at while the guest stands.
+  // How often it was looked at while disks were copied, and while the guest stands.
+  int looks_copying_ = 0;
   int looks_standing_ = 0;
   Error why_;
 };
