@@ -52,8 +52,8 @@ struct ModelGuest {
   std::optional<Sending> sending;
   // Of a move that copies disks, by position: at the source those that are sent, at the target those that are awaited.
   std::vector<std::size_t> copied_disks;
-  // At the target, by copy: the volume that it was filled from.
-  std::map<std::string, std::string> copied_from;
+  // At the target: the volumes that they were filled from.
+  std::set<std::string> copied_from;
   // Everything of it is with the other process, and it did not go on here since.
   bool went = false;
 };

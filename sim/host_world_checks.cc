@@ -90,11 +90,12 @@ void HostWorld::write_disks(const port::GuestDefinition& definition) {
     if (deeds_.superseded.contains(id)) {
       trace_.violation("guest " + definition.vm_id + " runs with volume " + id + ", in whose place another came");
     }
-    if (deeds_.content[id] != deeds_.written[id]) {
+    const auto [last, is_first] = deeds_.written.try_emplace(definition.vm_id + " " + disk.serial, deeds_.content[id]);
+    if (!is_first && last->second != deeds_.content[id]) {
       trace_.violation("guest " + definition.vm_id + " does not find in volume " + id + " what it wrote last");
     }
     if (disk.read_only) continue;
-    deeds_.written[id] = deeds_.content[id] = ++deeds_.writes;
+    last->second = deeds_.content[id] = ++deeds_.writes;
   }
 }
 

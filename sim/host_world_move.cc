@@ -251,7 +251,7 @@ Result<void> HostWorld::copy_disks(const ModelGuest& guest, ModelGuest& awaited)
     if (std::ranges::find(awaited.copied_disks, position) == awaited.copied_disks.end())
       return fail(broken("the target serves no such disk"));
     deeds_.content[to] = deeds_.content[from];
-    awaited.copied_from[to] = from;
+    awaited.copied_from.insert(from);
   }
   return {};
 }
@@ -317,11 +317,7 @@ Result<void> HostWorld::take_over(const std::string& vm_id, bool runs) {
   if (records_.was_crashed(vm_id, guest.definition.boot_id)) {
     trace_.violation("guest " + vm_id + " goes on, and was told to have crashed");
   }
-  // Whatever was written there is in the copies, and nowhere else from now on.
-  for (const auto& [copy, volume] : guest.copied_from) {
-    deeds_.written[copy] = deeds_.written[volume];
-    deeds_.superseded.insert(volume);
-  }
+  for (const std::string& volume : guest.copied_from) deeds_.superseded.insert(volume);
   guest.copied_from.clear();
   write_disks(guest.definition);
   if (came) {

@@ -113,25 +113,28 @@ void Records::check_task(const v1::Task* before, const v1::Task& after) {
   trace_.violation("task " + after.meta().id() + " had ended and changed its state again");
 }
 
+// It belongs to what the other belongs to, and comes to have its name.
 void Records::note_copy(const v1::Volume& volume) {
-  const std::string& id = volume.meta().id();
-  if (!volume.spec().copy_of().empty()) copied_.insert({id, volume.spec().copy_of()});
-  // The copy takes the other's name.
-  births_[id].name = volume.meta().name();
-  if (!volume.meta().has_deletion() || deleting_.contains(id) || !copied_.contains(id)) return;
-  // It was not made with the VM, though it goes with it.
-  if (deleting_.contains(volume.spec().owner_vm_id())) excused_.insert(id);
+  Birth& birth = births_[volume.meta().id()];
+  birth.name = volume.meta().name();
+  const auto other = births_.find(volume.spec().copy_of());
+  if (other == births_.end()) return;
+  birth.revision = other->second.revision;
+  birth.at_ms = other->second.at_ms;
+  copied_.insert({volume.meta().id(), volume.spec().copy_of()});
+}
+
+// Who asked for the move of a guest asked for the end of one of the two.
+bool Records::goes_by_move(const v1::Volume& volume) const {
   const auto task = tasks.find(volume.meta().deletion().task_id());
-  if (task == tasks.end() || task->second.action() != "vm.move") return;
-  excused_.insert(id);
-  dropped_.insert(id);
+  return task != tasks.end() && task->second.action() == "vm.move" && copied_.contains(volume.meta().id());
 }
 
 // A move deletes what came to nothing, and never a disk that is one.
 void Records::check_dropped() {
   for (const auto& [vm_id, vm] : vms) {
     for (const v1::VmDisk& disk : vm.spec().disks()) {
-      if (dropped_.contains(disk.volume())) {
+      if (dropped_.contains(disk.volume()) && !vm.meta().has_deletion()) {
         trace_.violation("volume " + disk.volume() + " is dropped by a move, and " + vm_id + " has it");
       }
     }
@@ -140,7 +143,7 @@ void Records::check_dropped() {
 }
 
 void Records::check_deletion(const std::string& id) const {
-  if (excused_.contains(id) || wishes_.asked_to_delete(births_, id)) return;
+  if (moved_away_.contains(id) || wishes_.asked_to_delete(births_, id)) return;
   const auto birth = births_.find(id);
   const std::string name = birth == births_.end() ? "" : " \"" + birth->second.name + "\"";
   trace_.violation(id + name + " is to be deleted, and nobody asked for it");
@@ -206,7 +209,10 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
                                 .host_id = host_in(record, *this),
                                 .revision = revision_,
                                 .at_ms = trace_.now_ms()});
-  if constexpr (std::is_same_v<Record, v1::Volume>) note_copy(record);
+  if constexpr (std::is_same_v<Record, v1::Volume>) {
+    note_copy(record);
+    if (goes_by_move(record) && moved_away_.insert(id).second) dropped_.insert(id);
+  }
   if (record.meta().has_deletion() && deleting_.insert(id).second) check_deletion(id);
   if constexpr (std::is_same_v<Record, v1::Task>) {
     const auto before = records.find(id);

@@ -27,8 +27,8 @@ struct Deeds {
   // By the secret of a move: the machine on which the guest went on after everything of it was sent.
   std::map<std::string, std::string> went_on = {};
   std::uint64_t moves = 0;
-  // By volume, the last write that is in its file, and the last that a guest made to the disk that is in it now. They
-  // count up; a file that nobody wrote to has none.
+  // The last write that is in each volume's file, and the last that each guest made to each of its disks, which it
+  // knows by its serial number. They count up; in a new file there is none.
   std::map<std::string, std::uint64_t> content = {};
   std::map<std::string, std::uint64_t> written = {};
   std::uint64_t writes = 0;
