@@ -22,7 +22,7 @@ struct Moving : Scenario {
   explicit Moving(Disk disk = Disk::in_shared_pool) : Scenario({"a", "b", "c"}) {
     user().share();
     settle();
-    const auto launch = user().launch("web");
+    auto launch = user().launch("web");
     disk == Disk::in_own_pool ? launch.in_own_pool() : launch.in_shared_pool();
     settle();
     from = where("web");

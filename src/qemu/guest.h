@@ -113,7 +113,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   };
   [[nodiscard]] GuestDirectory directory() const;
   [[nodiscard]] MoveSession move_session();
-  void wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest, const std::string& listen_address,
+  void wait_for_guest(Result<Incoming> launched, const std::string& listen_address,
                       const std::vector<std::size_t>& copied_disks);
   void listens(const Result<v1::MoveAddress>& address);
   void ask_dirty_rate(std::function<void(Result<std::uint64_t>)> done, int looks_left);

@@ -96,13 +96,13 @@ void Guest::receive(const port::GuestDefinition& guest, const std::string& liste
         }
         return Incoming{std::move(*launched), std::move(*secret)};
       },
-      [this, guest, listen_address, copied_disks](Result<Incoming> launched) {
-        wait_for_guest(std::move(launched), guest, listen_address, copied_disks);
+      [this, listen_address, copied_disks](Result<Incoming> launched) {
+        wait_for_guest(std::move(launched), listen_address, copied_disks);
       });
 }
 
-void Guest::wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest,
-                           const std::string& listen_address, const std::vector<std::size_t>& copied_disks) {
+void Guest::wait_for_guest(Result<Incoming> launched, const std::string& listen_address,
+                           const std::vector<std::size_t>& copied_disks) {
   if (!launched) {
     if (const auto listening = std::exchange(listening_, nullptr)) listening(fail(launched.error()));
     // What it left is found as after a crash.

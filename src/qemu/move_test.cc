@@ -10,6 +10,7 @@
 #include <fstream>
 #include <future>
 
+#include "qemu/move_in.h"
 #include "qemu/move_keys.h"
 #include "qemu/test_fixture.h"
 
