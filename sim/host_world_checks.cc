@@ -15,6 +15,7 @@ void HostWorld::check_boot(const port::GuestDefinition& definition) {
   check_place(vm_id);
   check_rule(vm_id);
   check_writers(definition);
+  check_disks(definition);
   check_memory(definition);
   const bool committed = records_.was_committed(definition.boot_id) && records_.was_committed(vm_id);
   if (!committed)

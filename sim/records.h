@@ -84,6 +84,8 @@ class Records {
   void check_move(const v1::Vm* before, const v1::Vm& after);
   void note_epoch(const std::string& vm_id, std::uint64_t epoch, const std::string& host_id);
   void check_task(const v1::Task* before, const v1::Task& after);
+  void note_copy(const v1::Volume& volume);
+  [[nodiscard]] bool goes_by_move(const v1::Volume& volume) const;
   void check_deletion(const std::string& id) const;
   // What its volumes may grow to, by pool.
   [[nodiscard]] std::map<std::string, std::uint64_t> promised_bytes(bool with_status) const;
@@ -93,6 +95,8 @@ class Records {
   const Wishes& wishes_;
   Births births_;
   std::set<std::string> deleting_;
+  // Volumes whose disk was moved to another pool, and copies that nothing came of.
+  std::set<std::string> moved_away_;
   // Ids with hosts.
   std::set<std::pair<std::string, std::string>> keepers_;
   std::set<std::pair<std::string, std::string>> targets_;

@@ -26,6 +26,8 @@ struct Deeds {
   // By the secret of a move: the machine on which the guest went on after everything of it was sent.
   std::map<std::string, std::string> went_on = {};
   std::uint64_t moves = 0;
+  // By VM: the volumes that its guest had last, in their order.
+  std::map<std::string, std::vector<std::string>> disks = {};
 };
 
 struct Stage {
