@@ -17,6 +17,13 @@ std::optional<std::size_t> index_of(const v1::VmSpec& spec, const std::string& v
 
 }  // namespace
 
+bool Core::is_copying(const std::string& id) const {
+  const VmObject& vm = table_.vms.at(id);
+  const port::GuestObservation guest = guest_of(id);
+  return vm.under_way == VmStep::copy_disk || guest.copies_disk ||
+         guest.disk_copy_id == vm.wanted.placement().disk_move().task_id();
+}
+
 void Core::need_copy(const VmObject& vm, VmNeeds& needs) const {
   if (!vm.wanted.placement().has_disk_move()) return;
   const auto found = table_.volumes.find(vm.wanted.placement().disk_move().disk().copy());

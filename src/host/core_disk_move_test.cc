@@ -26,7 +26,7 @@ class CoreDiskMoveTest : public CoreWithVmTest {
     *message.add_assignments()->mutable_network() = network;
     *message.add_assignments()->mutable_image() = image;
     *message.add_assignments()->mutable_volume() = volume;
-    if (!copy.meta().id().empty()) *message.add_assignments()->mutable_volume() = copy;
+    if (has_copy) *message.add_assignments()->mutable_volume() = copy;
     *message.add_assignments()->mutable_vm() = vm;
     message.set_complete(true);
     link.receive(message);
@@ -36,6 +36,7 @@ class CoreDiskMoveTest : public CoreWithVmTest {
   void begin_move() {
     assign(5'000);
     ASSERT_EQ(guest(), GuestState::running);
+    has_copy = true;
     move().set_task_id("task-7");
     move().mutable_disk()->set_volume("vol-1");
     move().mutable_disk()->set_copy("vol-2");
@@ -60,6 +61,7 @@ class CoreDiskMoveTest : public CoreWithVmTest {
   const v1::VmMoveStatus& told_move() { return told_vm().disk_move(); }
 
   v1::Volume copy;
+  bool has_copy = false;
   std::uint64_t revision = 0;
 };
 
@@ -76,6 +78,15 @@ TEST_F(CoreDiskMoveTest, TheCopyIsMadeAndTheGuestUsesIt) {
   EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
   executor.run_for(60'000);
   EXPECT_EQ(world.count("copy_disk"), 1);
+}
+
+TEST_F(CoreDiskMoveTest, ACopyThatWasMadeForNobodyYetBecomesTheGuests) {
+  has_copy = true;
+  begin_move();
+  ASSERT_EQ(world.copy_requests.size(), 1U);
+  EXPECT_EQ(world.volume_requests.back().volume_id, "vol-2");
+  EXPECT_NE(world.volume_requests.back().uid, 0U);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
 }
 
 TEST_F(CoreDiskMoveTest, ItsProgressIsTold) {
@@ -195,6 +206,7 @@ TEST_F(CoreDiskMoveTest, NothingIsToldWhileNobodyKnows) {
 
 TEST_F(CoreDiskMoveTest, ACopyThatCannotBeMadeEndsIt) {
   assign(5'000);
+  ASSERT_EQ(guest(), GuestState::running);
   for (int i = 0; i < 20; ++i) {
     world.failures.emplace(
         "create_volume", Error{.code = ErrorCode::out_of_space, .summary = "the pool is full", .reason = "pool_full"});

@@ -107,6 +107,7 @@ class FakeWorld final : public port::Hypervisor,
       seen.state = State::starting;
       seen.boot_id = guest.boot_id;
       seen.exit.Clear();
+      seen.disk_copy_id.clear();
     });
     answer(
         "start", std::move(done),
