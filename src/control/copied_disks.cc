@@ -87,10 +87,11 @@ Result<void> refuse_copied(const View& view, const v1::Volume& volume) {
     const auto* vm = view.find<v1::Vm>(vm_id);
     if (vm == nullptr) continue;
     for (const v1::CopiedDisk& disk : copied_disks(*vm)) {
-      if (disk.volume() == id)
-        return fail(moving(volume, "VM \"" + vm->meta().name() + "\" moves with it, or it moves"));
-      if (disk.copy() == id)
-        return fail(moving(volume, "it is the copy of a disk of VM \"" + vm->meta().name() + "\""));
+      const std::string of_vm = "VM \"" + vm->meta().name() + "\"";
+      if (disk.volume() == id) {
+        return fail(moving(volume, "it goes to another pool, or with " + of_vm + " to another host"));
+      }
+      if (disk.copy() == id) return fail(moving(volume, "it is the copy of a disk of " + of_vm));
     }
   }
   return {};

@@ -112,6 +112,21 @@ TEST(DiskMove, ThatFailsLeavesTheDiskWhereItIs) {
   EXPECT_FALSE(model::is_ended(world.task(again.task().meta().id()).state()));
 }
 
+TEST(DiskMove, TheCopyIsDeletedOnlyWhenNoRunOfTheAgentCanBeginAnew) {
+  DiskMoveWorld world;
+  const v1::Accepted accepted = world.begin();
+  world.host.asleep = true;
+  world.tell(v1::VmMoveStatus::FAILED);
+  EXPECT_TRUE(world.move().cancelled());
+  EXPECT_FALSE(world.find<v1::Volume>("web-disk0-copy")->meta().has_deletion());
+  EXPECT_FALSE(model::is_ended(world.task(accepted.task().meta().id()).state()));
+  world.host.asleep = false;
+  world.host.connect();
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::FAILED);
+  world.executor.run_for(2'000);
+  EXPECT_EQ(world.find<v1::Volume>("web-disk0-copy"), nullptr);
+}
+
 TEST(DiskMove, ACancelIsAWishThatItsHostHears) {
   for (const bool in_time : {true, false}) {
     DiskMoveWorld world;

@@ -173,7 +173,7 @@ class VolumeMoveTest(unittest.TestCase):
         old = self.file()
         task_id = self.begin()
         for command in (("volume", "delete", "writer-disk0-copy"), ("volume", "resize", "writer-disk0", "--size", "1G"),
-                        ("volume", "move", "writer-disk0", "fast"), ("delete", "writer", "--keep-volumes")):
+                        ("volume", "move", "writer-disk0", "fast"), ("delete", "writer", "--keep-volumes", "--yes")):
             with self.assertRaises(CommandFailed) as refused:
                 lab.gantry(*command)
             self.assertIn("is being copied", refused.exception.stderr)
