@@ -113,6 +113,31 @@ Client::Request Client::move_vm(std::string id) {
   return request;
 }
 
+// Mostly a disk of a guest that runs, and a pool that its host has.
+Client::Request Client::move_volume() {
+  std::vector<const v1::Vm*> running;
+  for (const auto& [id, vm] : records_.vms) {
+    const bool runs = vm.status().state() == v1::VmStatus::RUNNING && !vm.spec().disks().empty();
+    if (runs && !vm.placement().has_disk_move()) running.push_back(&vm);
+  }
+  auto request = make<v1::MoveVolumeRequest>();
+  if (running.empty() || rng_.chance(1, 10)) {
+    const Place place = pick_place();
+    request->set_id(pick("disk", 4, place));
+    request->set_pool(place.pool.empty() ? "default" : place.pool);
+    return request;
+  }
+  const v1::Vm& vm = *running[rng_.below(running.size())];
+  std::vector<std::string> pools = {kSharedPool};
+  for (const auto& [id, pool] : records_.pools) {
+    if (pool.spec().host_id() == vm.placement().host_id()) pools.push_back(pool.meta().name());
+  }
+  request->set_id(
+      vm.spec().disks(static_cast<int>(rng_.below(static_cast<std::uint64_t>(vm.spec().disks_size())))).volume());
+  request->set_pool(pools[rng_.below(pools.size())]);
+  return request;
+}
+
 std::string Client::pick_task() {
   std::vector<std::string> open;
   for (const auto& [id, task] : records_.tasks) {
@@ -358,6 +383,8 @@ void Client::ask_something() {
       return begin("UpdateVm", request);
     }
     case 36: return begin("DeleteSecurityGroup", by_id(pick("group", 2)));
+    case 37:
+    case 38: return begin("MoveVolume", move_volume());
     default: return begin("CreateVm", create_vm());
   }
 }

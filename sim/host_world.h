@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "port/disk_copy.h"
 #include "port/hypervisor.h"
 #include "port/move.h"
 #include "port/network.h"
@@ -56,6 +57,9 @@ struct ModelGuest {
   std::set<std::string> copied_from;
   // Everything of it is with the other process, and it did not go on here since.
   bool went = false;
+  // A disk of it that is being copied, and the last copy that it came to use.
+  std::optional<port::DiskCopyRequest> copying;
+  std::string disk_copy_id;
 };
 
 struct ModelVolume {
@@ -106,6 +110,8 @@ class HostWorld {
   // Told of a guest that was being sent, while an agent is there.
   std::function<void(const std::string& vm_id, const port::MoveProgress& progress)> send_goes_on;
   std::function<void(const std::string& vm_id, const Result<void>& result)> send_ended;
+  // Told of the end of a disk's copy, likewise.
+  std::function<void(const std::string& vm_id, const Result<void>& result)> copy_ended;
   bool pool_mounted = true;
   // Until then, by true time, each call to its disk takes long, or fails.
   Milliseconds disk_slow_until_ms = 0;
@@ -143,6 +149,12 @@ class HostWorld {
   Result<void> take_over(const std::string& vm_id, bool runs);
   // What an agent does about moves that one before it began.
   void end_found_moves();
+
+  // What the copier does.
+  Result<void> begin_copy(const std::string& vm_id, const port::DiskCopyRequest& request);
+  void stop_copying(const std::string& vm_id);
+  // What an agent does about copies that one before it began.
+  void end_found_copies();
 
   // What the storage does.
   Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
@@ -230,6 +242,9 @@ class HostWorld {
   void has_gone(const std::string& vm_id, std::uint64_t process);
   void end_send(const std::string& vm_id, const Error& why);
   void go_on_from(const std::string& vm_id, const std::string& secret);
+  void copy_later(const std::string& vm_id, std::uint64_t process, const std::string& id, Milliseconds delay_ms);
+  void copy_is_in_step(const std::string& vm_id, std::uint64_t process);
+  void end_copy(const std::string& vm_id, const Error& why);
   void fill_disk_later(const std::string& vm_id, Milliseconds delay_ms);
   void changed(const std::string& vm_id);
 

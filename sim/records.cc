@@ -124,10 +124,13 @@ void Records::note_copy(const v1::Volume& volume) {
   copied_.insert({volume.meta().id(), volume.spec().copy_of()});
 }
 
-// Who asked for the move of a guest asked for the end of one of the two.
+// Who asked for the move of a disk, or of its guest, asked for the end of one of the two.
 bool Records::goes_by_move(const v1::Volume& volume) const {
   const auto task = tasks.find(volume.meta().deletion().task_id());
-  return task != tasks.end() && task->second.action() == "vm.move" && copied_.contains(volume.meta().id());
+  if (task == tasks.end()) return false;
+  if (task->second.action() == "vm.move") return copied_.contains(volume.meta().id());
+  if (task->second.action() != "volume.move") return false;
+  return task->second.target_id() == volume.meta().id() || task->second.target_id() == volume.spec().copy_of();
 }
 
 // A move deletes what came to nothing, and never a disk that is one.

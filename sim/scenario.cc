@@ -58,6 +58,13 @@ void User::move(const std::string& vm, const std::string& host) {
   client_.ask("MoveVm", std::move(request));
 }
 
+void User::move_disk(const std::string& volume, const std::string& pool) {
+  auto request = std::make_shared<v1::MoveVolumeRequest>();
+  request->set_id(volume);
+  request->set_pool(pool);
+  client_.ask("MoveVolume", std::move(request));
+}
+
 void User::cancel(const std::string& task_id) {
   auto request = std::make_shared<v1::ById>();
   request->set_id(task_id);

@@ -84,6 +84,7 @@ std::string wrong_filter(const v1::Vm& vm, const Records& records, const HostWor
 std::string wrong_vms(const Stage& stage) {
   for (const auto& [id, vm] : stage.records.vms) {
     if (vm.placement().has_move()) return "is being moved: " + text(vm);
+    if (vm.placement().has_disk_move()) return "has a disk that is being moved: " + text(vm);
     if (vm.placement().left_hosts_size() != 0) return "is to be cleared away from hosts that it left: " + text(vm);
     const HostWorld* world = world_of(stage, stage.records.home_of(id));
     std::string wrong = world == nullptr ? "is on no machine: " + text(vm) : wrong_vm(vm, *world);
@@ -106,7 +107,7 @@ bool is_open(const Stage& stage, const std::string& volume_id) {
 std::string wrong_things(const Stage& stage) {
   const Records& records = stage.records;
   for (const auto& [id, volume] : records.volumes) {
-    if (!volume.spec().copy_of().empty()) return "is a copy that nobody fills: " + text(volume);
+    if (!volume.spec().copy_of().empty()) return "is the copy of a volume: " + text(volume);
     const auto state = volume.status().state();
     const HostWorld* world = world_of(stage, records.home_of(id));
     const bool shared = stage.shared_files->volumes.contains(id);

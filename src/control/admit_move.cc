@@ -1,4 +1,6 @@
 // Admission of moves of running guests to other hosts.
+#include "control/admit_move.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -23,7 +25,8 @@ tl::unexpected<Error> refuse(const v1::Vm& vm, std::string cause, std::string ne
               std::move(next_step), reason);
 }
 
-// Its guest runs, and nothing else is being done with it.
+}  // namespace
+
 Result<void> check_runs(const View& view, const v1::Vm& vm) {
   const v1::VmPlacement& placement = vm.placement();
   const v1::VmStatus& status = vm.status();
@@ -37,6 +40,10 @@ Result<void> check_runs(const View& view, const v1::Vm& vm) {
   if (vm.spec().power() == v1::VmSpec::PAUSED || status.state() == v1::VmStatus::PAUSED) {
     return refuse(vm, status.has_problem() ? "its guest stands still: " + status.problem().summary() : "it is paused",
                   "resume it first", "vm_paused");
+  }
+  if (placement.has_disk_move()) {
+    return refuse(vm, "task " + placement.disk_move().task_id() + " moves a disk of it",
+                  "wait for that task, or cancel it", "vm_moving");
   }
   const auto* host = view.find<v1::Host>(placement.host_id());
   if (host == nullptr || host->status().state() != v1::HostStatus::CONNECTED) {

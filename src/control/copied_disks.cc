@@ -1,6 +1,5 @@
 #include "control/copied_disks.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "control/admit_volume.h"
@@ -84,19 +83,17 @@ std::vector<v1::CopiedDisk> copied_disks(const v1::Vm& vm) {
 }
 
 Result<void> refuse_copied(const View& view, const v1::Volume& volume) {
-  if (!volume.spec().copy_of().empty()) {
-    const auto* other = view.find<v1::Volume>(volume.spec().copy_of());
-    return fail(moving(volume, "it is the copy of volume \"" +
-                                   (other == nullptr ? volume.spec().copy_of() : other->meta().name()) +
-                                   "\", whose place it takes"));
-  }
-  for (const std::string& id : view.users_of_kind<v1::Vm>(volume.meta().id())) {
-    const auto* vm = view.find<v1::Vm>(id);
+  const std::string& id = volume.meta().id();
+  for (const std::string& vm_id : view.users_of_kind<v1::Vm>(id)) {
+    const auto* vm = view.find<v1::Vm>(vm_id);
     if (vm == nullptr) continue;
-    const auto disks = copied_disks(*vm);
-    const bool moves =
-        std::ranges::any_of(disks, [&](const v1::CopiedDisk& disk) { return disk.volume() == volume.meta().id(); });
-    if (moves) return fail(moving(volume, "it is a disk of VM \"" + vm->meta().name() + "\" that moves"));
+    for (const v1::CopiedDisk& disk : copied_disks(*vm)) {
+      const std::string of_vm = "VM \"" + vm->meta().name() + "\"";
+      if (disk.volume() == id) {
+        return fail(moving(volume, "it goes to another pool, or with " + of_vm + " to another host"));
+      }
+      if (disk.copy() == id) return fail(moving(volume, "it is the copy of a disk of " + of_vm));
+    }
   }
   return {};
 }

@@ -60,6 +60,13 @@ class Core : public std::enable_shared_from_this<Core> {
   void send_guest(const std::string& id, VmObject& vm);
   void note_progress(const std::string& id, const port::MoveProgress& progress);
   void take_over(const std::string& id, VmObject& vm);
+  // core_disk_move.cc
+  // Its guest has the copy open, or may have.
+  [[nodiscard]] bool is_copying(const std::string& id) const;
+  void need_copy(const VmObject& vm, VmNeeds& needs) const;
+  void copy_disk(const std::string& id, VmObject& vm);
+  void note_copied(const std::string& id, const port::DiskCopyProgress& told);
+  // core_vm.cc
   [[nodiscard]] port::GuestObservation guest_of(const std::string& id) const;
   [[nodiscard]] VmNeeds needs_of(const VmObject& vm) const;
   void need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs) const;

@@ -139,6 +139,7 @@ VmNeeds Core::needs_of(const VmObject& vm) const {
   need_networks(vm, needs);
   need_image(vm, needs);
   need_lease(vm, needs);
+  need_copy(vm, needs);
   for (const v1::VmDisk& disk : vm.wanted.spec().disks()) need_disk(vm, disk, needs);
   return needs;
 }
@@ -322,6 +323,10 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
     vm.memory.move.stops_sending = true;
     return ports_.mover.stop_sending(id);
   }
+  if (plan.step == VmStep::stop_copying) {
+    vm.memory.disk_move.stops = true;
+    return ports_.copier.stop_copying(id);
+  }
   if (plan.step == VmStep::give) {
     vm.memory.move.gives = true;
     return touch();
@@ -350,6 +355,7 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
     case VmStep::measure: return measure(id, vm);
     case VmStep::send: return send_guest(id, vm);
     case VmStep::take_over: return take_over(id, vm);
+    case VmStep::copy_disk: return copy_disk(id, vm);
     case VmStep::remove_lease: return remove_lease(id, vm);
     case VmStep::delete_seed:
       return ports_.storage.delete_seed(

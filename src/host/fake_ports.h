@@ -48,6 +48,7 @@ class FakeExecutor final : public port::Executor {
 // Every call is written down by name and answered a millisecond later; `failures` answers the next call of that name.
 class FakeWorld final : public port::Hypervisor,
                         public port::Mover,
+                        public port::DiskCopier,
                         public port::HostFacts,
                         public port::Storage,
                         public port::Network,
@@ -106,6 +107,7 @@ class FakeWorld final : public port::Hypervisor,
       seen.state = State::starting;
       seen.boot_id = guest.boot_id;
       seen.exit.Clear();
+      seen.disk_copy_id.clear();
     });
     answer(
         "start", std::move(done),
@@ -192,6 +194,21 @@ class FakeWorld final : public port::Hypervisor,
       change(id, [runs](auto& guest) { guest.state = runs ? State::running : State::paused; });
     });
   }
+  // port::DiskCopier. A copy is done at once; of one that is `silent` the test says how it went.
+  std::vector<port::DiskCopyRequest> copy_requests;
+  std::function<void(const port::DiskCopyProgress&)> copy_progress;
+  port::Done copy_done;
+  void copy_disk(const std::string& id, const port::DiskCopyRequest& request,
+                 std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) override {
+    copy_requests.push_back(request);
+    copy_progress = std::move(progress);
+    copy_done = done;
+    answer("copy_disk", std::move(done), [this, id, request] { use_copy(id, request.id); });
+  }
+  void use_copy(const std::string& id, const std::string& copy_id) {
+    change(id, [&copy_id](port::GuestObservation& guest) { guest.disk_copy_id = copy_id; });
+  }
+  void stop_copying(const std::string&) override { calls.emplace_back("stop_copying"); }
   // port::Sentinel. Every lease that is wanted is held at once, unless it is refused.
   std::map<std::string, port::LeaseWish> lease_wishes;
   bool refuses_leases = false;

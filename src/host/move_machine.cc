@@ -148,12 +148,16 @@ bool may_be_given(const VmInput& input) {
   return input.memory.move.gives || input.needs.lease.state() != v1::LeaseStatus::HELD;
 }
 
-bool wants_to_be_sent(const VmInput& input) {
+bool is_left_running(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
   const bool resets = !spec.reset_id().empty() && spec.reset_id() != last_reset(input.wanted, input.guest) &&
                       input.wanted.status().failed_operation_id() != spec.reset_id();
-  return has_move(input) && !move_of(input).cancelled() && !input.wanted.meta().has_deletion() &&
-         spec.power() == v1::VmSpec::RUNNING && spec.boot_id() == input.guest.boot_id && !resets;
+  return !input.wanted.meta().has_deletion() && spec.power() == v1::VmSpec::RUNNING &&
+         spec.boot_id() == input.guest.boot_id && !resets;
+}
+
+bool wants_to_be_sent(const VmInput& input) {
+  return has_move(input) && !move_of(input).cancelled() && is_left_running(input);
 }
 
 std::optional<VmPlan> plan_sending(const VmInput& input) {

@@ -69,6 +69,8 @@ bool is_given(const VmInput& input);
 bool may_be_given(const VmInput& input);
 // Sending goes on as long as nothing else is wanted of the guest.
 bool wants_to_be_sent(const VmInput& input);
+// The boot that is there is to run on, and nothing else is asked of it.
+bool is_left_running(const VmInput& input);
 
 // Of a guest that runs here. Nothing: it is tended as ever.
 std::optional<VmPlan> plan_sending(const VmInput& input);

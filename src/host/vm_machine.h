@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "gantry/v1/vm.pb.h"
+#include "host/disk_move_machine.h"
 #include "host/move_machine.h"
 #include "host/trouble.h"
 #include "port/hypervisor.h"
@@ -35,8 +36,11 @@ enum class VmStep {
   stop_sending,
   give,       // the lease is to be signed over
   take_over,  // what was received, or sent, is this host's guest
-  fail,       // nothing can be done for `operation_id`: `problem` says why
-  gone,       // deleted or left, nothing is left here
+  // Of a disk's move (disk_move_machine.h).
+  copy_disk,
+  stop_copying,
+  fail,  // nothing can be done for `operation_id`: `problem` says why
+  gone,  // deleted or left, nothing is left here
 };
 
 // Lost when the agent ends: everything in it can be found out or done again.
@@ -65,6 +69,7 @@ struct VmMemory {
   // Of detaching what is no longer needed, which ends no operation.
   MaybeTrouble cleanup_trouble;
   MoveMemory move;
+  DiskMoveMemory disk_move;
 };
 
 // What a start needs of other records.
@@ -79,6 +84,9 @@ struct VmNeeds {
   v1::LeaseStatus lease;
   // A process that waits for the guest may be here.
   bool is_guarded = false;
+  // The volume that a disk is copied to can be written; it cannot be made.
+  bool copy_ready = false;
+  std::optional<v1::Problem> copy_problem;
 };
 
 struct VmInput {
@@ -131,7 +139,8 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
 // nothing.
 VmPlan plan_preparation(const VmInput& input);
 
-// The next call to make. While one is under way only `kill` and `stop_sending` may be answered, to cut it short.
+// The next call to make. While one is under way only `kill`, `stop_sending` and `stop_copying` may be answered, to cut
+// it short.
 VmPlan plan_vm(const VmInput& input);
 
 // Nothing while too little is known to say anything.

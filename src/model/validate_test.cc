@@ -273,5 +273,34 @@ TEST(ValidateMove, BoundsWhatItMayTake) {
   EXPECT_FALSE(validate(request));
 }
 
+TEST(Validate, AMoveOfADiskNamesItAndItsPool) {
+  v1::MoveVolumeRequest request;
+  request.set_id("data");
+  EXPECT_FALSE(validate(request)) << "to which pool?";
+  request.set_pool("fast");
+  EXPECT_TRUE(validate(request));
+  request.clear_id();
+  EXPECT_FALSE(validate(request));
+  request.set_id("data");
+  request.set_bytes_per_second_max(kMoveBytesPerSecondMin - 1);
+  EXPECT_FALSE(validate(request));
+}
+
+TEST(Validate, WhatGantrySetsOfDisksUsersDoNot) {
+  v1::CreateVmRequest vm;
+  vm.set_name("web");
+  v1::VmDisk& disk = *vm.mutable_spec()->add_disks();
+  disk.set_volume("data");
+  EXPECT_TRUE(validate(vm));
+  disk.set_serial("vol-1");
+  EXPECT_FALSE(validate(vm));
+  v1::CreateVolumeRequest volume;
+  volume.set_name("data");
+  volume.mutable_spec()->set_capacity_bytes(kVolumeBytesMin);
+  EXPECT_TRUE(validate(volume));
+  volume.mutable_spec()->set_copy_of("vol-1");
+  EXPECT_FALSE(validate(volume));
+}
+
 }  // namespace
 }  // namespace gantry::model

@@ -125,6 +125,12 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
   return check_cloud_init(spec.cloud_init());
 }
 
+// Of a move; 0: none is asked for.
+Checked check_bandwidth(std::uint64_t bytes_per_second_max) {
+  if (bytes_per_second_max == 0) return {};
+  return check_range("bytesPerSecondMax", bytes_per_second_max, kMoveBytesPerSecondMin, kMoveBytesPerSecondMax);
+}
+
 }  // namespace
 
 Checked check_cpu_model(std::string_view field, std::string_view model) {
@@ -165,9 +171,13 @@ Checked validate(const v1::MoveVmRequest& request) {
   GANTRY_CHECK(check_reference("host", request.host(), false));
   GANTRY_CHECK(check_reference("pool", request.pool(), false));
   GANTRY_CHECK(check_range("downtimeMsMax", request.downtime_ms_max(), 0, kMoveDowntimeMsMax));
-  if (request.bytes_per_second_max() == 0) return {};
-  return check_range("bytesPerSecondMax", request.bytes_per_second_max(), kMoveBytesPerSecondMin,
-                     kMoveBytesPerSecondMax);
+  return check_bandwidth(request.bytes_per_second_max());
+}
+
+Checked validate(const v1::MoveVolumeRequest& request) {
+  GANTRY_CHECK(check_reference("id", request.id(), true));
+  GANTRY_CHECK(check_reference("pool", request.pool(), true));
+  return check_bandwidth(request.bytes_per_second_max());
 }
 
 Checked validate(const v1::DeleteVmRequest& request) { return check_reference("id", request.id(), true); }

@@ -96,6 +96,10 @@ struct GuestObservation {
   // What this boot has; 0: not known.
   std::uint32_t cpus = 0;
   std::uint32_t memory_mib = 0;
+  // The last copy of a disk that the guest came to use (port/disk_copy.h); also of a boot that ended.
+  std::string disk_copy_id;
+  // A disk of it is being copied, or it cannot be told yet which it uses.
+  bool copies_disk = false;
 };
 
 class Hypervisor {

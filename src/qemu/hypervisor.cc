@@ -168,6 +168,16 @@ void QemuHypervisor::take_over(const std::string& vm_id, bool runs, port::Done d
   if (const auto guest = guest_for(vm_id, done)) guest->take_over(runs, std::move(done));
 }
 
+void QemuHypervisor::copy_disk(const std::string& vm_id, const port::DiskCopyRequest& request,
+                               std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) {
+  if (const auto guest = guest_for(vm_id, done)) guest->copy_disk(request, std::move(progress), std::move(done));
+}
+
+void QemuHypervisor::stop_copying(const std::string& vm_id) {
+  const auto guest = guests_.find(vm_id);
+  if (guest != guests_.end()) guest->second->stop_copying();
+}
+
 void QemuHypervisor::trim_logs_now_and_then() {
   engine_->loop.post_after(kTrimEveryMs, [weak = std::weak_ptr(self_)] {
     const auto self = weak.lock();

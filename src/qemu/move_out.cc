@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "qemu/disk_nodes.h"
 #include "qemu/move_end.h"
 #include "qemu/move_keys.h"
 
@@ -68,13 +69,22 @@ void MoveOut::begin() {
     handlers_.secured();
     stage_ = Stage::copying;
     look();
-    copy_disk(0);
+    find_disks();
   });
 }
 
 void MoveOut::cancel() { end({ErrorCode::cancelled, "the move was cancelled"}); }
 
 // ---- disks
+
+// One that was moved to another pool has another node than it was started with.
+void MoveOut::find_disks() {
+  if (request_.copied_disks.empty()) return prepare_memory();
+  step("query-block", {}, [this](const std::string& blocks) {
+    blocks_ = blocks;
+    copy_disk(0);
+  });
+}
 
 void MoveOut::copy_disk(std::size_t position) {
   if (position == request_.copied_disks.size()) {
@@ -96,8 +106,10 @@ void MoveOut::copy_disk(std::size_t position) {
 // Writes of the guest reach both disks at once, so that they are sure to come into step.
 void MoveOut::start_mirror(std::size_t position) {
   const std::size_t disk = request_.copied_disks[position];
+  const std::string node = node_of_disk(blocks_, disk);
+  if (node.empty()) return end(move_error("QEMU does not tell of disk " + std::to_string(disk), "copy_failed"));
   Json job = {{"job-id", move_job(disk)},
-              {"device", "disk" + std::to_string(disk)},
+              {"device", node},
               {"target", move_job(disk)},
               {"sync", "full"},
               {"copy-mode", "write-blocking"}};

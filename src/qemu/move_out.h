@@ -38,6 +38,7 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   enum class Stage { begun, copying, sending, switching, ending };
 
   void step(std::string_view command, const std::string& arguments, std::function<void(const std::string&)> then);
+  void find_disks();
   void copy_disk(std::size_t position);
   void start_mirror(std::size_t position);
   void job_event(const QmpEvent& event);
@@ -56,6 +57,8 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   MoveSession session_;
   Handlers handlers_;
   Stage stage_ = Stage::begun;
+  // What QEMU has for its disks, as "query-block" told it.
+  std::string blocks_;
   std::set<std::string> in_step_;
   std::set<std::string> ended_;
   port::MoveProgress progress_;

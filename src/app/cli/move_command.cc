@@ -56,11 +56,9 @@ void add_move_command(const Commands& commands) {
     request.set_host(options->host);
     request.set_pool(options->pool);
     request.set_downtime_ms_max(options->downtime_ms);
-    if (!options->bandwidth.empty()) {
-      const auto bytes = parse_bytes(options->bandwidth);
-      if (!bytes) return report(bytes.error());
-      request.set_bytes_per_second_max(*bytes);
-    }
+    const auto bytes = parse_limit(options->bandwidth);
+    if (!bytes) return report(bytes.error());
+    request.set_bytes_per_second_max(*bytes);
     return move_vm(session, request);
   });
 }
