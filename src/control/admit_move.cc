@@ -56,6 +56,8 @@ Result<void> check_runs(const View& view, const v1::Vm& vm) {
   return {};
 }
 
+namespace {
+
 // "7.2.22" and what follows: what a guest was started with there is known to the same and to later ones.
 std::array<unsigned, 2> qemu_version(const v1::Host& host) {
   std::array<unsigned, 2> version{};
