@@ -206,6 +206,17 @@ TEST(MoveDisks, TheCopyGoesToThePoolThatIsAskedFor) {
   EXPECT_EQ(world.refused("MoveVm", back), "not_found");
 }
 
+TEST(MoveDisks, ALeaseOnASharedPoolIsNeverTakenAway) {
+  DiskWorld world;
+  const v1::Accepted accepted = world.begin_move("shared");
+  EXPECT_EQ(world.move().lease_pool(), world.find<v1::Pool>("shared")->meta().id());
+  world.fake(world.target).asleep = true;
+  world.tell(world.source, v1::VmMoveStatus::FAILED);
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::FAILED);
+  ASSERT_EQ(world.placement().left_hosts_size(), 1);
+  EXPECT_EQ(world.placement().left_hosts(0).lease_pool(), "") << "the guest may come there by another host meanwhile";
+}
+
 TEST(MoveDisks, ThePoolWithRoomIsChosenAndWithoutAnyItIsRefused) {
   DiskWorld world;
   const std::string first = world.pool_of(world.target).meta().name();

@@ -65,13 +65,20 @@ std::optional<v1::Problem> obstacle(MachineContext& context, const v1::Vm& vm) {
   return make_problem("host_lost", vm, target + " is not connected any more", "move it to another host");
 }
 
+// On a shared pool it may be another's by the time that it is taken away: a record there stays.
+std::string removable_lease(const Draft& draft, const std::string& pool_id) {
+  const auto* pool = draft.find<v1::Pool>(pool_id);
+  return pool == nullptr || pool->spec().shared() ? std::string() : pool_id;
+}
+
 // The guest is the target's. The source keeps its word in the status until the target has one.
 void finish(MachineContext& context, v1::Vm& vm) {
   Draft& draft = context.draft;
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   placement.set_reason("it was moved there from " + host_text(draft, placement.host_id()));
-  leave_host(placement, placement.host_id(), move.lease_pool().empty() ? "" : vm.spec().lease_pool());
+  leave_host(placement, placement.host_id(),
+             move.lease_pool().empty() ? "" : removable_lease(draft, vm.spec().lease_pool()));
   *vm.mutable_spec() = spec_there(vm);
   for (const v1::CopiedDisk& disk : move.disks()) switch_to_copy(draft, vm, disk, move.task_id(), context.now);
   placement.set_host_id(move.host_id());
@@ -92,7 +99,7 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   const v1::Problem told = source_word(vm).problem();
-  leave_host(placement, move.host_id(), move.lease_pool());
+  leave_host(placement, move.host_id(), removable_lease(context.draft, move.lease_pool()));
   for (const v1::CopiedDisk& disk : move.disks()) drop_copy(context.draft, disk, move.task_id(), context.now);
   placement.clear_move();
   const auto* found = context.draft.find<v1::Task>(move.task_id());
