@@ -21,10 +21,12 @@ Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::O
     });
   };
   hear_of_moves();
+  hear_of_copies();
   core_ = std::make_unique<host::HostCore>(host::Ports{.executor = executor_,
                                                        .link = link,
                                                        .hypervisor = *this,
                                                        .mover = *this,
+                                                       .copier = *this,
                                                        .facts = *this,
                                                        .storage = *this,
                                                        .network = *this,
@@ -38,6 +40,7 @@ Agent::~Agent() {
   world_.guest_changed = {};
   world_.send_goes_on = {};
   world_.send_ended = {};
+  world_.copy_ended = {};
   world_.sentinel.observer = {};
   world_.sentinel.restarted = {};
   for (const auto& [call, when_crashed] : under_way_) {
@@ -126,6 +129,7 @@ void Agent::observe(std::function<void(const port::GuestObservation&)> observer,
   executor_.post_after(draw_delay(200), [this, observer = std::move(observer), complete = std::move(complete)] {
     world_.settle_exits();
     world_.end_found_moves();
+    world_.end_found_copies();
     for (const auto& [vm_id, guest] : world_.guests) observer(world_.observation_of(vm_id));
     observer_ = observer;
     complete();
@@ -194,9 +198,9 @@ void Agent::forget(const std::string& vm_id, port::Done done) {
 
 // ---- mover
 
-void Agent::receive(const port::GuestDefinition& guest, const std::string& listen_address, bool,
-                    port::ListeningDone done) {
-  if (auto begun = world_.begin_receive(guest); !begun) {
+void Agent::receive(const port::GuestDefinition& guest, const std::string& listen_address,
+                    const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
+  if (auto begun = world_.begin_receive(guest, copied_disks); !begun) {
     executor_.post([done = std::move(done), why = begun.error()] { done(fail(why)); });
     return;
   }
@@ -239,6 +243,31 @@ void Agent::hear_of_moves() {
     });
   };
 }
+
+void Agent::hear_of_copies() {
+  world_.copy_ended = [this](const std::string& vm_id, const Result<void>& result) {
+    executor_.post([this, vm_id, result] {
+      const auto copied = copied_.find(vm_id);
+      if (copied == copied_.end()) return;
+      const port::Done done = std::move(copied->second);
+      copied_.erase(copied);
+      done(result);
+    });
+  };
+}
+
+void Agent::copy_disk(const std::string& vm_id, const port::DiskCopyRequest& request,
+                      std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) {
+  copied_[vm_id] = std::move(done);
+  progress({.bytes_done = 0, .bytes_left = 1});
+  run<void>(
+      "copying a disk", 100, [this, vm_id, request] { return world_.begin_copy(vm_id, request); },
+      [this, vm_id](const Result<void>& begun) {
+        if (!begun) world_.copy_ended(vm_id, begun);
+      });
+}
+
+void Agent::stop_copying(const std::string& vm_id) { world_.stop_copying(vm_id); }
 
 void Agent::send(const std::string& vm_id, const port::MoveRequest& request,
                  std::function<void(const port::MoveProgress&)> progress, port::Done done) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "host/host_core.h"
+#include "port/disk_copy.h"
 #include "port/link.h"
 #include "port/move.h"
 #include "sim/host_world.h"
@@ -17,6 +18,7 @@ namespace gantry::sim {
 
 class Agent final : public port::Hypervisor,
                     public port::Mover,
+                    public port::DiskCopier,
                     public port::HostFacts,
                     public port::Storage,
                     public port::Network,
@@ -35,13 +37,17 @@ class Agent final : public port::Hypervisor,
   void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
   void forget(const std::string& vm_id, port::Done done) override;
   // port::Mover
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-               port::ListeningDone done) override;
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
+               const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override;
   void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) override;
   void send(const std::string& vm_id, const port::MoveRequest& request,
             std::function<void(const port::MoveProgress&)> progress, port::Done done) override;
   void stop_sending(const std::string& vm_id) override;
   void take_over(const std::string& vm_id, bool runs, port::Done done) override;
+  // port::DiskCopier
+  void copy_disk(const std::string& vm_id, const port::DiskCopyRequest& request,
+                 std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) override;
+  void stop_copying(const std::string& vm_id) override;
   // port::Sentinel
   void observe(std::function<void(const port::LeaseObservation&)> observer) override;
   void want(const port::LeaseWish& wish) override;
@@ -86,6 +92,7 @@ class Agent final : public port::Hypervisor,
                    std::function<void(Result<Value>)> done);
 
   void hear_of_moves();
+  void hear_of_copies();
   // As run_on_disk(), but answered at once when `object` is being deleted meanwhile, and then without any effect.
   template <class Value>
   void run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
@@ -115,6 +122,8 @@ class Agent final : public port::Hypervisor,
   };
   // Of guests that are being sent.
   std::map<std::string, Sent> sent_;
+  // Of guests that have a disk copied.
+  std::map<std::string, port::Done> copied_;
   std::map<std::string, port::LeaseWish> lease_wishes_;
   std::unique_ptr<host::HostCore> core_;
 };

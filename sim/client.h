@@ -92,6 +92,7 @@ class Client {
   std::string pick_movable();
   [[nodiscard]] bool is_moving(const std::string& vm_name) const;
   Request move_vm(std::string id);
+  Request move_volume();
   // Mostly one that has not ended.
   std::string pick_task();
   Request create_volume(const Place& place);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "gantry/v1/routes.pb.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 #include "sim/client.h"
 #include "sim/host_world.h"
@@ -64,7 +65,7 @@ Client::Request Client::stop_vm(std::string id) {
   return request;
 }
 
-// Everything of it is where every host reaches it.
+// Every host reaches everything of it, or all but its disk.
 Client::Request Client::create_movable_vm() {
   const Place place = pick_place();
   auto request = make<v1::CreateVmRequest>();
@@ -76,7 +77,7 @@ Client::Request Client::create_movable_vm() {
   spec.set_memory_mib(static_cast<std::uint32_t>(256 + 256 * rng_.below(4)));
   v1::NewVolume& disk = *spec.add_disks()->mutable_create();
   disk.set_capacity_bytes(kGib);
-  disk.set_pool(kSharedPool);
+  if (rng_.chance(2, 3)) disk.set_pool(kSharedPool);
   v1::VmNic& nic = *spec.add_nics();
   nic.set_network(kOverlay);
   if (rng_.chance(1, 4)) nic.add_security_groups(pick("group", 2));
@@ -94,11 +95,11 @@ std::string Client::pick_movable() {
   std::vector<std::string> movable;
   for (const auto& [id, vm] : records_.vms) {
     if (vm.status().state() != v1::VmStatus::RUNNING || vm.spec().disks().empty()) continue;
-    const bool shared = std::ranges::all_of(vm.spec().disks(), [this](const v1::VmDisk& disk) {
-      const auto volume = records_.volumes.find(disk.volume());
-      return volume != records_.volumes.end() && records_.shared_pools.contains(volume->second.spec().pool());
+    const bool wide = std::ranges::all_of(vm.spec().nics(), [this](const v1::VmNic& nic) {
+      const auto network = records_.networks.find(nic.network());
+      return network != records_.networks.end() && model::spans_hosts(network->second);
     });
-    if (shared) movable.push_back(vm.meta().name());
+    if (wide) movable.push_back(vm.meta().name());
   }
   return movable.empty() ? pick_vm() : movable[rng_.below(movable.size())];
 }
@@ -108,6 +109,32 @@ Client::Request Client::move_vm(std::string id) {
   request->set_id(std::move(id));
   const Place place = pick_place();
   if (rng_.chance(2, 3)) request->set_host(place.host.empty() ? own_host_id_ : place.host);
+  if (rng_.chance(1, 6)) request->set_pool(kSharedPool);
+  return request;
+}
+
+// Mostly a disk of a guest that runs, and a pool that its host has.
+Client::Request Client::move_volume() {
+  std::vector<const v1::Vm*> running;
+  for (const auto& [id, vm] : records_.vms) {
+    const bool runs = vm.status().state() == v1::VmStatus::RUNNING && !vm.spec().disks().empty();
+    if (runs && !vm.placement().has_disk_move()) running.push_back(&vm);
+  }
+  auto request = make<v1::MoveVolumeRequest>();
+  if (running.empty() || rng_.chance(1, 10)) {
+    const Place place = pick_place();
+    request->set_id(pick("disk", 4, place));
+    request->set_pool(place.pool.empty() ? "default" : place.pool);
+    return request;
+  }
+  const v1::Vm& vm = *running[rng_.below(running.size())];
+  std::vector<std::string> pools = {kSharedPool};
+  for (const auto& [id, pool] : records_.pools) {
+    if (pool.spec().host_id() == vm.placement().host_id()) pools.push_back(pool.meta().name());
+  }
+  request->set_id(
+      vm.spec().disks(static_cast<int>(rng_.below(static_cast<std::uint64_t>(vm.spec().disks_size())))).volume());
+  request->set_pool(pools[rng_.below(pools.size())]);
   return request;
 }
 
@@ -356,6 +383,8 @@ void Client::ask_something() {
       return begin("UpdateVm", request);
     }
     case 36: return begin("DeleteSecurityGroup", by_id(pick("group", 2)));
+    case 37:
+    case 38: return begin("MoveVolume", move_volume());
     default: return begin("CreateVm", create_vm());
   }
 }

@@ -36,6 +36,8 @@ port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const
   observation.accelerator = "tcg";
   observation.cpus = guest.definition.cpus;
   observation.memory_mib = guest.definition.memory_mib;
+  observation.copies_disk = guest.copying.has_value();
+  observation.disk_copy_id = guest.disk_copy_id;
   if (guest.disk_full && guest.state == GuestState::paused) {
     observation.problem.set_code("disk_full");
     observation.problem.set_summary("a disk of the guest is full");
@@ -50,6 +52,7 @@ void HostWorld::changed(const std::string& vm_id) {
 std::string HostWorld::user_of(const std::string& volume_id) const {
   for (const auto& [vm_id, guest] : guests) {
     if (!owns_disks(guest)) continue;
+    if (guest.copying && guest.copying->copy.volume_id == volume_id) return vm_id;
     for (const port::GuestDisk& disk : guest.definition.disks) {
       if (disk.volume_id == volume_id) return vm_id;
     }
@@ -128,6 +131,7 @@ void HostWorld::run(const std::string& vm_id) {
   }
   sentinel.check_runs(vm_id);
   check_runs_alone(vm_id);
+  write_disks(guest.definition);
   note_boot(vm_id);
   guest.ignores_acpi = !calm && rng_.chance(swarm_.ignores_acpi, 1'000);
   draw_life(vm_id);
@@ -187,11 +191,13 @@ void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
   guest.exit.set_boot_id(guest.definition.boot_id);
   guest.exit.mutable_at()->set_seconds(scheduler_.now().unix_ms / 1000);
   guest.exit_settled = guest_changed != nullptr;
+  const bool copied = std::exchange(guest.copying, std::nullopt).has_value();
   note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
   changed(vm_id);
   if (std::exchange(guest.sending, std::nullopt) && send_ended) {
     send_ended(vm_id, fail(ErrorCode::conflict, "the guest has ended meanwhile"));
   }
+  if (copied && copy_ended) copy_ended(vm_id, fail(ErrorCode::conflict, "the guest has ended meanwhile"));
 }
 
 void HostWorld::end_later(const std::string& vm_id, Milliseconds delay_ms, v1::VmExit::Reason reason, bool by_itself) {
@@ -318,6 +324,7 @@ void HostWorld::lose_power() {
     // Of one that went to another host it is not known yet where it goes on: see note_boot().
     if (!guest.went) deeds_.boots.erase(boot_key(vm_id, guest.definition.boot_id));
     guest.sending.reset();
+    guest.copying.reset();
     guest.state = GuestState::ended;
     guest.definition.boot_id.clear();
     guest.exit.Clear();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "port/disk_copy.h"
 #include "port/hypervisor.h"
 #include "port/move.h"
 #include "port/network.h"
@@ -50,8 +51,15 @@ struct ModelGuest {
     bool stopped = false;
   };
   std::optional<Sending> sending;
+  // Of a move that copies disks, by position: at the source those that are sent, at the target those that are awaited.
+  std::vector<std::size_t> copied_disks;
+  // At the target: the volumes that they were filled from.
+  std::set<std::string> copied_from;
   // Everything of it is with the other process, and it did not go on here since.
   bool went = false;
+  // A disk of it that is being copied, and the last copy that it came to use.
+  std::optional<port::DiskCopyRequest> copying;
+  std::string disk_copy_id;
 };
 
 struct ModelVolume {
@@ -102,6 +110,8 @@ class HostWorld {
   // Told of a guest that was being sent, while an agent is there.
   std::function<void(const std::string& vm_id, const port::MoveProgress& progress)> send_goes_on;
   std::function<void(const std::string& vm_id, const Result<void>& result)> send_ended;
+  // Told of the end of a disk's copy, likewise.
+  std::function<void(const std::string& vm_id, const Result<void>& result)> copy_ended;
   bool pool_mounted = true;
   // Until then, by true time, each call to its disk takes long, or fails.
   Milliseconds disk_slow_until_ms = 0;
@@ -131,7 +141,7 @@ class HostWorld {
   void end_by_sentinel(const std::string& vm_id);
 
   // What the mover does. Two processes that speak with each other go on when their agents die.
-  Result<void> begin_receive(const port::GuestDefinition& definition);
+  Result<void> begin_receive(const port::GuestDefinition& definition, const std::vector<std::size_t>& copied_disks);
   Result<v1::MoveAddress> listen(const std::string& vm_id, std::uint64_t process, const std::string& host);
   void end_receive(const std::string& vm_id, std::uint64_t process);
   Result<void> begin_send(const std::string& vm_id, const port::MoveRequest& request);
@@ -139,6 +149,12 @@ class HostWorld {
   Result<void> take_over(const std::string& vm_id, bool runs);
   // What an agent does about moves that one before it began.
   void end_found_moves();
+
+  // What the copier does.
+  Result<void> begin_copy(const std::string& vm_id, const port::DiskCopyRequest& request);
+  void stop_copying(const std::string& vm_id);
+  // What an agent does about copies that one before it began.
+  void end_found_copies();
 
   // What the storage does.
   Result<port::VolumeFacts> create_volume(const port::VolumeRequest& request);
@@ -197,6 +213,10 @@ class HostWorld {
   void check_place(const std::string& vm_id);
   void check_writers(const port::GuestDefinition& definition);
   void check_memory(const port::GuestDefinition& definition);
+  // It goes on with the disks as it left them, and writes to them.
+  void write_disks(const port::GuestDefinition& definition);
+  // Everything that was sent of its disks is in the target's files.
+  [[nodiscard]] Result<void> copy_disks(const ModelGuest& guest, ModelGuest& awaited);
   // Whatever leases say.
   void check_runs_alone(const std::string& vm_id);
   void note(std::string_view who, const std::string& what);
@@ -222,6 +242,9 @@ class HostWorld {
   void has_gone(const std::string& vm_id, std::uint64_t process);
   void end_send(const std::string& vm_id, const Error& why);
   void go_on_from(const std::string& vm_id, const std::string& secret);
+  void copy_later(const std::string& vm_id, std::uint64_t process, const std::string& id, Milliseconds delay_ms);
+  void copy_is_in_step(const std::string& vm_id, std::uint64_t process);
+  void end_copy(const std::string& vm_id, const Error& why);
   void fill_disk_later(const std::string& vm_id, Milliseconds delay_ms);
   void changed(const std::string& vm_id);
 

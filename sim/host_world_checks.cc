@@ -84,6 +84,21 @@ void HostWorld::check_memory(const port::GuestDefinition& definition) {
   trace_.violation("guests hold " + std::to_string(memory_mib) + " MiB and may " + std::to_string(usable_mib));
 }
 
+void HostWorld::write_disks(const port::GuestDefinition& definition) {
+  for (const port::GuestDisk& disk : definition.disks) {
+    const std::string& id = disk.volume_id;
+    if (deeds_.superseded.contains(id)) {
+      trace_.violation("guest " + definition.vm_id + " runs with volume " + id + ", in whose place another came");
+    }
+    const auto [last, is_first] = deeds_.written.try_emplace(definition.vm_id + " " + disk.serial, deeds_.content[id]);
+    if (!is_first && last->second != deeds_.content[id]) {
+      trace_.violation("guest " + definition.vm_id + " does not find in volume " + id + " what it wrote last");
+    }
+    if (disk.read_only) continue;
+    last->second = deeds_.content[id] = ++deeds_.writes;
+  }
+}
+
 void HostWorld::decide_to_power_down(const std::string& vm_id) {
   const auto found = guests.find(vm_id);
   if (found == guests.end() || !lives(found->second) || found->second.asked_at_ms) return;

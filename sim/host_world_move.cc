@@ -1,4 +1,5 @@
 // Guests that go from one modelled machine to another: what their two processes do, with or without agents.
+#include <algorithm>
 #include <utility>
 
 #include "sim/host_world.h"
@@ -16,7 +17,7 @@ std::string text(const port::GuestDefinition& guest) {
   std::string text = guest.boot_id + " " + std::to_string(guest.cpus) + " cpus " + std::to_string(guest.memory_mib) +
                      " MiB " + guest.cpu_model + (guest.uefi ? " uefi" : "");
   for (const port::GuestDisk& disk : guest.disks) {
-    text += " " + disk.volume_id + (disk.read_only ? "(ro)" : "") + std::to_string(disk.bus);
+    text += " " + disk.serial + (disk.read_only ? "(ro)" : "") + std::to_string(disk.bus);
   }
   for (const port::GuestNic& nic : guest.nics) text += " " + nic.mac + "/" + std::to_string(nic.model);
   return text;
@@ -65,7 +66,8 @@ void HostWorld::note_boot(const std::string& vm_id) {
 
 // ---- the target
 
-Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition) {
+Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition,
+                                      const std::vector<std::size_t>& copied_disks) {
   const std::string& vm_id = definition.vm_id;
   const auto found = guests.find(vm_id);
   if (found != guests.end() && lives(found->second)) {
@@ -83,6 +85,7 @@ Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition) {
   ModelGuest guest;
   guest.state = GuestState::receiving;
   guest.definition = definition;
+  guest.copied_disks = copied_disks;
   guest.process = ++processes_;
   guest.began_ms = scheduler_.now().monotonic_ms;
   std::string number = std::to_string(++deeds_.moves);
@@ -104,6 +107,7 @@ Result<v1::MoveAddress> HostWorld::listen(const std::string& vm_id, std::uint64_
   v1::MoveAddress listening;
   listening.set_host(host);
   listening.set_port(49'152);
+  if (!guest->copied_disks.empty()) listening.set_disk_port(49'153);
   listening.set_secret(guest->move_secret);
   return listening;
 }
@@ -170,7 +174,11 @@ Result<void> HostWorld::begin_send(const std::string& vm_id, const port::MoveReq
   ModelGuest& guest = found->second;
   if (guest.frozen) return fail(ErrorCode::unavailable, "the emulator does not answer");
   if (auto stays = check_stays(guest); !stays) return stays;
+  if (!request.copied_disks.empty() && request.target.disk_port() == 0) {
+    return fail(broken("the target takes no disks"));
+  }
   guest.sending.emplace();
+  guest.copied_disks = request.copied_disks;
   guest.move_secret = request.target.secret();
   guest.went = false;
   const bool slow = !calm && rng_.chance(swarm_.slow_calls, 1'000);
@@ -188,7 +196,7 @@ void HostWorld::tell_progress(const std::string& vm_id, std::uint64_t process, M
     const Milliseconds gone_ms = scheduler_.now().monotonic_ms - began_ms;
     if (guest == nullptr || gone_ms >= takes_ms) return;
     port::MoveProgress progress;
-    progress.phase = "copying memory";
+    progress.phase = guest->copied_disks.empty() ? "copying memory" : "copying disks";
     progress.percent = static_cast<std::uint32_t>(100 * gone_ms / takes_ms);
     if (send_goes_on) send_goes_on(vm_id, progress);
     tell_progress(vm_id, process, began_ms, takes_ms);
@@ -224,11 +232,28 @@ void HostWorld::arrive(const std::string& vm_id, std::uint64_t process) {
     target.end_receive(vm_id, process_there);
     return end_send(vm_id, broken("the other process could not load it"));
   }
+  if (auto copied = copy_disks(*guest, target.guests.at(vm_id)); !copied) return end_send(vm_id, copied.error());
   target.guests.at(vm_id).ignores_acpi = guest->ignores_acpi;
   guest->went = true;
   scheduler_.at(static_cast<Milliseconds>(rng_.below(100)),
                 [&target, vm_id, process_there] { target.has_come(vm_id, process_there); });
   scheduler_.at(static_cast<Milliseconds>(rng_.below(100)), [this, vm_id, process] { has_gone(vm_id, process); });
+}
+
+Result<void> HostWorld::copy_disks(const ModelGuest& guest, ModelGuest& awaited) {
+  if (!calm && !guest.copied_disks.empty() && rng_.chance(swarm_.disk_fills, 1'000)) {
+    return fail(broken("No space left on device"));
+  }
+  awaited.copied_from.clear();
+  for (const std::size_t position : guest.copied_disks) {
+    const std::string& from = guest.definition.disks.at(position).volume_id;
+    const std::string& to = awaited.definition.disks.at(position).volume_id;
+    if (std::ranges::find(awaited.copied_disks, position) == awaited.copied_disks.end())
+      return fail(broken("the target serves no such disk"));
+    deeds_.content[to] = deeds_.content[from];
+    awaited.copied_from.insert(from);
+  }
+  return {};
 }
 
 void HostWorld::has_gone(const std::string& vm_id, std::uint64_t process) {
@@ -292,6 +317,9 @@ Result<void> HostWorld::take_over(const std::string& vm_id, bool runs) {
   if (records_.was_crashed(vm_id, guest.definition.boot_id)) {
     trace_.violation("guest " + vm_id + " goes on, and was told to have crashed");
   }
+  for (const std::string& volume : guest.copied_from) deeds_.superseded.insert(volume);
+  guest.copied_from.clear();
+  write_disks(guest.definition);
   if (came) {
     guest.ran_at_ms = own_time_ms();
     draw_life(vm_id);

@@ -51,7 +51,7 @@ void ModelSentinel::want(const port::LeaseWish& wish) {
 void ModelSentinel::remove(const port::LeaseWish& wish) {
   for (const HostWorld* world : worlds_) {
     const auto guest = world->guests.find(wish.vm_id);
-    if (guest == world->guests.end()) continue;
+    if (guest == world->guests.end() || (wish.is_private && world != &world_)) continue;
     // Elsewhere a process may wait in vain yet.
     const bool needs_it = world == &world_ ? HostWorld::lives(guest->second) : HostWorld::owns_disks(guest->second);
     if (needs_it) {

@@ -42,6 +42,9 @@ class ModelSentinel {
   // That guest's processors run now.
   void check_runs(const std::string& vm_id);
 
+  // The leases of the host's own pools.
+  [[nodiscard]] const std::map<std::string, host::LeaseRecord>& private_leases() const { return records_; }
+
  private:
   struct Ward {
     explicit Ward(const port::LeaseWish& wanted) : wish(wanted), lease(wanted.host_id) {}

@@ -15,12 +15,15 @@ constexpr Milliseconds kStepMs = 130;
 // Longer than a move takes when nothing fails.
 constexpr Milliseconds kMoveMs = 5'200;
 
-// "web" runs on one of three machines, and everything of it is in a pool that all have.
+enum class Disk { in_shared_pool, in_own_pool };
+
+// "web" runs on one of three machines, with its disk in a pool that all have, or in one of its host's own.
 struct Moving : Scenario {
-  Moving() : Scenario({"a", "b", "c"}) {
+  explicit Moving(Disk disk = Disk::in_shared_pool) : Scenario({"a", "b", "c"}) {
     user().share();
     settle();
-    user().launch("web").in_shared_pool();
+    auto launch = user().launch("web");
+    disk == Disk::in_own_pool ? launch.in_own_pool() : launch.in_shared_pool();
     settle();
     from = where("web");
     to = from == "c" ? "b" : "c";
@@ -57,16 +60,17 @@ struct Moving : Scenario {
 
 // What is done that long after a move was asked for; the guest runs on one of the two afterwards, and the task says on
 // which.
-void at_every_moment(const char* what, const std::function<void(Moving&)>& deed, bool may_boot_again) {
+void at_every_moment(Disk disk, const char* what, const std::function<void(Moving&)>& deed, bool may_boot_again) {
   for (Milliseconds moment_ms = 1; moment_ms <= kMoveMs; moment_ms += kStepMs) {
-    Moving scenario;
+    Moving scenario(disk);
     ASSERT_NE(scenario.from, "");
     scenario.move();
     scenario.pass(moment_ms);
     deed(scenario);
     scenario.pass(2 * kMinuteMs);
     scenario.settle();
-    const std::string when = std::string(what) + " after " + std::to_string(moment_ms) + " ms";
+    const std::string when = std::string(what) + " after " + std::to_string(moment_ms) + " ms" +
+                             (disk == Disk::in_own_pool ? ", its disk goes with it" : "");
     const bool went = scenario.ended() == "SUCCEEDED" || (may_boot_again && scenario.lost());
     ASSERT_THAT(scenario.ended(), AnyOf("SUCCEEDED", "FAILED", "CANCELLED")) << when;
     EXPECT_EQ(scenario.where("web"), went ? scenario.to : scenario.from) << when << ": " << scenario.ended();
@@ -75,6 +79,9 @@ void at_every_moment(const char* what, const std::function<void(Moving&)>& deed,
     }
     ASSERT_EQ(scenario.violations(), "") << when;
   }
+}
+void at_every_moment(const char* what, const std::function<void(Moving&)>& deed, bool may_boot_again) {
+  for (const Disk disk : {Disk::in_shared_pool, Disk::in_own_pool}) at_every_moment(disk, what, deed, may_boot_again);
 }
 
 TEST(Move, AGuestIsMovedAndNotBootedAgain) {
@@ -97,8 +104,32 @@ TEST(Move, AGuestIsMovedAndNotBootedAgain) {
   EXPECT_EQ(scenario.violations(), "");
 }
 
-TEST(Move, AMovedGuestRunsAgainWhereItIsAfterALossOfPower) {
-  Moving scenario;
+TEST(Move, ItsDiskGoesWithItAndBackAndNothingOfItIsLeftBehind) {
+  Moving scenario(Disk::in_own_pool);
+  for (const std::string& host : {scenario.to, scenario.from}) {
+    scenario.user().move("web", host);
+    scenario.settle();
+    EXPECT_EQ(scenario.where("web"), host);
+    EXPECT_EQ(scenario.host(host).world.volumes.size(), 1U);
+    EXPECT_EQ(scenario.cluster.records.volumes.size(), 1U);
+  }
+  EXPECT_EQ(scenario.boots(), 1);
+  EXPECT_TRUE(scenario.target().world.volumes.empty());
+  EXPECT_TRUE(scenario.target().world.sentinel.private_leases().empty());
+  // Another boot finds what was written last.
+  scenario.user().stop("web");
+  scenario.settle();
+  scenario.user().start("web");
+  scenario.settle();
+  EXPECT_EQ(scenario.where("web"), scenario.from);
+  EXPECT_EQ(scenario.violations(), "");
+}
+
+class MovedAndCut : public testing::TestWithParam<Disk> {};
+INSTANTIATE_TEST_SUITE_P(Disks, MovedAndCut, testing::Values(Disk::in_shared_pool, Disk::in_own_pool));
+
+TEST_P(MovedAndCut, AMovedGuestRunsAgainWhereItIsAfterALossOfPower) {
+  Moving scenario(GetParam());
   scenario.move();
   scenario.settle();
   scenario.source().lose_power();
@@ -167,15 +198,18 @@ TEST(Move, TheTaskMayBeCancelled) {
 }
 
 TEST(Move, TheVmMayBeDeleted) {
-  for (Milliseconds moment_ms = 1; moment_ms <= kMoveMs; moment_ms += kStepMs) {
-    Moving scenario;
-    scenario.move();
-    scenario.pass(moment_ms);
-    scenario.user().remove("web");
-    scenario.settle();
-    EXPECT_EQ(scenario.vm_record("web"), nullptr);
-    EXPECT_EQ(scenario.where("web"), "");
-    ASSERT_EQ(scenario.violations(), "") << "deleted after " << moment_ms << " ms";
+  for (const Disk disk : {Disk::in_shared_pool, Disk::in_own_pool}) {
+    for (Milliseconds moment_ms = 1; moment_ms <= kMoveMs; moment_ms += kStepMs) {
+      Moving scenario(disk);
+      scenario.move();
+      scenario.pass(moment_ms);
+      scenario.user().remove("web");
+      scenario.settle();
+      EXPECT_EQ(scenario.vm_record("web"), nullptr);
+      EXPECT_EQ(scenario.where("web"), "");
+      EXPECT_TRUE(scenario.cluster.records.volumes.empty());
+      ASSERT_EQ(scenario.violations(), "") << "deleted after " << moment_ms << " ms";
+    }
   }
 }
 

@@ -113,8 +113,40 @@ void Records::check_task(const v1::Task* before, const v1::Task& after) {
   trace_.violation("task " + after.meta().id() + " had ended and changed its state again");
 }
 
+// It belongs to what the other belongs to, and comes to have its name.
+void Records::note_copy(const v1::Volume& volume) {
+  Birth& birth = births_[volume.meta().id()];
+  birth.name = volume.meta().name();
+  const auto other = births_.find(volume.spec().copy_of());
+  if (other == births_.end()) return;
+  birth.revision = other->second.revision;
+  birth.at_ms = other->second.at_ms;
+  copied_.insert({volume.meta().id(), volume.spec().copy_of()});
+}
+
+// Who asked for the move of a disk, or of its guest, asked for the end of one of the two.
+bool Records::goes_by_move(const v1::Volume& volume) const {
+  const auto task = tasks.find(volume.meta().deletion().task_id());
+  if (task == tasks.end()) return false;
+  if (task->second.action() == "vm.move") return copied_.contains(volume.meta().id());
+  if (task->second.action() != "volume.move") return false;
+  return task->second.target_id() == volume.meta().id() || task->second.target_id() == volume.spec().copy_of();
+}
+
+// A move deletes what came to nothing, and never a disk that is one.
+void Records::check_dropped() {
+  for (const auto& [vm_id, vm] : vms) {
+    for (const v1::VmDisk& disk : vm.spec().disks()) {
+      if (dropped_.contains(disk.volume()) && !vm.meta().has_deletion()) {
+        trace_.violation("volume " + disk.volume() + " is dropped by a move, and " + vm_id + " has it");
+      }
+    }
+  }
+  dropped_.clear();
+}
+
 void Records::check_deletion(const std::string& id) const {
-  if (wishes_.asked_to_delete(births_, id)) return;
+  if (moved_away_.contains(id) || wishes_.asked_to_delete(births_, id)) return;
   const auto birth = births_.find(id);
   const std::string name = birth == births_.end() ? "" : " \"" + birth->second.name + "\"";
   trace_.violation(id + name + " is to be deleted, and nobody asked for it");
@@ -180,6 +212,10 @@ void Records::change(std::map<std::string, Record>& records, const port::Change&
                                 .host_id = host_in(record, *this),
                                 .revision = revision_,
                                 .at_ms = trace_.now_ms()});
+  if constexpr (std::is_same_v<Record, v1::Volume>) {
+    note_copy(record);
+    if (goes_by_move(record) && moved_away_.insert(id).second) dropped_.insert(id);
+  }
   if (record.meta().has_deletion() && deleting_.insert(id).second) check_deletion(id);
   if constexpr (std::is_same_v<Record, v1::Task>) {
     const auto before = records.find(id);
@@ -235,6 +271,7 @@ void Records::apply(const port::ChangeBatch& batch) {
     }
   }
   trace_.note("store", line);
+  check_dropped();
   check_promises(asked_before);
 }
 

@@ -84,7 +84,10 @@ class Records {
   void check_move(const v1::Vm* before, const v1::Vm& after);
   void note_epoch(const std::string& vm_id, std::uint64_t epoch, const std::string& host_id);
   void check_task(const v1::Task* before, const v1::Task& after);
+  void note_copy(const v1::Volume& volume);
+  [[nodiscard]] bool goes_by_move(const v1::Volume& volume) const;
   void check_deletion(const std::string& id) const;
+  void check_dropped();
   // What its volumes may grow to, by pool.
   [[nodiscard]] std::map<std::string, std::uint64_t> promised_bytes(bool with_status) const;
   void check_promises(const std::map<std::string, std::uint64_t>& asked_before);
@@ -101,6 +104,11 @@ class Records {
   std::map<std::pair<std::string, std::string>, Milliseconds> concerned_;
   // VMs with boots.
   std::set<std::pair<std::string, std::string>> crashed_;
+  // Volumes that were ever copied, or were a copy; those of them that a move was the end of, be it of the disk or of
+  // its guest; and those that it was in the commit that is looked at.
+  std::set<std::string> copied_;
+  std::set<std::string> moved_away_;
+  std::set<std::string> dropped_;
   // VMs and epochs with hosts.
   std::map<std::pair<std::string, std::uint64_t>, std::string> epochs_;
   std::map<std::string, std::string> homes_;

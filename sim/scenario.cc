@@ -21,7 +21,7 @@ const Record* named(const std::map<std::string, Record>& records, const std::str
 
 }  // namespace
 
-void User::Launch::ask(const std::string& host, const std::string& pool) {
+void User::Launch::ask(const std::string& host, const std::string& pool, bool on_shared_network) {
   auto request = std::make_shared<v1::CreateVmRequest>();
   request->set_name(vm_);
   request->mutable_spec()->set_host(host);
@@ -29,7 +29,7 @@ void User::Launch::ask(const std::string& host, const std::string& pool) {
   v1::NewVolume& disk = *request->mutable_spec()->add_disks()->mutable_create();
   disk.set_capacity_bytes(kGib);
   disk.set_pool(pool);
-  if (!pool.empty()) request->mutable_spec()->add_nics()->set_network(kSharedNetwork);
+  if (on_shared_network) request->mutable_spec()->add_nics()->set_network(kSharedNetwork);
   client_.ask("CreateVm", std::move(request));
 }
 
@@ -56,6 +56,13 @@ void User::move(const std::string& vm, const std::string& host) {
   request->set_id(vm);
   request->set_host(host);
   client_.ask("MoveVm", std::move(request));
+}
+
+void User::move_disk(const std::string& volume, const std::string& pool) {
+  auto request = std::make_shared<v1::MoveVolumeRequest>();
+  request->set_id(volume);
+  request->set_pool(pool);
+  client_.ask("MoveVolume", std::move(request));
 }
 
 void User::cancel(const std::string& task_id) {

@@ -28,13 +28,15 @@ class User {
    public:
     Launch(Client& client, std::string vm) : client_(client), vm_(std::move(vm)) {}
     // With a blank disk of its own, in that host's pool and on its network.
-    void on(const std::string& host) { ask(host, ""); }
+    void on(const std::string& host) { ask(host, "", false); }
     // Wherever it is put, with its disk where all hosts reach it: it can be moved.
-    void in_shared_pool() { ask("", kSharedPool); }
+    void in_shared_pool() { ask("", kSharedPool, true); }
+    // Wherever it is put, with its disk in a pool of that host: it can be moved, and its disk has to go with it.
+    void in_own_pool() { ask("", "", true); }
 
    private:
     Client& client_;
-    void ask(const std::string& host, const std::string& pool);
+    void ask(const std::string& host, const std::string& pool, bool on_shared_network);
 
     std::string vm_;
   };
@@ -43,6 +45,7 @@ class User {
   void stop(const std::string& vm);
   void remove(const std::string& vm);
   void move(const std::string& vm, const std::string& host);
+  void move_disk(const std::string& volume, const std::string& pool);
   void cancel(const std::string& task_id);
   // A pool and a network that all hosts have.
   void share();

@@ -84,6 +84,7 @@ std::string wrong_filter(const v1::Vm& vm, const Records& records, const HostWor
 std::string wrong_vms(const Stage& stage) {
   for (const auto& [id, vm] : stage.records.vms) {
     if (vm.placement().has_move()) return "is being moved: " + text(vm);
+    if (vm.placement().has_disk_move()) return "has a disk that is being moved: " + text(vm);
     if (vm.placement().left_hosts_size() != 0) return "is to be cleared away from hosts that it left: " + text(vm);
     const HostWorld* world = world_of(stage, stage.records.home_of(id));
     std::string wrong = world == nullptr ? "is on no machine: " + text(vm) : wrong_vm(vm, *world);
@@ -106,6 +107,7 @@ bool is_open(const Stage& stage, const std::string& volume_id) {
 std::string wrong_things(const Stage& stage) {
   const Records& records = stage.records;
   for (const auto& [id, volume] : records.volumes) {
+    if (!volume.spec().copy_of().empty()) return "is the copy of a volume: " + text(volume);
     const auto state = volume.status().state();
     const HostWorld* world = world_of(stage, records.home_of(id));
     const bool shared = stage.shared_files->volumes.contains(id);
@@ -172,6 +174,9 @@ std::string left_behind(const Records& records, const HostWorld& world) {
     const bool old = world.from_before.contains(path);
     if (!old && !records.images.contains(path.substr(path.rfind('/') + 1)))
       return "the image at " + path + " is left behind";
+  }
+  for (const auto& [id, record] : world.sentinel.private_leases()) {
+    if (records.vms.contains(id) && !is_its_vm(id)) return "a lease of VM " + id + " is left on " + world.setup.name;
   }
   for (const std::string& id : world.seeds) {
     if (!is_its_vm(id)) return "the seed of VM " + id + " is left behind on " + world.setup.name;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ struct Deeds {
   // By the secret of a move: the machine on which the guest went on after everything of it was sent.
   std::map<std::string, std::string> went_on = {};
   std::uint64_t moves = 0;
+  // The last write that is in each volume's file, and the last that each guest made to each of its disks, which it
+  // knows by its serial number. They count up; in a new file there is none.
+  std::map<std::string, std::uint64_t> content = {};
+  std::map<std::string, std::uint64_t> written = {};
+  std::uint64_t writes = 0;
+  // Volumes whose disk is in another since.
+  std::set<std::string> superseded = {};
 };
 
 struct Stage {

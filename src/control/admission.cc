@@ -40,6 +40,7 @@ const std::map<std::string, Handler>& handlers() {
       {"MoveVm", handler(&move_vm)},
       {"CreateVolume", handler(&create_volume)},
       {"ResizeVolume", handler(&resize_volume)},
+      {"MoveVolume", handler(&move_volume)},
       {"DeleteVolume", handler(&delete_volume)},
       {"CreateImage", handler(&create_image)},
       {"DeleteImage", handler(&delete_image)},

@@ -49,6 +49,7 @@ Result<void> pause_vm(Change& change, const v1::ById& request);
 Result<void> resume_vm(Change& change, const v1::ById& request);
 Result<void> move_vm(Change& change, const v1::MoveVmRequest& request);
 Result<void> create_volume(Change& change, const v1::CreateVolumeRequest& request);
+Result<void> move_volume(Change& change, const v1::MoveVolumeRequest& request);
 Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& request);
 Result<void> delete_volume(Change& change, const v1::ById& request);
 Result<void> create_image(Change& change, const v1::CreateImageRequest& request);

@@ -121,6 +121,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<v1::UpdateVmRequest>("UpdateVm", bytes);
   try_one<v1::StopVmRequest>("StopVm", bytes);
   try_one<v1::MoveVmRequest>("MoveVm", bytes);
+  try_one<v1::MoveVolumeRequest>("MoveVolume", bytes);
   try_one<v1::DeleteVmRequest>("DeleteVm", bytes);
   try_one<v1::CreateVolumeRequest>("CreateVolume", bytes);
   try_one<v1::CreateImageRequest>("CreateImage", bytes);

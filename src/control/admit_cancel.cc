@@ -1,6 +1,7 @@
 // CancelTask: takes back what a task asked for.
 #include "control/admission.h"
 #include "control/admit_volume.h"
+#include "control/disk_moves.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -116,6 +117,20 @@ Result<void> undo_move(Change& change, v1::Task& task, const std::string& what) 
   return {};
 }
 
+// As undo_move().
+Result<void> undo_disk_move(Change& change, v1::Task& task, const std::string& what) {
+  for (const std::string& id : change.view().users_of_kind<v1::Vm>(task.target_id())) {
+    const auto* vm = change.view().find<v1::Vm>(id);
+    if (vm == nullptr || vm->placement().disk_move().task_id() != task.meta().id()) continue;
+    change.step("keep volume " + task.target_name() + " where it is, unless its copy is used by then");
+    task.set_cancel_requested(true);
+    cancel_disk_move(change.draft.edit<v1::Vm>(id), {});
+    return {};
+  }
+  return fail(ErrorCode::conflict, "cannot cancel " + what, "the guest uses the copy already",
+              "move it back when it has ended", "cannot_cancel");
+}
+
 }  // namespace
 
 Result<void> cancel_task(Change& change, const std::string& task_id) {
@@ -135,6 +150,7 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
     return undo_create_of_kind(change, task);
   }
   if (task.action() == "vm.move") return undo_move(change, task, what);
+  if (task.action() == "volume.move") return undo_disk_move(change, task, what);
   // A restart may have ended the guest by now, unknown here: to want the boot before it would be to do that one twice.
   const bool final = task.action() == "vm.delete" || task.action() == "vm.restart";
   if (task.action().rfind("vm.", 0) != 0 || final) {

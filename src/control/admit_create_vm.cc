@@ -3,6 +3,7 @@
 #include "control/admission.h"
 #include "control/admit_nics.h"
 #include "control/admit_volume.h"
+#include "control/copied_disks.h"
 #include "control/placement.h"
 #include "control/pool_hosts.h"
 #include "control/vm_hosts.h"
@@ -63,6 +64,7 @@ Result<void> use_volume(Change& change, v1::VmDisk& disk, policy::PlaceDemand& d
                 "VM \"" + (vm != nullptr ? vm->meta().name() : vm_id) + "\" has it as a disk",
                 "use another volume, or delete that VM", "volume_in_use");
   }
+  GANTRY_CHECK(refuse_copied(change.view(), **volume));
   if ((*volume)->status().state() == v1::VolumeStatus::FAILED) {
     change.warn("volume \"" + meta.name() + "\" has a problem: " + (*volume)->status().problem().summary());
   }

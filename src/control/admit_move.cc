@@ -1,10 +1,14 @@
 // Admission of moves of running guests to other hosts.
+#include "control/admit_move.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "control/admission.h"
 #include "control/admit_volume.h"
+#include "control/copied_disks.h"
+#include "control/move_storage.h"
 #include "control/placement.h"
 #include "control/pool_hosts.h"
 #include "control/vm_hosts.h"
@@ -21,7 +25,8 @@ tl::unexpected<Error> refuse(const v1::Vm& vm, std::string cause, std::string ne
               std::move(next_step), reason);
 }
 
-// Its guest runs, and nothing else is being done with it.
+}  // namespace
+
 Result<void> check_runs(const View& view, const v1::Vm& vm) {
   const v1::VmPlacement& placement = vm.placement();
   const v1::VmStatus& status = vm.status();
@@ -36,6 +41,10 @@ Result<void> check_runs(const View& view, const v1::Vm& vm) {
     return refuse(vm, status.has_problem() ? "its guest stands still: " + status.problem().summary() : "it is paused",
                   "resume it first", "vm_paused");
   }
+  if (placement.has_disk_move()) {
+    return refuse(vm, "task " + placement.disk_move().task_id() + " moves a disk of it",
+                  "wait for that task, or cancel it", "vm_moving");
+  }
   const auto* host = view.find<v1::Host>(placement.host_id());
   if (host == nullptr || host->status().state() != v1::HostStatus::CONNECTED) {
     return refuse(vm, "host \"" + host_name(view, placement.host_id()) + "\", where it runs, is not connected",
@@ -47,26 +56,7 @@ Result<void> check_runs(const View& view, const v1::Vm& vm) {
   return {};
 }
 
-Result<void> refuse_pool(const View& view, const v1::Vm& vm, const std::string& what, const v1::Pool& pool) {
-  return refuse(vm, what + " is in " + pool_text(view, pool) + ", which no other host has",
-                "only what is in a shared pool can be moved: stop the VM and copy it there", "not_shared");
-}
-
-// What only one host has would have to be copied with the guest.
-Result<void> check_storage(const Draft& draft, const v1::Vm& vm) {
-  const View& view = draft.view();
-  for (const v1::VmDisk& disk : vm.spec().disks()) {
-    const auto* volume = view.find<v1::Volume>(disk.volume());
-    const auto* pool = volume == nullptr ? nullptr : view.find<v1::Pool>(volume->spec().pool());
-    if (pool != nullptr && !pool->spec().shared()) {
-      return refuse_pool(view, vm, "its volume \"" + volume->meta().name() + "\"", *pool);
-    }
-  }
-  const auto* pool = view.find<v1::Pool>(lease_pool(draft, vm.spec()));
-  if (pool == nullptr) return refuse(vm, "it has nothing in a shared pool", "give it a disk there", "not_shared");
-  if (!pool->spec().shared()) return refuse_pool(view, vm, "what it boots from", *pool);
-  return {};
-}
+namespace {
 
 // "7.2.22" and what follows: what a guest was started with there is known to the same and to later ones.
 std::array<unsigned, 2> qemu_version(const v1::Host& host) {
@@ -141,7 +131,28 @@ std::vector<policy::PlaceHost> candidates(const View& view, const v1::Vm& vm, co
   return hosts;
 }
 
-Result<v1::PlacementDecision> choose_target(const Change& change, const std::string& wanted, const v1::Vm& vm) {
+struct Target {
+  v1::PlacementDecision decision;
+  MoveStorage storage;
+};
+
+// What of it would go to which host; hosts that it cannot go to are in trouble.
+std::map<std::string, MoveStorage> plan_storages(const Change& change, const v1::Vm& vm, const v1::Pool* pool,
+                                                 const std::vector<policy::PlaceHost>& hosts, Trouble& trouble) {
+  std::map<std::string, MoveStorage> storages;
+  for (const policy::PlaceHost& host : hosts) {
+    const std::string& id = host.record->meta().id();
+    auto storage = plan_storage(change, vm, id, pool);
+    if (storage) {
+      storages.emplace(id, std::move(*storage));
+    } else {
+      add_trouble(trouble, id, storage.error().cause);
+    }
+  }
+  return storages;
+}
+
+Result<Target> choose_target(const Change& change, const std::string& wanted, const v1::Pool* pool, const v1::Vm& vm) {
   const View& view = change.view();
   const v1::Host* host = nullptr;
   if (!wanted.empty()) {
@@ -157,19 +168,48 @@ Result<v1::PlacementDecision> choose_target(const Change& change, const std::str
     return refuse(vm, "it is bound to host \"" + host_name(view, vm.spec().host()) + "\"",
                   "make it without naming a host for it", "no_host_fits");
   }
-  policy::PlaceDemand demand = demand_of(view, vm, true);
+  policy::PlaceDemand demand = move_demand(view, vm);
   add_move_trouble(view, vm, demand.trouble);
   const auto hosts = candidates(view, vm, host);
+  auto storages = plan_storages(change, vm, pool, hosts, demand.trouble);
   v1::PlacementDecision decision = policy::place(hosts, demand);
-  if (!decision.host_id().empty()) return decision;
+  if (!decision.host_id().empty()) {
+    MoveStorage& storage = storages[decision.host_id()];
+    return Target{.decision = std::move(decision), .storage = std::move(storage)};
+  }
   return refuse(vm, hosts.empty() ? "there is no other host" : policy::why_nowhere(decision),
                 "see \"gantry host list\"", "no_host_fits");
 }
 
-void describe(Change& change, const v1::Vm& vm, const v1::VmMove& move) {
+Result<void> copy_disks(Change& change, const MoveStorage& storage, v1::VmMove& move) {
+  for (const v1::Volume* volume : storage.copied) {
+    auto copied = make_copy(change, *volume, *storage.pool, move.host_id());
+    if (!copied) return fail(std::move(copied.error()));
+    *move.add_disks() = std::move(*copied);
+  }
+  move.set_lease_pool(storage.lease_pool);
+  move.set_firmware(storage.firmware);
+  return {};
+}
+
+void describe_copies(Change& change, const v1::Vm& vm, const MoveStorage& storage) {
+  for (const v1::Volume* volume : storage.copied) {
+    change.step("copy volume " + volume->meta().name() + " (" + model::bytes_text(volume->status().capacity_bytes()) +
+                ") to " + pool_text(change.view(), *storage.pool) +
+                " while the guest writes to it; the copy takes its place");
+  }
+  if (storage.firmware != v1::VmSpec::FROM_IMAGE) {
+    change.warn("VM " + vm.meta().name() +
+                " will not name its image any more, which that host does not reach: no disk "
+                "of it needs it there");
+  }
+}
+
+void describe(Change& change, const v1::Vm& vm, const v1::VmMove& move, const MoveStorage& storage) {
   const std::string name = "VM " + vm.meta().name();
   const std::string target = "host " + host_name(change.view(), move.host_id());
   change.step("make " + target + " ready for " + name + ", which runs on");
+  describe_copies(change, vm, storage);
   change.step("copy its memory (" + model::bytes_text(std::uint64_t{vm.spec().memory_mib()} << 20U) + ") from host " +
               host_name(change.view(), vm.placement().host_id()) + " while it runs" +
               (move.bytes_per_second_max() == 0
@@ -188,18 +228,31 @@ Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
   GANTRY_CHECK(check_runs(change.view(), vm));
-  GANTRY_CHECK(check_storage(change.draft, vm));
-  auto decision = choose_target(change, request.host(), vm);
-  if (!decision) return fail(std::move(decision.error()));
+  // Old records may not say it, and it must be known where it was when it has gone to another pool.
+  vm.mutable_spec()->set_lease_pool(lease_pool(change.draft, vm.spec()));
+  const v1::Pool* pool = nullptr;
+  if (!request.pool().empty()) {
+    auto found = change.find<v1::Pool>(request.pool());
+    if (!found) return fail(std::move(found.error()));
+    pool = *found;
+  }
+  auto chosen = choose_target(change, request.host(), pool, vm);
+  if (!chosen) return fail(std::move(chosen.error()));
+  const MoveStorage& storage = chosen->storage;
+  if (pool != nullptr && storage.pool == nullptr) {
+    change.warn("nothing goes to pool " + pool->meta().name() + ": that host reaches every disk of it");
+  }
   const std::uint64_t epoch = next_epoch(*vm.mutable_placement());
-  v1::VmMove& move = *vm.mutable_placement()->mutable_move();
+  v1::VmMove move;
   move.set_task_id(change.task_id());
-  move.set_host_id(decision->host_id());
+  move.set_host_id(chosen->decision.host_id());
   move.set_epoch(epoch);
   move.set_downtime_ms_max(request.downtime_ms_max());
   move.set_bytes_per_second_max(request.bytes_per_second_max());
-  describe(change, vm, move);
-  *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(*decision));
+  GANTRY_CHECK(copy_disks(change, storage, move));
+  describe(change, vm, move, storage);
+  *vm.mutable_placement()->mutable_move() = std::move(move);
+  *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(chosen->decision));
   return {};
 }
 

@@ -178,6 +178,8 @@ Result<void> delete_pool(Change& change, const v1::ById& request) {
   v1::Pool& pool = **target;
   if (auto empty = refuse_used<v1::Pool, v1::Volume>(change, pool, "pool_not_empty"); !empty) return empty;
   if (auto empty = refuse_used<v1::Pool, v1::Image>(change, pool, "pool_not_empty"); !empty) return empty;
+  // Its disks may have been moved elsewhere, its lease is where it was.
+  if (auto empty = refuse_used<v1::Pool, v1::Vm>(change, pool, "pool_not_empty"); !empty) return empty;
   change.mark_deleted(*pool.mutable_meta());
   change.step("forget pool " + pool.meta().name() + "; its directory " + pool.spec().path() + " stays");
   return {};

@@ -1,6 +1,7 @@
 // Admission of what is done with existing VMs.
 #include "control/admission.h"
 #include "control/admit_nics.h"
+#include "control/copied_disks.h"
 #include "control/placement.h"
 #include "control/rule_check.h"
 #include "control/same_labels.h"
@@ -126,6 +127,17 @@ void update_wishes(Change& change, const v1::UpdateVmRequest& request, const std
 std::string stop_sentence(const v1::Vm& vm, bool force) {
   if (force) return "stop VM " + vm.meta().name() + " at once, without asking its guest";
   return "ask the guest of VM " + vm.meta().name() + " to power off, and force it after a timeout";
+}
+
+// Of a disk that outlives its VM it must be known which of the two is the guest's: its host has yet to say that.
+Result<void> check_disks_stay(const View& view, const v1::Vm& vm, bool keep_volumes) {
+  for (const v1::CopiedDisk& disk : copied_disks(vm)) {
+    const auto* volume = view.find<v1::Volume>(disk.volume());
+    if (volume != nullptr && (keep_volumes || volume->spec().owner_vm_id() != vm.meta().id())) {
+      GANTRY_CHECK(refuse_copied(view, *volume));
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -270,6 +282,7 @@ Result<void> delete_vm(Change& change, const v1::DeleteVmRequest& request) {
   auto target = change.target<v1::Vm>("vm.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
+  GANTRY_CHECK(check_disks_stay(change.view(), vm, request.keep_volumes()));
   change.mark_deleted(*vm.mutable_meta());
   change.step("stop VM " + vm.meta().name() + " at once and delete it");
   for (const std::string& volume_id : change.view().users_of_kind<v1::Volume>(vm.meta().id())) {

@@ -1,8 +1,10 @@
 #include "control/admit_volume.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "control/admission.h"
+#include "control/copied_disks.h"
 #include "control/keepers.h"
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
@@ -13,24 +15,35 @@ namespace {
 
 using model::bytes_text;
 
-Result<void> check_promise(const Change& change, const v1::Pool& pool, std::uint64_t more_bytes) {
-  const std::uint64_t capacity = pool.status().capacity_bytes();
-  if (capacity == 0) return {};  // not inspected yet: the host will say when it is full
-  const std::uint32_t percent =
+struct Promise {
+  std::uint64_t percent = 0;
+  std::uint64_t limit = 0;
+  std::uint64_t promised = 0;
+};
+
+Promise promise_of(const Change& change, const v1::Pool& pool) {
+  Promise promise;
+  promise.percent =
       pool.spec().overcommit_percent() != 0 ? pool.spec().overcommit_percent() : model::kDefaultOvercommitPercent;
   // A host may say anything of its size.
   constexpr double kBytesMax = 9e18;
-  const double allowed = std::min(kBytesMax, static_cast<double>(capacity) * percent / 100.0);
-  const auto limit = static_cast<std::uint64_t>(allowed);
+  const auto capacity = static_cast<double>(pool.status().capacity_bytes());
+  promise.limit =
+      static_cast<std::uint64_t>(std::min(kBytesMax, capacity * static_cast<double>(promise.percent) / 100.0));
   const auto here = change.promised_bytes.find(pool.meta().id());
-  const std::uint64_t promised =
+  promise.promised =
       change.view().promised_bytes(pool.meta().id()) + (here == change.promised_bytes.end() ? 0 : here->second);
-  if (promised <= limit && more_bytes <= limit - promised) return {};
-  return fail(ErrorCode::conflict,
-              "pool \"" + pool.meta().name() + "\" cannot promise " + bytes_text(more_bytes) + " more",
-              bytes_text(promised) + " of " + bytes_text(limit) + " (" + std::to_string(percent) + " % of its " +
-                  bytes_text(capacity) + ") are promised already",
-              "delete volumes, use another pool, or ask for less", "pool_full");
+  return promise;
+}
+
+Result<void> check_promise(const Change& change, const v1::Pool& pool, std::uint64_t more_bytes) {
+  if (more_bytes <= room_in(change, pool)) return {};
+  const Promise promise = promise_of(change, pool);
+  return fail(
+      ErrorCode::conflict, "pool \"" + pool.meta().name() + "\" cannot promise " + bytes_text(more_bytes) + " more",
+      bytes_text(promise.promised) + " of " + bytes_text(promise.limit) + " (" + std::to_string(promise.percent) +
+          " % of its " + bytes_text(pool.status().capacity_bytes()) + ") are promised already",
+      "delete volumes, use another pool, or ask for less", "pool_full");
 }
 
 std::uint64_t wanted_bytes(const NewVolumeWish& wish) {
@@ -72,6 +85,13 @@ Result<void> check_wish(const Change& change, const NewVolumeWish& wish) {
 }
 
 }  // namespace
+
+std::uint64_t room_in(const Change& change, const v1::Pool& pool) {
+  // Not inspected yet: the host will say when it is full.
+  if (pool.status().capacity_bytes() == 0) return std::numeric_limits<std::uint64_t>::max();
+  const Promise promise = promise_of(change, pool);
+  return promise.limit - std::min(promise.limit, promise.promised);
+}
 
 std::string host_name(const View& view, const std::string& host_id) {
   const auto* host = view.find<v1::Host>(host_id);
@@ -189,6 +209,7 @@ Result<void> resize_volume(Change& change, const v1::ResizeVolumeRequest& reques
   auto target = change.target<v1::Volume>("volume.resize", request.id());
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
+  GANTRY_CHECK(refuse_copied(change.view(), volume));
   const bool tries_again = model::growth_failed(volume);
   // Not what it has: a growth that failed may still be done late, so what was asked for once is never taken back.
   const std::uint64_t now_bytes = model::promised_bytes(volume);
@@ -230,6 +251,7 @@ Result<void> delete_volume(Change& change, const v1::ById& request) {
   auto target = change.target<v1::Volume>("volume.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Volume& volume = **target;
+  GANTRY_CHECK(refuse_copied(change.view(), volume));
   // Whose host deletes it once the guest is gone.
   for (const std::string& vm_id : lasting_users<v1::Vm>(change, volume.meta().id())) {
     const auto* vm = change.view().find<v1::Vm>(vm_id);

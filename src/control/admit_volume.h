@@ -13,6 +13,9 @@ Result<const v1::Pool*> choose_pool(const Change& change, const std::string& nam
 // The id of the image's pool if that is shared: a volume made of it is best kept beside it. Else empty.
 std::string shared_pool_of(const Change& change, const v1::Image& image);
 
+// How much more the pool may promise, beside what this change makes in it.
+std::uint64_t room_in(const Change& change, const v1::Pool& pool);
+
 struct NewVolumeWish {
   std::string name;
   const v1::Pool* pool = nullptr;

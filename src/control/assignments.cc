@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "control/copied_disks.h"
+#include "control/move_storage.h"
 #include "control/pool_hosts.h"
 #include "control/segments.h"
 #include "control/vm_hosts.h"
@@ -64,17 +66,21 @@ void add_groups(const View& view, const v1::Vm& vm, v1::Assignment& assignment) 
   }
 }
 
-void set(const View& view, v1::Assignment& assignment, const v1::Vm& vm) {
-  *assignment.mutable_vm() = vm;
+void set(const View& view, const std::string& host_id, v1::Assignment& assignment, const v1::Vm& vm) {
+  *assignment.mutable_vm() = seen_from(host_id, vm);
   add_groups(view, vm, assignment);
 }
-void set(const View&, v1::Assignment& assignment, const v1::Volume& volume) { *assignment.mutable_volume() = volume; }
-void set(const View&, v1::Assignment& assignment, const v1::Image& image) { *assignment.mutable_image() = image; }
-void set(const View&, v1::Assignment& assignment, const v1::Network& network) {
+void set(const View&, const std::string&, v1::Assignment& assignment, const v1::Volume& volume) {
+  *assignment.mutable_volume() = volume;
+}
+void set(const View&, const std::string&, v1::Assignment& assignment, const v1::Image& image) {
+  *assignment.mutable_image() = image;
+}
+void set(const View&, const std::string&, v1::Assignment& assignment, const v1::Network& network) {
   *assignment.mutable_network() = network;
 }
 // How the pool is on each host is nothing to the others, and long where there are many.
-void set(const View&, v1::Assignment& assignment, const v1::Pool& pool) {
+void set(const View&, const std::string&, v1::Assignment& assignment, const v1::Pool& pool) {
   *assignment.mutable_pool() = pool;
   assignment.mutable_pool()->mutable_status()->clear_hosts();
 }
@@ -200,7 +206,7 @@ template <class Record>
 v1::Assignment assignment_of(const View& view, const std::string& host_id, const Record& record) {
   v1::Assignment assignment;
   assignment.set_look_only(only_looks(view, host_id, record));
-  set(view, assignment, record);
+  set(view, host_id, assignment, record);
   keep_from_others(host_id, assignment);
   return assignment;
 }
@@ -217,18 +223,21 @@ void add_needs(const View& view, const v1::Volume& volume, Needs& needs) {
   if (pool != nullptr && pool->spec().shared()) needs.images.insert(image->meta().id());
 }
 
+void add_needs(const View& view, const std::string& volume_id, Needs& needs) {
+  const auto* volume = view.find<v1::Volume>(volume_id);
+  const auto* pool = volume == nullptr ? nullptr : pool_of(view, *volume);
+  if (pool == nullptr) return;
+  add_needs(view, *volume, needs);
+  if (pool->spec().shared()) needs.volumes.insert(volume->meta().id());
+}
+
 void add_needs(const View& view, const v1::Vm& vm, Needs& needs) {
   if (const auto* image = view.find<v1::Image>(vm.spec().image())) {
     const auto* pool = pool_of(view, *image);
     if (pool != nullptr && pool->spec().shared()) needs.images.insert(image->meta().id());
   }
-  for (const v1::VmDisk& disk : vm.spec().disks()) {
-    const auto* volume = view.find<v1::Volume>(disk.volume());
-    const auto* pool = volume == nullptr ? nullptr : pool_of(view, *volume);
-    if (pool == nullptr) continue;
-    add_needs(view, *volume, needs);
-    if (pool->spec().shared()) needs.volumes.insert(volume->meta().id());
-  }
+  for (const v1::VmDisk& disk : vm.spec().disks()) add_needs(view, disk.volume(), needs);
+  for (const v1::CopiedDisk& disk : copied_disks(vm)) add_needs(view, disk.copy(), needs);
 }
 
 template <class Record>

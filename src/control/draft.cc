@@ -26,11 +26,24 @@ void Draft::build_kind(const Staged<Record>& staged, port::Txn& txn) const {
     if (before != nullptr && bytes == record_bytes(*before)) continue;
     txn.compares.push_back({key, before != nullptr ? before->meta().revision() : 0});
     txn.writes.push_back({.kind = Write::Kind::put, .key = key, .value = std::move(bytes)});
-    if (before != nullptr || record->meta().name().empty()) continue;
+    if (before != nullptr && before->meta().name() == record->meta().name()) continue;
+    if (before != nullptr) erase_name(staged, before->meta().name(), txn);
+    if (record->meta().name().empty()) continue;
     const std::string name_key = model::name_key(Kind<Record>::word, record->meta().name());
-    txn.compares.push_back({name_key, 0});
+    // Whoever has the name yet gives it away in this same transaction, which is compared with that record.
+    if (!view_.all<Record>().id_by_name.contains(record->meta().name())) txn.compares.push_back({name_key, 0});
     txn.writes.push_back({.kind = Write::Kind::put, .key = name_key, .value = id});
   }
+}
+
+// Unless another record comes to have it here.
+template <class Record>
+void Draft::erase_name(const Staged<Record>& staged, const std::string& name, port::Txn& txn) {
+  for (const auto& [id, record] : staged.records) {
+    if (record && record->meta().name() == name) return;
+  }
+  txn.writes.push_back(
+      {.kind = port::Write::Kind::erase, .key = model::name_key(Kind<Record>::word, name), .value = {}});
 }
 
 template <class Record>

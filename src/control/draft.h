@@ -79,6 +79,8 @@ class Draft {
   template <class Record>
   [[nodiscard]] bool is_unchanged(const std::string& id, const std::optional<Record>& record) const;
   template <class Record>
+  static void erase_name(const Staged<Record>& staged, const std::string& name, port::Txn& txn);
+  template <class Record>
   void build_kind(const Staged<Record>& staged, port::Txn& txn) const;
 
   const View& view_;

@@ -276,6 +276,8 @@ class FakeHost {
   v1::HostStatus facts;
   // What it tells of the moves of VMs, by VM.
   std::map<std::string, v1::VmMoveStatus> moves;
+  // And of those of their disks.
+  std::map<std::string, v1::VmMoveStatus> disk_moves;
 
   void connect() {
     link_.connect(id_, true);
@@ -301,6 +303,10 @@ class FakeHost {
   // It tells that of the VM's move from now on.
   void tell_of_move(const v1::Vm& vm, const v1::VmMoveStatus& status) {
     moves[vm.meta().id()] = status;
+    tend(vm);
+  }
+  void tell_of_disk_move(const v1::Vm& vm, const v1::VmMoveStatus& status) {
+    disk_moves[vm.meta().id()] = status;
     tend(vm);
   }
   // The guest powers off by itself.
@@ -437,6 +443,7 @@ class FakeHost {
       if (problem == problems.end()) running_[id] = vm.spec().boot_id();
     }
     if (moves.contains(id)) *status.mutable_move() = moves[id];
+    if (disk_moves.contains(id)) *status.mutable_disk_move() = disk_moves[id];
     status.set_boot_id(booted_[id]);
     status.set_reset_id(vm.spec().reset_id());
     status.set_state(running_.count(id) == 0                   ? v1::VmStatus::STOPPED

@@ -36,7 +36,12 @@ KeeperWish wish_of(const v1::Image& image) {
 std::string demanded_host(const Draft& draft, const v1::Volume& volume) {
   for (const std::string& id : draft.view().users_of_kind<v1::Vm>(volume.meta().id())) {
     const auto* vm = draft.find<v1::Vm>(id);
-    if (vm != nullptr && !vm->placement().host_id().empty()) return vm->placement().host_id();
+    if (vm == nullptr) continue;
+    const v1::VmMove& move = vm->placement().move();
+    const bool is_copy = std::any_of(move.disks().begin(), move.disks().end(),
+                                     [&](const auto& disk) { return disk.copy() == volume.meta().id(); });
+    const std::string& host_id = is_copy ? move.host_id() : vm->placement().host_id();
+    if (!host_id.empty()) return host_id;
   }
   return {};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/change.h"
+#include "control/disk_moves.h"
 #include "control/host_records.h"
 #include "control/keepers.h"
 #include "control/moves.h"
@@ -134,6 +135,9 @@ std::set<std::string> followers(const Draft& draft, const std::set<std::string>&
     for (const std::string& user : users) {
       if (all.insert(user).second) next.push_back(user);
     }
+    // The task of a disk's move names the volume.
+    const auto* vm = draft.view().find<v1::Vm>(id);
+    if (vm != nullptr && vm->placement().has_disk_move()) all.insert(vm->placement().disk_move().task_id());
     const auto* volume = draft.view().find<v1::Volume>(id);
     if (volume == nullptr || volume->spec().owner_vm_id().empty()) continue;
     if (all.insert(volume->spec().owner_vm_id()).second) next.push_back(volume->spec().owner_vm_id());
@@ -179,7 +183,7 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
       context.put_off.insert(id);
     }
   }
-  for (const auto run : {run_move, run_vm, run_keepers, run_rule, run_task}) each(run);
+  for (const auto run : {run_move, run_disk_move, run_vm, run_keepers, run_rule, run_task}) each(run);
 }
 
 bool has_ended_token(const View& view, Now now) {

@@ -7,7 +7,7 @@
 
 namespace gantry::control {
 
-inline const std::string kSecret(64, 'a');
+inline const std::string kMoveSecret(64, 'a');
 
 // The VM "web" runs on one of two hosts that share a pool, and an overlay.
 struct MoveWorld : World {
@@ -15,7 +15,7 @@ struct MoveWorld : World {
   std::string source;
   std::string target;
 
-  MoveWorld() {
+  explicit MoveWorld(const std::string& disk_pool = "shared") {
     give_address(kHostId, "192.0.2.1");
     give_address(beta, "192.0.2.2");
     v1::CreatePoolRequest pool;
@@ -28,17 +28,17 @@ struct MoveWorld : World {
     network.mutable_spec()->set_kind(v1::NetworkSpec::OVERLAY);
     EXPECT_EQ(ended(accept("CreateNetwork", network)).state(), v1::Task::SUCCEEDED);
     executor.run_for(60'000);
-    EXPECT_EQ(ended(accept("CreateVm", vm_there("web"))).state(), v1::Task::SUCCEEDED);
+    EXPECT_EQ(ended(accept("CreateVm", vm_there("web", disk_pool))).state(), v1::Task::SUCCEEDED);
     source = vm().placement().host_id();
     target = source == kHostId ? beta : kHostId;
   }
 
-  static v1::CreateVmRequest vm_there(const std::string& name) {
+  static v1::CreateVmRequest vm_there(const std::string& name, const std::string& disk_pool = "shared") {
     v1::CreateVmRequest request;
     request.set_name(name);
     request.mutable_spec()->set_memory_mib(1024);
     v1::NewVolume& disk = *request.mutable_spec()->add_disks()->mutable_create();
-    disk.set_pool("shared");
+    disk.set_pool(disk_pool);
     disk.set_capacity_bytes(1ULL << 30U);
     request.mutable_spec()->add_nics()->set_network("wide");
     return request;
@@ -69,11 +69,12 @@ struct MoveWorld : World {
     executor.run_for(1'000);
   }
   void tell(const std::string& host_id, v1::VmMoveStatus::Phase phase) { tell(host_id, word(phase)); }
-  void prepare() {
+  void prepare(std::uint32_t disk_port = 0) {
     v1::VmMoveStatus status = word(v1::VmMoveStatus::PREPARED);
     status.mutable_address()->set_host("192.0.2.7");
     status.mutable_address()->set_port(49'152);
-    status.mutable_address()->set_secret(kSecret);
+    status.mutable_address()->set_secret(kMoveSecret);
+    status.mutable_address()->set_disk_port(disk_port);
     tell(target, status);
   }
   // The last record of the VM that the host was sent.

@@ -4,7 +4,9 @@
 #include <optional>
 
 #include "control/change.h"
+#include "control/copied_disks.h"
 #include "control/keepers.h"
+#include "control/move_storage.h"
 #include "control/observations.h"
 #include "control/printable.h"
 #include "control/vm_hosts.h"
@@ -63,12 +65,22 @@ std::optional<v1::Problem> obstacle(MachineContext& context, const v1::Vm& vm) {
   return make_problem("host_lost", vm, target + " is not connected any more", "move it to another host");
 }
 
+// On a shared pool it may be another's by the time that it is taken away: a record there stays.
+std::string removable_lease(const Draft& draft, const std::string& pool_id) {
+  const auto* pool = draft.find<v1::Pool>(pool_id);
+  return pool == nullptr || pool->spec().shared() ? std::string() : pool_id;
+}
+
 // The guest is the target's. The source keeps its word in the status until the target has one.
-void finish(const Draft& draft, v1::Vm& vm) {
+void finish(MachineContext& context, v1::Vm& vm) {
+  Draft& draft = context.draft;
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   placement.set_reason("it was moved there from " + host_text(draft, placement.host_id()));
-  leave_host(placement, placement.host_id());
+  leave_host(placement, placement.host_id(),
+             move.lease_pool().empty() ? "" : removable_lease(draft, vm.spec().lease_pool()));
+  *vm.mutable_spec() = spec_there(vm);
+  for (const v1::CopiedDisk& disk : move.disks()) switch_to_copy(draft, vm, disk, move.task_id(), context.now);
   placement.set_host_id(move.host_id());
   placement.set_epoch(move.epoch());
   placement.set_moved_by(move.task_id());
@@ -89,7 +101,8 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   const v1::Problem told = source_word(vm).problem();
-  leave_host(placement, move.host_id());
+  leave_host(placement, move.host_id(), removable_lease(context.draft, move.lease_pool()));
+  for (const v1::CopiedDisk& disk : move.disks()) drop_copy(context.draft, disk, move.task_id(), context.now);
   placement.clear_move();
   // The target's name came to the pool late, after the guest had gone on at the source: nobody has that lease.
   if (vm.status().lease().state() == v1::LeaseStatus::LOST) placement.set_epoch(next_epoch(placement));
@@ -108,7 +121,7 @@ void run_vm_move(MachineContext& context, const v1::Vm& vm) {
   const std::string& id = vm.meta().id();
   Draft& draft = context.draft;
   const v1::VmMoveStatus::Phase phase = source_word(vm).phase();
-  if (phase == v1::VmMoveStatus::GIVEN) return finish(draft, draft.edit<v1::Vm>(id));
+  if (phase == v1::VmMoveStatus::GIVEN) return finish(context, draft.edit<v1::Vm>(id));
   // Both hosts end what they have of it.
   if (phase == v1::VmMoveStatus::FAILED || vm.meta().has_deletion()) return give_up(context, draft.edit<v1::Vm>(id));
   if (vm.placement().move().cancelled()) return;
@@ -141,7 +154,7 @@ v1::VmMoveStatus bounded(const Draft& draft, const v1::Vm& vm, const v1::VmMoveS
     const std::string& host_id = vm.placement().move().host_id();
     const auto* host = draft.find<v1::Host>(host_id);
     next.mutable_address()->set_host(host == nullptr ? "" : host->status().address());
-    next.mutable_address()->clear_disk_port();
+    if (vm.placement().move().disks().empty()) next.mutable_address()->clear_disk_port();
     if (next.address().host().empty()) {
       next.set_phase(v1::VmMoveStatus::FAILED);
       *next.mutable_problem() = make_problem(

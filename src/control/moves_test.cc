@@ -29,7 +29,7 @@ TEST(Move, GoesFromHostToHostStepByStep) {
   EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("to make ready"));
 
   world.prepare();
-  EXPECT_EQ(world.last_sent(world.source).placement().move().target().address().secret(), kSecret);
+  EXPECT_EQ(world.last_sent(world.source).placement().move().target().address().secret(), kMoveSecret);
   EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("to begin"));
 
   v1::VmMoveStatus copying = world.word(v1::VmMoveStatus::COPYING);
@@ -355,7 +355,7 @@ TEST(Move, AnAddressThatIsNoneIsNotTold) {
     v1::VmMoveStatus status = world.word(v1::VmMoveStatus::PREPARED);
     status.mutable_address()->set_host("192.0.2.7");
     status.mutable_address()->set_port(49'152);
-    status.mutable_address()->set_secret(kSecret);
+    status.mutable_address()->set_secret(kMoveSecret);
     spoil(*status.mutable_address());
     world.tell(world.target, status);
     EXPECT_FALSE(world.move().target().has_address()) << world.move().ShortDebugString();
@@ -372,12 +372,12 @@ TEST(Move, TheSourceConnectsToTheTargetsHostAloneAndGivesItNoDisks) {
   status.mutable_address()->set_host("127.0.0.1");
   status.mutable_address()->set_port(49'152);
   status.mutable_address()->set_disk_port(49'153);
-  status.mutable_address()->set_secret(kSecret);
+  status.mutable_address()->set_secret(kMoveSecret);
   world.tell(world.target, status);
   const v1::MoveAddress told = world.last_sent(world.source).placement().move().target().address();
   EXPECT_EQ(told.host(), world.find<v1::Host>(world.target)->status().address());
   EXPECT_EQ(told.disk_port(), 0);
-  EXPECT_EQ(told.secret(), kSecret);
+  EXPECT_EQ(told.secret(), kMoveSecret);
 }
 
 TEST(Move, AnAddressThatLeadsToNobodyEndsTheMove) {
@@ -391,7 +391,7 @@ TEST(Move, AnAddressThatLeadsToNobodyEndsTheMove) {
 TEST(Move, OnlyTheSourceIsToldItsSecret) {
   MoveWorld world;
   begin_move(world);
-  EXPECT_EQ(world.last_sent(world.source).placement().move().target().address().secret(), kSecret);
+  EXPECT_EQ(world.last_sent(world.source).placement().move().target().address().secret(), kMoveSecret);
   world.tell(world.target, v1::VmMoveStatus::ARRIVED);
   EXPECT_EQ(world.last_sent(world.target).placement().move().target().address().secret(), "");
 }
@@ -399,16 +399,16 @@ TEST(Move, OnlyTheSourceIsToldItsSecret) {
 TEST(Move, UsersNeverSeeItsSecret) {
   MoveWorld world;
   begin_move(world);
-  ASSERT_EQ(world.move().target().address().secret(), kSecret);
+  ASSERT_EQ(world.move().target().address().secret(), kMoveSecret);
   for (const char* rpc : {"GetVm", "GetVmPlacement"}) {
     const auto answer = world.call(rpc, World::by_id("web"));
     ASSERT_TRUE(answer);
     EXPECT_THAT((*answer)->ShortDebugString(), HasSubstr("port: 49152"));
-    EXPECT_EQ((*answer)->ShortDebugString().find(kSecret), std::string::npos) << rpc;
+    EXPECT_EQ((*answer)->ShortDebugString().find(kMoveSecret), std::string::npos) << rpc;
   }
   const auto list = world.call("ListVms", v1::ListRequest());
   ASSERT_TRUE(list);
-  EXPECT_EQ((*list)->ShortDebugString().find(kSecret), std::string::npos);
+  EXPECT_EQ((*list)->ShortDebugString().find(kMoveSecret), std::string::npos);
 }
 
 TEST(Move, WhatALeftHostSaidBeforeItLeftIsNotTakenForItsWord) {

@@ -79,6 +79,7 @@ void bound(v1::HostStatus& status) {
 // Where its QEMU waits for a guest is the target's to say.
 void bound(v1::VmStatus& status) {
   if (status.has_move()) status.mutable_move()->clear_address();
+  if (status.has_disk_move()) status.mutable_disk_move()->clear_address();
 }
 template <class Status>
 void bound(Status&) {}

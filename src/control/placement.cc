@@ -33,8 +33,15 @@ void add_others(const View& view, const v1::Vm& self, bool running, policy::Plac
   }
 }
 
-// Volumes, image and networks, as far as they are on record.
-void add_all_reach(const View& view, const v1::VmSpec& spec, policy::PlaceDemand& demand) {
+void add_network_reach(const View& view, const v1::VmSpec& spec, policy::PlaceDemand& demand) {
+  for (const v1::VmNic& nic : spec.nics()) {
+    const auto* network = view.find<v1::Network>(nic.network());
+    if (network != nullptr) add_reach(view, *network, demand);
+  }
+}
+
+// Volumes and image, as far as they are on record.
+void add_storage_reach(const View& view, const v1::VmSpec& spec, policy::PlaceDemand& demand) {
   const auto add_pool = [&](const std::string& before, const std::string& pool_id) {
     if (const auto* pool = view.find<v1::Pool>(pool_id)) add_reach(view, before, *pool, demand);
   };
@@ -44,10 +51,6 @@ void add_all_reach(const View& view, const v1::VmSpec& spec, policy::PlaceDemand
   for (const v1::VmDisk& disk : spec.disks()) {
     const auto* volume = view.find<v1::Volume>(disk.volume());
     if (volume != nullptr) add_pool("volume " + volume->meta().name() + " in ", volume->spec().pool());
-  }
-  for (const v1::VmNic& nic : spec.nics()) {
-    const auto* network = view.find<v1::Network>(nic.network());
-    if (network != nullptr) add_reach(view, *network, demand);
   }
 }
 
@@ -125,9 +128,17 @@ policy::PlaceDemand make_demand(const v1::VmSpec& spec) {
   return demand;
 }
 
+policy::PlaceDemand move_demand(const View& view, const v1::Vm& vm) {
+  policy::PlaceDemand demand = make_demand(vm.spec());
+  add_network_reach(view, vm.spec(), demand);
+  demand.rules = place_rules(view, vm, true);
+  return demand;
+}
+
 policy::PlaceDemand demand_of(const View& view, const v1::Vm& vm, bool running) {
   policy::PlaceDemand demand = make_demand(vm.spec());
-  add_all_reach(view, vm.spec(), demand);
+  add_storage_reach(view, vm.spec(), demand);
+  add_network_reach(view, vm.spec(), demand);
   demand.rules = place_rules(view, vm, running);
   return demand;
 }

@@ -26,6 +26,8 @@ std::vector<policy::PlaceRule> place_rules(const View& view, const v1::Vm& vm, b
 
 // What its spec asks of a host, without reach and rules.
 policy::PlaceDemand make_demand(const v1::VmSpec& spec);
+// What a VM on record that runs asks of a host to go on there, beside what it has on storage.
+policy::PlaceDemand move_demand(const View& view, const v1::Vm& vm);
 // All that a VM that is on record asks of a host.
 policy::PlaceDemand demand_of(const View& view, const v1::Vm& vm, bool running);
 

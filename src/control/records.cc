@@ -29,7 +29,10 @@ std::vector<std::string> references(const v1::Vm& vm) {
   for (const std::string& host_id : hosts_of(vm)) add(ids, host_id);
   add(ids, vm.spec().host());
   add(ids, vm.spec().image());
+  add(ids, vm.spec().lease_pool());
   for (const v1::VmDisk& disk : vm.spec().disks()) add(ids, disk.volume());
+  for (const v1::CopiedDisk& disk : vm.placement().move().disks()) add(ids, disk.copy());
+  add(ids, vm.placement().disk_move().disk().copy());
   for (const v1::VmNic& nic : vm.spec().nics()) {
     add(ids, nic.network());
     for (const std::string& group : nic.security_groups()) add(ids, group);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/disk_moves.h"
 #include "control/segments.h"
 #include "model/limits.h"
 #include "model/state.h"
@@ -261,6 +262,23 @@ TaskVerdict judge_vm(const Draft& draft, const v1::Task& task, const v1::Vm& vm,
                              "another version of Gantry accepted it", "repeat it"));
 }
 
+// Until the switch its host works at it; then only what it was copied from is left to delete, with which the task ends.
+TaskVerdict judge_disk_move(const Draft& draft, const v1::Task& task) {
+  for (const std::string& id : draft.view().users_of_kind<v1::Vm>(task.target_id())) {
+    const auto* vm = draft.find<v1::Vm>(id);
+    if (vm == nullptr || vm->placement().disk_move().task_id() != task.meta().id()) continue;
+    const v1::VmMoveStatus& word = disk_move_word(*vm);
+    const std::string host = host_text(draft, vm->placement().host_id());
+    if (vm->placement().disk_move().cancelled()) return working("waiting for " + host + " to keep the disk");
+    TaskVerdict verdict = working(word.progress().phase());
+    verdict.progress.set_percent(word.progress().percent());
+    verdict.progress.set_measurable(word.progress().measurable());
+    if (verdict.progress.phase().empty()) verdict.progress.set_phase("waiting for " + host + " to begin");
+    return verdict;
+  }
+  return cancelled(task, "a later operation took its place");
+}
+
 TaskVerdict judge_volume(const v1::Task& task, const v1::Volume& volume) {
   const v1::VolumeStatus& status = volume.status();
   const bool seen = status.observed_generation() >= volume.meta().generation();
@@ -368,7 +386,10 @@ TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
   }
   if (kind == "volume") {
     const auto* volume = draft.find<v1::Volume>(id);
+    const bool moves = task.action() == "volume.move";
+    if (moves && volume == nullptr) return succeeded();
     const auto going = judge_going(draft, task, volume);
+    if (moves && !going) return judge_disk_move(draft, task);
     return going ? *going : judge_volume(task, *volume);
   }
   if (kind == "image") {

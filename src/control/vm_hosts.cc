@@ -33,10 +33,11 @@ std::uint64_t next_epoch(v1::VmPlacement& placement) {
   return placement.last_epoch();
 }
 
-void leave_host(v1::VmPlacement& placement, const std::string& host_id) {
+void leave_host(v1::VmPlacement& placement, const std::string& host_id, const std::string& lease_pool) {
   forget_left(placement, host_id);
   v1::LeftHost& left = *placement.add_left_hosts();
   left.set_host_id(host_id);
+  left.set_lease_pool(lease_pool);
   left.set_epoch(next_epoch(placement));
 }
 

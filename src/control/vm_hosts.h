@@ -18,8 +18,9 @@ const v1::LeftHost* find_left(const v1::Vm& vm, const std::string& host_id);
 
 // One that no placement or move of the VM ever had.
 std::uint64_t next_epoch(v1::VmPlacement& placement);
-// From now on that host is to take away what it has of the VM.
-void leave_host(v1::VmPlacement& placement, const std::string& host_id);
+// From now on that host is to take away what it has of the VM; with a lease, if it has one on that pool that nobody
+// else has.
+void leave_host(v1::VmPlacement& placement, const std::string& host_id, const std::string& lease_pool);
 void forget_left(v1::VmPlacement& placement, const std::string& host_id);
 
 }  // namespace gantry::control

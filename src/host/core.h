@@ -56,9 +56,17 @@ class Core : public std::enable_shared_from_this<Core> {
   // core_move.cc
   void receive(const std::string& id, VmObject& vm);
   void measure(const std::string& id, VmObject& vm);
+  [[nodiscard]] std::uint64_t bytes_to_copy(const v1::Vm& vm) const;
   void send_guest(const std::string& id, VmObject& vm);
   void note_progress(const std::string& id, const port::MoveProgress& progress);
   void take_over(const std::string& id, VmObject& vm);
+  // core_disk_move.cc
+  // Its guest has the copy open, or may have.
+  [[nodiscard]] bool is_copying(const std::string& id) const;
+  void need_copy(const VmObject& vm, VmNeeds& needs) const;
+  void copy_disk(const std::string& id, VmObject& vm);
+  void note_copied(const std::string& id, const port::DiskCopyProgress& told);
+  // core_vm.cc
   [[nodiscard]] port::GuestObservation guest_of(const std::string& id) const;
   [[nodiscard]] VmNeeds needs_of(const VmObject& vm) const;
   void need_disk(const VmObject& vm, const v1::VmDisk& disk, VmNeeds& needs) const;
@@ -89,6 +97,7 @@ class Core : public std::enable_shared_from_this<Core> {
   [[nodiscard]] port::VolumeRequest request_of(const VolumeObject& volume) const;
   [[nodiscard]] port::ImageRequest request_of(const ImageObject& image) const;
   [[nodiscard]] std::string volume_user(const std::string& volume_id) const;
+  [[nodiscard]] std::string leaving_guest() const;
   [[nodiscard]] std::uint32_t volume_uid(const VolumeObject& volume) const;
   [[nodiscard]] const PoolObject* find_pool(const std::string& id) const;
   [[nodiscard]] bool is_shared(const std::string& pool_id) const;

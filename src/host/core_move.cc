@@ -18,9 +18,10 @@ Milliseconds downtime_max_ms(const v1::VmMove& move) {
   return move.downtime_ms_max() == 0 ? kDowntimeMs : Milliseconds{move.downtime_ms_max()};
 }
 
-policy::MoveLoad load_of(const v1::Vm& vm, std::uint64_t dirty_bytes_per_second) {
+policy::MoveLoad load_of(const v1::Vm& vm, std::uint64_t disk_bytes, std::uint64_t dirty_bytes_per_second) {
   const v1::VmMove& move = vm.placement().move();
   return {.memory_bytes = std::uint64_t{vm.spec().memory_mib()} << 20U,
+          .disk_bytes = disk_bytes,
           .dirty_bytes_per_second = dirty_bytes_per_second,
           .bytes_per_second = move.bytes_per_second_max() == 0 ? kAssumedBytesPerSecond : move.bytes_per_second_max(),
           .downtime_max_ms = downtime_max_ms(move)};
@@ -52,7 +53,21 @@ void Core::receive(const std::string& id, VmObject& vm) {
                             "it is not known by which address other hosts reach it",
                             "give it one by \"link-address\" in its configuration", "no_host_address"));
   }
-  ports_.mover.receive(define(vm), address, false, alive(took));
+  ports_.mover.receive(define(vm), address, copied_disks(vm.wanted), alive(took));
+}
+
+// What is nowhere written is not sent. What an image under a disk has of it is not known, so all of it may be.
+std::uint64_t Core::bytes_to_copy(const v1::Vm& vm) const {
+  std::uint64_t bytes = 0;
+  for (const v1::CopiedDisk& disk : vm.placement().move().disks()) {
+    const auto volume = table_.volumes.find(disk.volume());
+    if (volume == table_.volumes.end()) continue;
+    const port::VolumeFacts& facts = volume->second.memory.facts;
+    const auto image = table_.images.find(volume->second.wanted.spec().image());
+    const std::uint64_t below = image == table_.images.end() ? 0 : image->second.memory.facts.virtual_size_bytes;
+    bytes += std::min(facts.capacity_bytes, facts.allocation_bytes + below);
+  }
+  return bytes;
 }
 
 void Core::measure(const std::string& id, VmObject& vm) {
@@ -66,7 +81,7 @@ void Core::measure(const std::string& id, VmObject& vm) {
         // Without a figure there is no forecast, which keeps nobody from trying.
         memory.measured = true;
         if (!result) return;
-        const auto forecast = policy::forecast_move(load_of(object.wanted, *result));
+        const auto forecast = policy::forecast_move(load_of(object.wanted, core.bytes_to_copy(object.wanted), *result));
         memory.figures.set_dirty_bytes_per_second(*result);
         memory.figures.set_downtime_ms_predicted(to_u32(forecast.downtime_ms));
         memory.figures.set_total_ms_predicted(to_u32(forecast.total_ms));
@@ -81,7 +96,7 @@ void Core::send_guest(const std::string& id, VmObject& vm) {
   const v1::VmMove& move = vm.wanted.placement().move();
   port::MoveRequest request;
   request.target = move.target().address();
-  request.disks = define(vm).disks;
+  request.copied_disks = copied_disks(vm.wanted);
   request.downtime_max_ms = downtime_max_ms(move);
   request.bytes_per_second_max = move.bytes_per_second_max();
   vm.memory.move.stops_sending = false;

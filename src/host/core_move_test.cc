@@ -473,6 +473,76 @@ TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
   EXPECT_EQ(world.count("delete_seed"), 1);
 }
 
+TEST_F(CoreMoveTest, ALeaseThatIsOfNoUseAnyMoreGoesToo) {
+  come_here();
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  placement.clear_move();
+  v1::LeftHost& left = *placement.add_left_hosts();
+  left.set_host_id("host-1");
+  left.set_epoch(3);
+  left.set_lease_pool("pool-1");
+  world.failures.emplace("remove_lease", Error{.code = ErrorCode::unavailable, .summary = "the pool is away"});
+  assign(100);
+  EXPECT_EQ(told_absent(), 0U) << "something is left";
+  assign(10'000);
+  EXPECT_EQ(world.count("remove_lease"), 2);
+  EXPECT_EQ(told_absent(), 3U);
+}
+
+TEST_F(CoreMoveTest, OnlyTheDisksThatGoAreSentAndAwaited) {
+  vm.mutable_spec()->add_disks()->set_volume("vol-1");
+  vm.mutable_spec()->mutable_disks(0)->set_volume("vol-0");
+  v1::VmMove move;
+  EXPECT_EQ(copied_disks(vm), std::vector<std::size_t>());
+  move.add_disks()->set_volume("vol-1");
+  move.mutable_disks(0)->set_copy("vol-2");
+  *vm.mutable_placement()->mutable_move() = move;
+  EXPECT_EQ(copied_disks(vm), std::vector<std::size_t>({1}));
+  vm.mutable_spec()->mutable_disks(1)->set_volume("vol-2");
+  EXPECT_EQ(copied_disks(vm), std::vector<std::size_t>({1})) << "the target has the copy in its place";
+}
+
+TEST_F(CoreMoveTest, TheSourceSendsADiskThatGoesAndCountsIt) {
+  volume.clear_spec();
+  volume.mutable_spec()->set_pool("pool-1");
+  volume.mutable_spec()->set_capacity_bytes(22ULL << 30U);
+  world.allocation_bytes = 22'000'000'000;
+  assign();
+  v1::CopiedDisk& disk = *begin_move("host-2").add_disks();
+  disk.set_volume("vol-1");
+  disk.set_copy("vol-2");
+  target_says(Phase::PREPARED);
+  ASSERT_EQ(world.move_requests.size(), 1U);
+  EXPECT_EQ(world.move_requests[0].copied_disks, std::vector<std::size_t>({0}));
+  EXPECT_GE(told_move().total_ms_predicted(), 20'000U) << "at 1.1 GB a second";
+}
+
+TEST_F(CoreMoveTest, TheTargetAwaitsWhatIsCopiedToIt) {
+  v1::CopiedDisk& disk = *begin_move("host-1").add_disks();
+  disk.set_volume("vol-0");
+  disk.set_copy("vol-1");
+  come_here();
+  EXPECT_EQ(world.count("receive"), 1);
+  EXPECT_EQ(world.awaited_disks, std::vector<std::size_t>({0}));
+}
+
+TEST_F(CoreMoveTest, NoDiskIsDeletedUnderAGuestThatLeaves) {
+  come_here();
+  world.failures.emplace("kill", Error{.code = ErrorCode::unavailable, .summary = "it does not end"});
+  v1::VmPlacement& placement = *vm.mutable_placement();
+  placement.clear_move();
+  placement.add_left_hosts()->set_host_id("host-1");
+  placement.mutable_left_hosts(0)->set_epoch(3);
+  vm.mutable_spec()->mutable_disks(0)->set_volume("vol-0");
+  volume.mutable_meta()->mutable_deletion()->set_task_id("task-7");
+  keeper = "host-1";
+  assign(100);
+  EXPECT_EQ(world.count("kill"), 1);
+  EXPECT_EQ(world.count("delete_volume"), 0);
+  executor.run_for(20'000);
+  EXPECT_EQ(world.count("delete_volume"), 1);
+}
+
 TEST_F(CoreMoveTest, WhatAProcessThatOnlyWaitedLeftIsTakenAway) {
   come_here();
   // So says the hypervisor when that process ends; its files are there.

@@ -8,6 +8,14 @@ namespace {
 // The reason of src/storage for a pool that is not there.
 constexpr char kPoolUnusable[] = "pool_unusable";
 constexpr Milliseconds kReleaseAgainMs = 5'000;
+
+bool is_copy_for(const v1::Vm& vm, const std::string& volume_id) {
+  return vm.placement().has_disk_move() && vm.placement().disk_move().disk().copy() == volume_id;
+}
+
+bool has_disk(const v1::Vm& vm, const std::string& volume_id) {
+  return std::ranges::any_of(vm.spec().disks(), [&](const v1::VmDisk& disk) { return disk.volume() == volume_id; });
+}
 }  // namespace
 
 const PoolObject* Core::find_pool(const std::string& id) const {
@@ -152,10 +160,18 @@ v1::PoolStatus Core::pool_status(const std::string& id, const PoolObject& pool) 
 // ---- volumes
 
 std::string Core::volume_user(const std::string& volume_id) const {
-  return user_of([&volume_id](const v1::Vm& vm) {
-    return std::ranges::any_of(vm.spec().disks(),
-                               [&volume_id](const v1::VmDisk& disk) { return disk.volume() == volume_id; });
+  return user_of([&](const v1::Vm& vm) {
+    return has_disk(vm, volume_id) || (is_copy_for(vm, volume_id) && is_copying(vm.meta().id()));
   });
+}
+
+// What a guest has open that leaves is not on its record any more.
+std::string Core::leaving_guest() const {
+  for (const auto& [id, vm] : table_.vms) {
+    const bool leaves = role_of(vm.wanted, options_.host_id) == VmRole::leaving;
+    if (leaves && is_live(guest_of(id))) return quoted_name("VM", vm.wanted);
+  }
+  return "";
 }
 
 // Of the VM that has it open, or else of one that wants to run, or else of one that has it, or of its owner.
@@ -164,8 +180,7 @@ std::uint32_t Core::volume_uid(const VolumeObject& volume) const {
   std::string chosen = volume.wanted.spec().owner_vm_id();
   int best = 0;
   for (const auto& [id, vm] : table_.vms) {
-    const auto has_it = [&volume_id](const v1::VmDisk& disk) { return disk.volume() == volume_id; };
-    if (std::ranges::none_of(vm.wanted.spec().disks(), has_it)) continue;
+    if (!has_disk(vm.wanted, volume_id) && !is_copy_for(vm.wanted, volume_id)) continue;
     const int rank = may_run(id, vm) ? 3 : waits_to_run(id, vm) ? 2 : 1;
     if (rank > best) {
       best = rank;
@@ -200,6 +215,7 @@ VolumeInput Core::volume_input(const VolumeObject& volume) const {
                     .in_use_by = volume_user(volume.wanted.meta().id()),
                     .uid = volume_uid(volume),
                     .now = now()};
+  if (volume.wanted.meta().has_deletion() && input.in_use_by.empty()) input.in_use_by = leaving_guest();
   if (spec.image().empty()) return input;
   const auto image = table_.images.find(spec.image());
   if (image == table_.images.end()) {

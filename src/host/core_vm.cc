@@ -29,6 +29,7 @@ VmInput Core::vm_input(const VmObject& vm, const port::GuestObservation& guest, 
                  .memory = vm.memory,
                  .needs = needs,
                  .role = role_of(vm.wanted, options_.host_id),
+                 .leaves_lease = !leave_of(vm.wanted, options_.host_id).lease_pool().empty(),
                  .under_way = vm.under_way,
                  .default_stop_timeout_seconds = options_.stop_timeout_seconds,
                  .now = now()};
@@ -141,6 +142,7 @@ VmNeeds Core::needs_of(const VmObject& vm) const {
   need_networks(vm, needs);
   need_image(vm, needs);
   need_lease(vm, needs);
+  need_copy(vm, needs);
   for (const v1::VmDisk& disk : vm.wanted.spec().disks()) need_disk(vm, disk, needs);
   return needs;
 }
@@ -250,7 +252,8 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
                            .format = volume.wanted.spec().format(),
                            .bus = disk.bus(),
                            .read_only = disk.read_only(),
-                           .volume_id = disk.volume()});
+                           .volume_id = disk.volume(),
+                           .serial = disk.serial().empty() ? disk.volume() : disk.serial()});
   }
   guest.nics = vm.memory.nics;
   guest.seed = vm.memory.seed.value_or("");
@@ -323,6 +326,10 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
     vm.memory.move.stops_sending = true;
     return ports_.mover.stop_sending(id);
   }
+  if (plan.step == VmStep::stop_copying) {
+    vm.memory.disk_move.stops = true;
+    return ports_.copier.stop_copying(id);
+  }
   if (plan.step == VmStep::give) {
     vm.memory.move.gives = true;
     return touch();
@@ -351,6 +358,7 @@ void Core::carry_out(const std::string& id, VmObject& vm, const VmPlan& plan) {
     case VmStep::measure: return measure(id, vm);
     case VmStep::send: return send_guest(id, vm);
     case VmStep::take_over: return take_over(id, vm);
+    case VmStep::copy_disk: return copy_disk(id, vm);
     case VmStep::remove_lease: return remove_lease(id, vm);
     case VmStep::delete_seed:
       return ports_.storage.delete_seed(

@@ -48,6 +48,7 @@ class FakeExecutor final : public port::Executor {
 // Every call is written down by name and answered a millisecond later; `failures` answers the next call of that name.
 class FakeWorld final : public port::Hypervisor,
                         public port::Mover,
+                        public port::DiskCopier,
                         public port::HostFacts,
                         public port::Storage,
                         public port::Network,
@@ -106,6 +107,7 @@ class FakeWorld final : public port::Hypervisor,
       seen.state = State::starting;
       seen.boot_id = guest.boot_id;
       seen.exit.Clear();
+      seen.disk_copy_id.clear();
     });
     answer(
         "start", std::move(done),
@@ -155,10 +157,14 @@ class FakeWorld final : public port::Hypervisor,
   }
   // port::Mover. What comes and goes is told by the test, by change().
   std::vector<port::MoveRequest> move_requests;
+  std::vector<std::size_t> awaited_disks;
+  // Of every volume.
+  std::uint64_t allocation_bytes = 0;
   std::function<void(const port::MoveProgress&)> move_progress;
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool,
-               port::ListeningDone done) override {
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
+               const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override {
     definitions.push_back(guest);
+    awaited_disks = copied_disks;
     give<v1::MoveAddress>("receive", std::move(done), [this, guest, listen_address] {
       change(guest.vm_id, [&guest](port::GuestObservation& seen) {
         seen.state = State::receiving;
@@ -188,6 +194,21 @@ class FakeWorld final : public port::Hypervisor,
       change(id, [runs](auto& guest) { guest.state = runs ? State::running : State::paused; });
     });
   }
+  // port::DiskCopier. A copy is done at once; of one that is `silent` the test says how it went.
+  std::vector<port::DiskCopyRequest> copy_requests;
+  std::function<void(const port::DiskCopyProgress&)> copy_progress;
+  port::Done copy_done;
+  void copy_disk(const std::string& id, const port::DiskCopyRequest& request,
+                 std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) override {
+    copy_requests.push_back(request);
+    copy_progress = std::move(progress);
+    copy_done = done;
+    answer("copy_disk", std::move(done), [this, id, request] { use_copy(id, request.id); });
+  }
+  void use_copy(const std::string& id, const std::string& copy_id) {
+    change(id, [&copy_id](port::GuestObservation& guest) { guest.disk_copy_id = copy_id; });
+  }
+  void stop_copying(const std::string&) override { calls.emplace_back("stop_copying"); }
   // port::Sentinel. Every lease that is wanted is held at once, unless it is refused.
   std::map<std::string, port::LeaseWish> lease_wishes;
   bool refuses_leases = false;
@@ -320,6 +341,7 @@ class FakeWorld final : public port::Hypervisor,
     port::VolumeFacts facts;
     facts.path = "/pool/" + request.volume_id;
     facts.capacity_bytes = volumes[request.volume_id];
+    facts.allocation_bytes = allocation_bytes;
     return facts;
   }
   std::optional<Error> take_failure(const std::string& name) {

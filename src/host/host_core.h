@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "port/disk_copy.h"
 #include "port/executor.h"
 #include "port/hypervisor.h"
 #include "port/link.h"
@@ -39,6 +40,7 @@ struct Ports {
   port::HostLink& link;
   port::Hypervisor& hypervisor;
   port::Mover& mover;
+  port::DiskCopier& copier;
   port::HostFacts& facts;
   port::Storage& storage;
   port::Network& network;

@@ -23,6 +23,7 @@ void Lease::want(std::uint64_t epoch, bool is_private, bool was_given) {
   epoch_ = epoch;
   is_private_ = is_private;
   was_given_ = was_given || kept;
+  came_ = was_given;
   win_anew();
 }
 
@@ -77,7 +78,7 @@ LeaseStep Lease::next(Milliseconds now_ms) {
 
 Lease::Claim Lease::claim_on(const std::optional<LeaseRecord>& found) const {
   // The first epoch of all: nobody had it before.
-  if (!found) return is_private_ || (epoch_ == 1 && !was_held()) ? Claim::now : Claim::watch;
+  if (!found) return is_private_ || came_ || (epoch_ == 1 && !was_held()) ? Claim::now : Claim::watch;
   if (is_private_ && (found->owner == host_id_ || found->owner.empty())) return Claim::now;
   if (!found->heir.empty()) {
     if (found->heir == host_id_ && found->heir_epoch == epoch_) return was_given_ ? Claim::now : Claim::contested;
@@ -191,6 +192,7 @@ void Lease::took(bool written, Milliseconds ended_ms) {
   if (claim_ == Claim::now) {
     phase_ = LeasePhase::held;
     was_given_ = false;
+    came_ = false;
     renewed_ms_ = asked_ms_;
     next_read_ms_ = asked_ms_ + times_.renew_ms;
     return;

@@ -18,6 +18,9 @@
 //   said that the write had ended in time: a record with an heir may have come late itself. Anybody else, and an heir
 //   that was not told, settles until an heir that came first would be dead, and then once more as ever.
 // * On a private pool nobody else can have it: what this host left itself is taken at once.
+// * An heir that was told and finds no record takes it at once, once: the owner had its own on another pool. Of two
+// that
+//   make a record only one can, so whoever has a higher epoch since is seen.
 // (After Chockler and Malkhi, "Light-Weight Leases for Storage-Centric Coordination", 2006. lease_model_test.cc tries
 // it against the truth.)
 #pragma once
@@ -143,6 +146,8 @@ class Lease {
   std::uint64_t epoch_ = 0;
   bool is_private_ = false;
   bool was_given_ = false;
+  // By another host: that may have written so on a pool of its own, and nothing here.
+  bool came_ = false;
   // When the read or write under way was asked for.
   Milliseconds asked_ms_ = 0;
   // The last read while watching, and since when it has stood so.

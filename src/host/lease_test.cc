@@ -172,6 +172,28 @@ TEST_F(LeaseTest, AnHeirThatWasToldTakesItAtOnce) {
   EXPECT_TRUE(may_run());
 }
 
+TEST_F(LeaseTest, AnHeirWhoseGiverHadItOnAnotherPoolTakesItAtOnceAndOnlyOnce) {
+  lease.want(2, false, true);
+  settle();
+  EXPECT_TRUE(may_run());
+  // What vanished since may be another's.
+  disk.reset();
+  broken = true;
+  run_for(6'000);
+  broken = false;
+  run_for(5'000);
+  EXPECT_FALSE(may_run());
+  // Who gave it to itself was told nothing of other pools.
+  run_for(30'000);
+  ASSERT_TRUE(may_run());
+  lease.give("host-a", 2);
+  settle();
+  disk.reset();
+  lease.want(2, false);
+  run_for(5'000);
+  EXPECT_FALSE(may_run());
+}
+
 TEST_F(LeaseTest, AnotherProcessGoesOnWithoutAPause) {
   lease.want(3, false);
   disk = LeaseRecord{.owner = "host-a", .epoch = 3, .counter = 5};

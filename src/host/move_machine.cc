@@ -116,11 +116,28 @@ VmRole role_of(const v1::Vm& vm, const std::string& host_id) {
   return placement.host_id().empty() ? VmRole::resident : VmRole::stranger;
 }
 
-std::uint64_t left_epoch(const v1::Vm& vm, const std::string& host_id) {
+const v1::LeftHost& leave_of(const v1::Vm& vm, const std::string& host_id) {
   for (const v1::LeftHost& left : vm.placement().left_hosts()) {
-    if (left.host_id() == host_id) return left.epoch();
+    if (left.host_id() == host_id) return left;
   }
-  return 0;
+  return v1::LeftHost::default_instance();
+}
+
+std::uint64_t left_epoch(const v1::Vm& vm, const std::string& host_id) { return leave_of(vm, host_id).epoch(); }
+
+std::vector<std::size_t> copied_disks(const v1::Vm& vm) {
+  std::vector<std::size_t> positions;
+#ifdef GANTRY_BREAK_LEAVE_DISKS
+  return positions;
+#endif
+  const auto& copied = vm.placement().move().disks();
+  for (int i = 0; i < vm.spec().disks_size(); ++i) {
+    const std::string& id = vm.spec().disks(i).volume();
+    const bool goes = std::any_of(copied.begin(), copied.end(),
+                                  [&](const v1::CopiedDisk& disk) { return disk.volume() == id || disk.copy() == id; });
+    if (goes) positions.push_back(static_cast<std::size_t>(i));
+  }
+  return positions;
 }
 
 void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, Now now) {
@@ -156,12 +173,16 @@ bool may_be_given(const VmInput& input) {
   return input.memory.move.gives || input.needs.lease.state() != v1::LeaseStatus::HELD;
 }
 
-bool wants_to_be_sent(const VmInput& input) {
+bool is_left_running(const VmInput& input) {
   const v1::VmSpec& spec = input.wanted.spec();
   const bool resets = !spec.reset_id().empty() && spec.reset_id() != last_reset(input.wanted, input.guest) &&
                       input.wanted.status().failed_operation_id() != spec.reset_id();
-  return has_move(input) && !move_of(input).cancelled() && !input.wanted.meta().has_deletion() &&
-         spec.power() == v1::VmSpec::RUNNING && spec.boot_id() == input.guest.boot_id && !resets;
+  return !input.wanted.meta().has_deletion() && spec.power() == v1::VmSpec::RUNNING &&
+         spec.boot_id() == input.guest.boot_id && !resets;
+}
+
+bool wants_to_be_sent(const VmInput& input) {
+  return has_move(input) && !move_of(input).cancelled() && is_left_running(input);
 }
 
 std::optional<VmPlan> plan_sending(const VmInput& input) {
@@ -213,8 +234,8 @@ VmPlan plan_leave(const VmInput& input) {
   if (is_live(input.guest)) return just(VmStep::kill);
   if (!input.memory.detached) return just(VmStep::detach);
   if (!input.memory.seed_deleted) return just(VmStep::delete_seed);
-  const bool forgotten = input.guest.state == State::absent && input.memory.forgotten;
-  return just(forgotten ? VmStep::gone : VmStep::forget);
+  if (input.guest.state != State::absent || !input.memory.forgotten) return just(VmStep::forget);
+  return just(input.leaves_lease && !input.memory.lease_removed ? VmStep::remove_lease : VmStep::gone);
 }
 
 MoveStatus target_status(const VmInput& input, const VmPlan& plan) {

@@ -6,8 +6,10 @@
 // the VM's host, under its own lease, which it can only have after the source's was signed over.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/time.h"
 #include "gantry/v1/vm.pb.h"
@@ -26,8 +28,12 @@ enum class VmRole {
 };
 
 VmRole role_of(const v1::Vm& vm, const std::string& host_id);
+// Empty: that host does not leave.
+const v1::LeftHost& leave_of(const v1::Vm& vm, const std::string& host_id);
 // The leave that the host is to tell the end of; 0: it does not leave.
 std::uint64_t left_epoch(const v1::Vm& vm, const std::string& host_id);
+// Those of its disks, by position, whose content goes with it; the record of the target names their copies.
+std::vector<std::size_t> copied_disks(const v1::Vm& vm);
 
 // So long a guest that was sent stands still without a word of the target.
 inline constexpr Milliseconds kSentPatienceMs = 10'000;
@@ -65,6 +71,8 @@ bool is_given(const VmInput& input);
 bool may_be_given(const VmInput& input);
 // Sending goes on as long as nothing else is wanted of the guest.
 bool wants_to_be_sent(const VmInput& input);
+// The boot that is there is to run on, and nothing else is asked of it.
+bool is_left_running(const VmInput& input);
 
 // The guest was given to this host, whose agent saw it come, and its process ended before it went on: it has crashed.
 // One that was lost unseen, as with the machine's power, is booted like all others then.

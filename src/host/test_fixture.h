@@ -31,6 +31,7 @@ class CoreTest : public testing::Test {
               .link = link,
               .hypervisor = world,
               .mover = world,
+              .copier = world,
               .facts = world,
               .storage = world,
               .network = world,

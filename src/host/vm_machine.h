@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "gantry/v1/vm.pb.h"
+#include "host/disk_move_machine.h"
 #include "host/move_machine.h"
 #include "host/trouble.h"
 #include "port/hypervisor.h"
@@ -37,6 +38,9 @@ enum class VmStep {
   stop_sending,
   give,       // the lease is to be signed over
   take_over,  // what was received, or sent, is this host's guest
+  // Of a disk's move (disk_move_machine.h).
+  copy_disk,
+  stop_copying,
 };
 
 // Lost when the agent ends: everything in it can be found out or done again.
@@ -65,6 +69,7 @@ struct VmMemory {
   // Of detaching what is no longer needed, which ends no operation.
   MaybeTrouble cleanup_trouble;
   MoveMemory move;
+  DiskMoveMemory disk_move;
 };
 
 // What a start needs of other records.
@@ -81,6 +86,9 @@ struct VmNeeds {
   bool is_guarded = false;
   // The sentinel cannot do its part in a move.
   bool sentinel_is_too_old = false;
+  // The volume that a disk is copied to can be written; it cannot be made.
+  bool copy_ready = false;
+  std::optional<v1::Problem> copy_problem;
 };
 
 struct VmInput {
@@ -90,6 +98,8 @@ struct VmInput {
   const VmMemory& memory;
   const VmNeeds& needs;
   VmRole role = VmRole::resident;
+  // Of one that leaves: its lease here is of no use any more.
+  bool leaves_lease = false;
   // The call under way, `none` between calls.
   VmStep under_way = VmStep::none;
   std::uint32_t default_stop_timeout_seconds = 60;
@@ -131,7 +141,8 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
 // nothing.
 VmPlan plan_preparation(const VmInput& input);
 
-// The next call to make. While one is under way only `kill` and `stop_sending` may be answered, to cut it short.
+// The next call to make. While one is under way only `kill`, `stop_sending` and `stop_copying` may be answered, to cut
+// it short.
 VmPlan plan_vm(const VmInput& input);
 
 // Nothing while too little is known to say anything.

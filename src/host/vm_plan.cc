@@ -68,6 +68,7 @@ bool ended_by_trouble(const VmMemory& memory, const std::string& operation_id) {
 
 VmPlan tend_running(const VmInput& input) {
   if (auto plan = plan_sending(input)) return *plan;
+  if (auto plan = plan_disk_move(input)) return *plan;
   const v1::VmSpec& spec = input.wanted.spec();
   if (input.guest.state == State::starting) {
     if (is_held_by_sentinel(input.needs.lease)) return wait_for("its lease: " + input.needs.lease.reason());
@@ -164,6 +165,8 @@ const std::string& last_reset(const v1::Vm& wanted, const port::GuestObservation
 VmPlan plan_preparation(const VmInput& input) {
   const VmMemory& memory = input.memory;
   const v1::VmSpec& spec = input.wanted.spec();
+  // From which disk it is to boot is known when that is over.
+  if (has_disk_move(input)) return wait_for("the move of its disk to end");
   if (const auto until = retry_wait(input)) return wait_for("another try", until);
   if (memory.boot_id != spec.boot_id() && !memory.detached) return clean_up(input);
   if (input.needs.problem) {
@@ -197,6 +200,7 @@ void refresh_memory(VmMemory& memory, const v1::Vm& wanted, const port::GuestObs
                     const v1::LeaseStatus& lease, VmStep under_way, Now now) {
   const v1::VmSpec& spec = wanted.spec();
   refresh_move(memory.move, wanted, guest, now);
+  refresh_disk_move(memory.disk_move, wanted);
   if (memory.trouble && memory.trouble->definite) {
     const std::string& operation_id = memory.trouble->operation_id;
     const bool current = operation_id == spec.boot_id() || operation_id == spec.reset_id() ||
@@ -242,6 +246,8 @@ VmPlan plan_vm(const VmInput& input) {
   if (forced && (input.under_way == VmStep::start || is_live(input.guest))) plan.step = VmStep::kill;
   const bool sends = input.under_way == VmStep::send && !input.memory.move.stops_sending;
   if (!forced && sends && !wants_to_be_sent(input)) plan.step = VmStep::stop_sending;
+  const bool copies = input.under_way == VmStep::copy_disk && !input.memory.disk_move.stops;
+  if (!forced && copies && !wants_disk_copy(input)) plan.step = VmStep::stop_copying;
   return plan;
 }
 

@@ -112,6 +112,9 @@ std::optional<v1::VmStatus> vm_status(const VmInput& input, const VmPlan& plan, 
   if (input.needs.lease.state() != v1::LeaseStatus::NONE) *status.mutable_lease() = input.needs.lease;
   set_lease_problem(input, status);
   if (v1::VmMoveStatus move = source_status(input); !move.task_id().empty()) *status.mutable_move() = std::move(move);
+  if (v1::VmMoveStatus move = disk_move_status(input); !move.task_id().empty()) {
+    *status.mutable_disk_move() = std::move(move);
+  }
   if (is_live(guest)) {
     status.set_booted_cpus(guest.cpus);
     status.set_booted_memory_mib(guest.memory_mib);

@@ -68,7 +68,8 @@ Result<void> check_takes_upload(const v1::Image& image) {
 
 bool is_converged(const v1::Vm& vm) {
   if (vm.meta().has_deletion() || !is_observed(vm)) return false;
-  if (vm.placement().has_move() || !vm.placement().left_hosts().empty()) return false;
+  const v1::VmPlacement& placement = vm.placement();
+  if (placement.has_move() || placement.has_disk_move() || !placement.left_hosts().empty()) return false;
   if (boot_ended(vm)) return true;
   const auto wanted = vm.spec().power() == v1::VmSpec::PAUSED ? v1::VmStatus::PAUSED : v1::VmStatus::RUNNING;
   return vm.spec().power() != v1::VmSpec::STOPPED && vm.status().state() == wanted;

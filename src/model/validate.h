@@ -32,6 +32,7 @@ Checked validate(const v1::StopVmRequest& request);
 Checked validate(const v1::MoveVmRequest& request);
 Checked validate(const v1::DeleteVmRequest& request);
 Checked validate(const v1::CreateVolumeRequest& request);
+Checked validate(const v1::MoveVolumeRequest& request);
 Checked validate(const v1::ResizeVolumeRequest& request);
 Checked validate(const v1::CreateImageRequest& request);
 Checked validate(const v1::CreateNetworkRequest& request);

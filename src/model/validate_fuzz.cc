@@ -42,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<gantry::v1::ResizeVolumeRequest>(text);
   try_one<gantry::v1::StopVmRequest>(text);
   try_one<gantry::v1::MoveVmRequest>(text);
+  try_one<gantry::v1::MoveVolumeRequest>(text);
   try_one<gantry::v1::UpdateHostRequest>(text);
   try_one<gantry::v1::CreateRuleRequest>(text);
   try_one<gantry::v1::UpdateRuleRequest>(text);

@@ -258,6 +258,9 @@ TEST(ValidateMove, BoundsWhatItMayTake) {
   request.set_host("not a name");
   EXPECT_FALSE(validate(request));
   request.set_host("beta");
+  request.set_pool("not a name");
+  EXPECT_FALSE(validate(request));
+  request.set_pool("fast");
   request.set_downtime_ms_max(kMoveDowntimeMsMax);
   request.set_bytes_per_second_max(kMoveBytesPerSecondMin);
   EXPECT_TRUE(validate(request));
@@ -268,6 +271,35 @@ TEST(ValidateMove, BoundsWhatItMayTake) {
   request.set_bytes_per_second_max(0);
   request.set_downtime_ms_max(kMoveDowntimeMsMax + 1);
   EXPECT_FALSE(validate(request));
+}
+
+TEST(Validate, AMoveOfADiskNamesItAndItsPool) {
+  v1::MoveVolumeRequest request;
+  request.set_id("data");
+  EXPECT_FALSE(validate(request)) << "to which pool?";
+  request.set_pool("fast");
+  EXPECT_TRUE(validate(request));
+  request.clear_id();
+  EXPECT_FALSE(validate(request));
+  request.set_id("data");
+  request.set_bytes_per_second_max(kMoveBytesPerSecondMin - 1);
+  EXPECT_FALSE(validate(request));
+}
+
+TEST(Validate, WhatGantrySetsOfDisksUsersDoNot) {
+  v1::CreateVmRequest vm;
+  vm.set_name("web");
+  v1::VmDisk& disk = *vm.mutable_spec()->add_disks();
+  disk.set_volume("data");
+  EXPECT_TRUE(validate(vm));
+  disk.set_serial("vol-1");
+  EXPECT_FALSE(validate(vm));
+  v1::CreateVolumeRequest volume;
+  volume.set_name("data");
+  volume.mutable_spec()->set_capacity_bytes(kVolumeBytesMin);
+  EXPECT_TRUE(validate(volume));
+  volume.mutable_spec()->set_copy_of("vol-1");
+  EXPECT_FALSE(validate(volume));
 }
 
 }  // namespace

@@ -114,6 +114,7 @@ Checked validate(const v1::CreateVolumeRequest& request) {
   if (!v1::VolumeSpec::Format_IsValid(spec.format()))
     return bad_field("spec.format", "no such format", std::string(kSeeApi));
   if (!spec.owner_vm_id().empty()) return bad_field("spec.ownerVmId", "it is set by Gantry", "leave it out");
+  if (!spec.copy_of().empty()) return bad_field("spec.copyOf", "it is set by Gantry", "leave it out");
   if (spec.image().empty() || spec.capacity_bytes() != 0) {
     return check_range("spec.capacityBytes", spec.capacity_bytes(), kVolumeBytesMin, kVolumeBytesMax);
   }

@@ -19,6 +19,7 @@ Checked check_disk(const v1::VmDisk& disk, int index) {
   if (disk.read_only() && disk.bus() == v1::VmDisk::SATA) {
     return bad_field(item("disks", index, "readOnly"), "a SATA disk cannot be read-only", "use bus VIRTIO");
   }
+  if (!disk.serial().empty()) return bad_field(item("disks", index, "serial"), "it is set by Gantry", "leave it out");
   if (disk.volume().empty() == !disk.has_create()) {
     return bad_field(item("disks", index, "volume"), "either a volume or what to create is to be given, and not both",
                      "leave one of the two out");
@@ -124,6 +125,12 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
   return check_cloud_init(spec.cloud_init());
 }
 
+// Of a move; 0: none is asked for.
+Checked check_bandwidth(std::uint64_t bytes_per_second_max) {
+  if (bytes_per_second_max == 0) return {};
+  return check_range("bytesPerSecondMax", bytes_per_second_max, kMoveBytesPerSecondMin, kMoveBytesPerSecondMax);
+}
+
 }  // namespace
 
 Checked check_cpu_model(std::string_view field, std::string_view model) {
@@ -162,10 +169,15 @@ Checked validate(const v1::StopVmRequest& request) {
 Checked validate(const v1::MoveVmRequest& request) {
   GANTRY_CHECK(check_reference("id", request.id(), true));
   GANTRY_CHECK(check_reference("host", request.host(), false));
+  GANTRY_CHECK(check_reference("pool", request.pool(), false));
   GANTRY_CHECK(check_range("downtimeMsMax", request.downtime_ms_max(), 0, kMoveDowntimeMsMax));
-  if (request.bytes_per_second_max() == 0) return {};
-  return check_range("bytesPerSecondMax", request.bytes_per_second_max(), kMoveBytesPerSecondMin,
-                     kMoveBytesPerSecondMax);
+  return check_bandwidth(request.bytes_per_second_max());
+}
+
+Checked validate(const v1::MoveVolumeRequest& request) {
+  GANTRY_CHECK(check_reference("id", request.id(), true));
+  GANTRY_CHECK(check_reference("pool", request.pool(), true));
+  return check_bandwidth(request.bytes_per_second_max());
 }
 
 Checked validate(const v1::DeleteVmRequest& request) { return check_reference("id", request.id(), true); }

@@ -27,6 +27,8 @@ struct GuestDisk {
   v1::VmDisk::Bus bus = v1::VmDisk::VIRTIO;
   bool read_only = false;
   std::string volume_id;
+  // As the guest finds it, which may know the disk by it; empty: none.
+  std::string serial = {};
 };
 
 struct GuestNic {
@@ -94,6 +96,10 @@ struct GuestObservation {
   // What this boot has; 0: not known.
   std::uint32_t cpus = 0;
   std::uint32_t memory_mib = 0;
+  // The last copy of a disk that the guest came to use (port/disk_copy.h); also of a boot that ended.
+  std::string disk_copy_id;
+  // A disk of it is being copied, or it cannot be told yet which it uses.
+  bool copies_disk = false;
 };
 
 class Hypervisor {

@@ -4,6 +4,7 @@
 // Threads: as in port/hypervisor.h; these calls are calls for one guest like those there.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -17,8 +18,8 @@ namespace gantry::port {
 struct MoveRequest {
   // Of QEMU's own connections, encrypted and proved by the secret: 64 hexadecimal digits, for this move alone.
   v1::MoveAddress target;
-  // The guest's, in order. With a disk_port all that it can write are copied.
-  std::vector<GuestDisk> disks;
+  // Those of the guest's disks, by position, whose content goes too; the others are there already.
+  std::vector<std::size_t> copied_disks;
   // How long the guest may stand still while the last of its memory is sent.
   Milliseconds downtime_max_ms = 100;
   // 0: as much as goes.
@@ -44,10 +45,10 @@ class Mover {
   virtual ~Mover() = default;
 
   // At the target: a process that waits for the guest at `listen_address`, an IP address of this host; answered once it
-  // does. `copies_disks`: its disks, which are there and as large, are filled by the source. The guest is `receiving`,
-  // then `received`; when that fails it is absent again. kill() ends it.
-  virtual void receive(const GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-                       ListeningDone done) = 0;
+  // does. `copied_disks`: those, by position, are there and as large, and are filled by the source. The guest is
+  // `receiving`, then `received`; when that fails it is absent again. kill() ends it.
+  virtual void receive(const GuestDefinition& guest, const std::string& listen_address,
+                       const std::vector<std::size_t>& copied_disks, ListeningDone done) = 0;
   // How fast a guest that runs changes its memory, in bytes a second; takes a second.
   virtual void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) = 0;
   // At the source: done when the guest is `sent`. On failure it goes on as before.

@@ -10,6 +10,7 @@
 #include "model/ipv4.h"
 #include "model/limits.h"
 #include "model/mac.h"
+#include "qemu/disk_nodes.h"
 
 namespace gantry::qemu {
 namespace {
@@ -140,37 +141,22 @@ void add_control(Arguments& arguments, const CommandLineRequest& request) {
 }
 
 void add_disk_nodes(Arguments& arguments, const std::string& node, const port::GuestDisk& disk, bool direct) {
-  const Json file = {{"driver", "file"},
-                     {"node-name", node + "-file"},
-                     {"filename", disk.path},
-                     {"locking", "on"},
-                     {"read-only", disk.read_only},
-                     {"discard", "unmap"},
-                     {"cache", {{"direct", direct}, {"no-flush", false}}}};
-  const Json format = {{"driver", disk.format == v1::VolumeSpec::QCOW2 ? "qcow2" : "raw"},
-                       {"node-name", node},
-                       {"file", node + "-file"},
-                       {"read-only", disk.read_only},
-                       {"discard", "unmap"},
-                       {"detect-zeroes", "off"},
-                       {"cache", {{"direct", direct}, {"no-flush", false}}}};
-  add(arguments, "-blockdev", dump(file));
-  add(arguments, "-blockdev", dump(format));
+  const DiskNodes nodes = disk_nodes(node, disk, direct);
+  add(arguments, "-blockdev", dump(nodes.file));
+  add(arguments, "-blockdev", dump(nodes.format));
 }
 
 Result<void> add_disks(Arguments& arguments, const CommandLineRequest& request) {
   int sata_disks = 0;
   for (std::size_t i = 0; i < request.guest.disks.size(); ++i) {
     const auto& disk = request.guest.disks[i];
-    const std::string node = "disk" + std::to_string(i);
+    const std::string node = disk_node(i);
     add_disk_nodes(arguments, node, disk, i < request.direct_io.size() && request.direct_io[i]);
     const bool sata = disk.bus == v1::VmDisk::SATA;
-    Json device = {{"driver", sata ? "ide-hd" : "virtio-blk-pci"},
-                   {"id", node + "-device"},
-                   {"drive", node},
-                   {"bootindex", i + 1}};
+    Json device = {
+        {"driver", sata ? "ide-hd" : "virtio-blk-pci"}, {"id", disk_device(i)}, {"drive", node}, {"bootindex", i + 1}};
     // What the guest finds in /dev/disk/by-id; virtio has room for 20 letters.
-    if (!disk.volume_id.empty()) device["serial"] = disk.volume_id.substr(0, 20);
+    if (!disk.serial.empty()) device["serial"] = disk.serial.substr(0, 20);
     if (sata) {
       if (sata_disks == model::kSataDisksMax) {
         return fail(

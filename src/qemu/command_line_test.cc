@@ -59,7 +59,7 @@ TEST(CommandLine, OfADisklessGuestIsExactlyThis) {
 TEST(CommandLine, GivesEachDiskItsNodesAndTheFirstBoots) {
   auto request = small_guest();
   request.guest.disks = {
-      {.path = "/p/a.qcow2", .volume_id = "vol-4f7k2m9qzt3x"},
+      {.path = "/p/a.qcow2", .volume_id = "vol-1", .serial = "vol-4f7k2m9qzt3x"},
       {.path = "/p/b.raw", .format = v1::VolumeSpec::RAW, .bus = v1::VmDisk::SATA, .read_only = true, .volume_id = {}}};
   request.guest.seed = "/p/seed.iso";
   request.direct_io = {true, false};
@@ -135,7 +135,7 @@ TEST(CommandLine, GivesTheProcessorAskedForWholeOrNone) {
 TEST(CommandLine, LetsNoTextAddAnOption) {
   auto request = small_guest();
   request.guest.name = "x,debug-threads=on -monitor stdio";
-  request.guest.disks = {{.path = "/p/a\",\"driver\":\"nbd\",x.qcow2", .volume_id = "\",\"x\":\"y"}};
+  request.guest.disks = {{.path = "/p/a\",\"driver\":\"nbd\",x.qcow2", .volume_id = "vol-1", .serial = "\",\"x\":\"y"}};
   request.console_log = "/s,fd=9/console.log";
   request.vnc_socket = "/s,password=off/vnc.sock";
   const auto arguments = make_command_line(request);

@@ -15,6 +15,7 @@
 
 #include "qemu/cgroup.h"
 #include "qemu/command_line.h"
+#include "qemu/disk_nodes.h"
 #include "qemu/event_io.h"
 #include "qemu/exit_cause.h"
 #include "qemu/guest_directory.h"
@@ -40,10 +41,6 @@ Result<UniqueFd> open_tap(const std::string& name) {
     return fail(runtime::errno_error("cannot open the tap " + name, errno));
   }
   return tap;
-}
-
-bool does_direct_io(const std::string& path) {
-  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)).valid();
 }
 
 Result<UniqueFd> open_guard(const std::string& path) {
@@ -255,6 +252,7 @@ Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, co
     const bool resetting = found.record->phase == GuestRecord::Phase::resetting && !found.record->reset_given_up;
     GuestRecord over{.vm_id = vm_id, .boot_id = {}, .phase = GuestRecord::Phase::ended};
     over.reset_id = resetting ? found.record->reset_wanted : found.record->reset_id;
+    over.disk_copy = found.record->disk_copy;
     found.record = std::move(over);
     return found;
   }

@@ -8,6 +8,7 @@
 
 #include "qemu/cgroup.h"
 #include "qemu/console_hub.h"
+#include "qemu/disk_copy.h"
 #include "qemu/guest_agent.h"
 #include "qemu/guest_directory.h"
 #include "qemu/move_out.h"
@@ -312,6 +313,8 @@ void Guest::exit_settled(std::optional<GuestRecord> record) {
   if (moving_ != Moving::no) drop_move_key();
   moving_ = Moving::no;
   move_out_.reset();
+  disk_copy_.reset();
+  copy_settled_ = false;
   held_.Clear();
   facts_.Clear();
   publish();
@@ -423,6 +426,9 @@ port::GuestObservation Guest::observation() const {
   seen.cpus = record_->cpus;
   seen.memory_mib = record_->memory_mib;
   seen.guest = facts_;
+  const bool is_open = process_ != Process::none && has_open_copy();
+  seen.copies_disk = is_open;
+  if (!is_open && record_->disk_copy.phase == DiskCopyNote::Phase::switching) seen.disk_copy_id = record_->disk_copy.id;
   if (process_ == Process::none) {
     seen.state = State::ended;
     seen.exit = record_->exit;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "port/disk_copy.h"
 #include "port/move.h"
 #include "qemu/engine.h"
 #include "qemu/event_io.h"
@@ -20,6 +21,7 @@
 
 namespace gantry::qemu {
 
+class DiskCopy;
 class GuestAgentPoller;
 class MoveOut;
 
@@ -44,12 +46,17 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void forget(port::Done done);
 
   // As in port::Mover.
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-               port::ListeningDone done);
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
+               const std::vector<std::size_t>& copied_disks, port::ListeningDone done);
   void measure(std::function<void(Result<std::uint64_t>)> done);
   void send(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress, port::Done done);
   void stop_sending();
   void take_over(bool runs, port::Done done);
+
+  // As in port::DiskCopier.
+  void copy_disk(const port::DiskCopyRequest& request, std::function<void(const port::DiskCopyProgress&)> progress,
+                 port::Done done);
+  void stop_copying();
 
   [[nodiscard]] port::GuestObservation observation() const;
   // Nothing of it is on this host.
@@ -113,8 +120,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   };
   [[nodiscard]] GuestDirectory directory() const;
   [[nodiscard]] MoveSession move_session();
-  void wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest, const std::string& listen_address,
-                      bool copies_disks);
+  void wait_for_guest(Result<Incoming> launched, const std::string& listen_address,
+                      const std::vector<std::size_t>& copied_disks);
   void listens(const Result<v1::MoveAddress>& address);
   void ask_dirty_rate(std::function<void(Result<std::uint64_t>)> done, int looks_left);
   void begin_move(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress);
@@ -127,6 +134,15 @@ class Guest : public std::enable_shared_from_this<Guest> {
   // It was sent, and runs here all the same: somebody let it.
   void went_on();
   void drop_move_key();
+
+  // guest_disk.cc
+  void begin_copy(const port::DiskCopyRequest& request, bool direct,
+                  std::function<void(const port::DiskCopyProgress&)> progress);
+  void keep_note(const DiskCopyNote& note, port::Done done);
+  void disk_copied(const Result<void>& result);
+  // Of a guest whose agent was ended while it copied a disk, or after it had.
+  [[nodiscard]] bool has_open_copy() const;
+  void settle_copy(const std::string& status);
 
   void attach_console(UniqueFd connected, std::string replay);
   // Tries to connect until it succeeds or the guest ends, ever less often. `replay` is what the guest said before.
@@ -213,6 +229,11 @@ class Guest : public std::enable_shared_from_this<Guest> {
   Moving moving_ = Moving::no;
   port::ListeningDone listening_;
   std::shared_ptr<MoveOut> move_out_;
+
+  std::shared_ptr<DiskCopy> disk_copy_;
+  bool stops_copying_ = false;
+  // What the record says of its disk's copy is how it is, not only what was intended.
+  bool copy_settled_ = false;
 
   std::deque<std::function<void()>> jobs_;
   bool job_runs_ = false;

@@ -3,6 +3,7 @@
 
 #include "model/printable_text.h"
 #include "qemu/command_line.h"
+#include "qemu/disk_copy.h"
 #include "qemu/guest.h"
 #include "qemu/guest_directory.h"
 #include "qemu/held.h"
@@ -106,6 +107,7 @@ void Guest::take_status(const std::string& status) {
     went_on();
   } else if (moving_ == Moving::no) {
     watch_agent();
+    if (has_open_copy() && !disk_copy_) return settle_copy(status);
     take_moving_status(status);
   }
 }
@@ -147,13 +149,15 @@ void Guest::take_event(const QmpEvent& event) {
     reset_happened();
   } else if (move_out_ && (event.name == "MIGRATION" || event.name.rfind("BLOCK_JOB_", 0) == 0)) {
     move_out_->take_event(event);
+  } else if (disk_copy_ && event.name.rfind("BLOCK_JOB_", 0) == 0) {
+    disk_copy_->take_event(event);
   } else if (moving_ == Moving::receiving && event.name == "MIGRATION") {
     if (json_member(event.data, "status") == "completed") is_received();
   } else if (event.name == "STOP" || event.name == "RESUME") {
     // Those of a start, a reset or an end are no news.
     if (shutting_down_ || resetting_ || starting_) return;
     if (moving_ == Moving::sent && event.name == "RESUME") return went_on();
-    if (moving_ != Moving::no) return;
+    if (moving_ != Moving::no || (disk_copy_ && disk_copy_->holds())) return;
     if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) return;
     ++stops_;
     if (event.name == "RESUME") {

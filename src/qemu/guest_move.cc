@@ -82,8 +82,8 @@ void Guest::drop_move_key() {
 
 // ---- the target
 
-void Guest::receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-                    port::ListeningDone done) {
+void Guest::receive(const port::GuestDefinition& guest, const std::string& listen_address,
+                    const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
   if (process_ != Process::none) {
     done(fail(ErrorCode::conflict, "cannot receive virtual machine " + vm_id_, "it has a process here already",
               "stop that first", "guest_process_lives"));
@@ -109,13 +109,13 @@ void Guest::receive(const port::GuestDefinition& guest, const std::string& liste
         }
         return Incoming{std::move(*launched), std::move(*secret)};
       },
-      [this, guest, listen_address, copies_disks](Result<Incoming> launched) {
-        wait_for_guest(std::move(launched), guest, listen_address, copies_disks);
+      [this, listen_address, copied_disks](Result<Incoming> launched) {
+        wait_for_guest(std::move(launched), listen_address, copied_disks);
       });
 }
 
-void Guest::wait_for_guest(Result<Incoming> launched, const port::GuestDefinition& guest,
-                           const std::string& listen_address, bool copies_disks) {
+void Guest::wait_for_guest(Result<Incoming> launched, const std::string& listen_address,
+                           const std::vector<std::size_t>& copied_disks) {
   if (!launched) {
     if (const auto listening = std::exchange(listening_, nullptr)) listening(fail(launched.error()));
     // What it left is found as after a crash.
@@ -136,8 +136,7 @@ void Guest::wait_for_guest(Result<Incoming> launched, const port::GuestDefinitio
   MoveIn::Request request{.key_directory = key_directory(directory()),
                           .secret = std::move(launched->secret),
                           .listen_address = listen_address,
-                          .copies_disks = copies_disks,
-                          .disks = guest.disks};
+                          .copied_disks = copied_disks};
   const auto move = std::make_shared<MoveIn>(std::move(request), move_session(),
                                              [weak = weak_from_this()](const Result<v1::MoveAddress>& address) {
                                                if (const auto self = weak.lock()) self->listens(address);

@@ -16,6 +16,18 @@ constexpr std::array<std::pair<GuestRecord::Phase, const char*>, 5> kPhases{
      {GuestRecord::Phase::resetting, "resetting"},
      {GuestRecord::Phase::ended, "ended"}}};
 
+constexpr std::array<std::pair<DiskCopyNote::Phase, const char*>, 3> kCopyPhases{
+    {{DiskCopyNote::Phase::none, "none"},
+     {DiskCopyNote::Phase::copying, "copying"},
+     {DiskCopyNote::Phase::switching, "switching"}}};
+
+const char* name_of(DiskCopyNote::Phase phase) {
+  for (const auto& [value, name] : kCopyPhases) {
+    if (value == phase) return name;
+  }
+  return "";
+}
+
 const char* name_of(GuestRecord::Phase phase) {
   for (const auto& [value, name] : kPhases) {
     if (value == phase) return name;
@@ -47,6 +59,24 @@ v1::VmExit exit_from(const Json& json) {
   return exit;
 }
 
+Json copy_json(const DiskCopyNote& note) {
+  return {{"phase", name_of(note.phase)}, {"id", note.id}, {"index", note.index}, {"from", note.from}, {"to", note.to}};
+}
+
+// Throws likewise.
+DiskCopyNote copy_from(const Json& json) {
+  DiskCopyNote note;
+  const std::string phase = json.at("phase");
+  for (const auto& [value, name] : kCopyPhases) {
+    if (phase == name) note.phase = value;
+  }
+  note.id = json.at("id");
+  note.index = json.at("index");
+  note.from = json.at("from");
+  note.to = json.at("to");
+  return note;
+}
+
 GuestRecord record_from(const Json& json) {
   GuestRecord record;
   record.vm_id = json.value("vm_id", "");
@@ -68,6 +98,7 @@ GuestRecord record_from(const Json& json) {
   record.cpus = json.value("cpus", 0U);
   record.memory_mib = json.value("memory_mib", 0U);
   if (json.contains("exit")) record.exit = exit_from(json.at("exit"));
+  if (json.contains("disk_copy")) record.disk_copy = copy_from(json.at("disk_copy"));
   return record;
 }
 
@@ -91,6 +122,7 @@ std::string to_text(const GuestRecord& record) {
                {"cpus", record.cpus},
                {"memory_mib", record.memory_mib}};
   if (record.exit.reason() != v1::VmExit::NONE) json["exit"] = exit_json(record.exit);
+  if (record.disk_copy.phase != DiskCopyNote::Phase::none) json["disk_copy"] = copy_json(record.disk_copy);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -102,6 +134,8 @@ Result<GuestRecord> parse_guest_record(std::string_view text) {
     if (json.value("version", 0) != 1) return corrupt("its version is unknown");
     if (record.vm_id.empty() || record.boot_id.empty()) return corrupt("it names no guest");
     if (json.value("phase", "") != name_of(record.phase)) return corrupt("its phase is unknown");
+    const bool copies = record.disk_copy.phase != DiskCopyNote::Phase::none;
+    if (json.contains("disk_copy") != copies) return corrupt("the phase of its disk's copy is unknown");
     return record;
   } catch (const Json::exception& error) {
     return corrupt(error.what());

@@ -12,6 +12,24 @@
 
 namespace gantry::qemu {
 
+// A disk that is copied while the guest runs, or was (disk_copy.h).
+struct DiskCopyNote {
+  enum class Phase {
+    none,
+    // The guest uses the node `from`.
+    copying,
+    // It uses `to`; or it did not run, nor write, since both were the same.
+    switching,
+  };
+  Phase phase = Phase::none;
+  // As in port::DiskCopyRequest.
+  std::string id = {};
+  std::size_t index = 0;
+  // Block nodes.
+  std::string from = {};
+  std::string to = {};
+};
+
 struct GuestRecord {
   enum class Phase {
     // Written before QEMU is executed. Not known to have run the guest.
@@ -45,6 +63,7 @@ struct GuestRecord {
   std::uint32_t cpus = 0;
   std::uint32_t memory_mib = 0;
   v1::VmExit exit = {};
+  DiskCopyNote disk_copy = {};
 };
 
 std::string to_text(const GuestRecord& record);

@@ -29,18 +29,25 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   record.exit.set_boot_id("task-1");
   record.exit.set_last_words("last \xff words");
   record.exit.mutable_at()->set_seconds(17);
+  record.disk_copy = {
+      .phase = DiskCopyNote::Phase::switching, .id = "task-4", .index = 2, .from = "disk2", .to = "vol-1"};
   const auto back = parse_guest_record(to_text(record));
   ASSERT_TRUE(back) << back.error().to_text();
   EXPECT_EQ(to_text(*back), to_text(record));
   EXPECT_TRUE(back->reset_given_up);
   EXPECT_EQ(back->pid_start_ticks, record.pid_start_ticks);
   EXPECT_EQ(back->exit.reason(), v1::VmExit::CRASH);
+  EXPECT_EQ(back->disk_copy.phase, DiskCopyNote::Phase::switching);
+  EXPECT_EQ(back->disk_copy.to, "vol-1");
 }
 
 TEST(GuestRecord, RefusesDamage) {
   for (const char* text : {"", "[]", "{}", R"({"version":1})", R"({"version":1,"vm_id":3})",
                            R"({"version":2,"vm_id":"a","boot_id":"b","phase":"running"})",
-                           R"({"version":1,"vm_id":"a","boot_id":"b","phase":"dancing"})"}) {
+                           R"({"version":1,"vm_id":"a","boot_id":"b","phase":"dancing"})",
+                           R"({"version":1,"vm_id":"a","boot_id":"b","phase":"running","disk_copy":{"phase":"dancing",)"
+                           R"("id":"c","index":0,"from":"d","to":"e"}})",
+                           R"({"version":1,"vm_id":"a","boot_id":"b","phase":"running","disk_copy":{"phase":1}})"}) {
     const auto record = parse_guest_record(text);
     ASSERT_FALSE(record) << text;
     EXPECT_EQ(record.error().code, ErrorCode::corrupt);

@@ -143,10 +143,10 @@ std::shared_ptr<Guest> QemuHypervisor::guest_for(const std::string& vm_id, std::
   return guest_for(vm_id, refused);
 }
 
-void QemuHypervisor::receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-                             port::ListeningDone done) {
+void QemuHypervisor::receive(const port::GuestDefinition& guest, const std::string& listen_address,
+                             const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
   if (const auto found = guest_for(guest.vm_id, done)) {
-    found->receive(guest, listen_address, copies_disks, std::move(done));
+    found->receive(guest, listen_address, copied_disks, std::move(done));
   }
 }
 
@@ -166,6 +166,16 @@ void QemuHypervisor::stop_sending(const std::string& vm_id) {
 
 void QemuHypervisor::take_over(const std::string& vm_id, bool runs, port::Done done) {
   if (const auto guest = guest_for(vm_id, done)) guest->take_over(runs, std::move(done));
+}
+
+void QemuHypervisor::copy_disk(const std::string& vm_id, const port::DiskCopyRequest& request,
+                               std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) {
+  if (const auto guest = guest_for(vm_id, done)) guest->copy_disk(request, std::move(progress), std::move(done));
+}
+
+void QemuHypervisor::stop_copying(const std::string& vm_id) {
+  const auto guest = guests_.find(vm_id);
+  if (guest != guests_.end()) guest->second->stop_copying();
 }
 
 void QemuHypervisor::trim_logs_now_and_then() {

@@ -1,4 +1,4 @@
-// port::Hypervisor and port::Mover by real QEMU processes.
+// port::Hypervisor, port::Mover and port::DiskCopier by real QEMU processes.
 //
 // Threads: everything on the loop's thread, the destructor too (or after the loop has stopped). The loop, the workers,
 // the cgroups and the consoles outlive it. Destroying it leaves all guests running; the next one finds them.
@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "port/disk_copy.h"
 #include "port/move.h"
 #include "qemu/engine.h"
 
@@ -15,7 +16,7 @@ namespace gantry::qemu {
 
 class Guest;
 
-class QemuHypervisor final : public port::Hypervisor, public port::Mover {
+class QemuHypervisor final : public port::Hypervisor, public port::Mover, public port::DiskCopier {
  public:
   QemuHypervisor(runtime::EventLoop& loop, runtime::WorkerPool& workers, const Cgroups& cgroups, ConsoleHub& consoles,
                  EngineOptions options);
@@ -32,13 +33,16 @@ class QemuHypervisor final : public port::Hypervisor, public port::Mover {
   void resume(const std::string& vm_id, port::Done done) override;
   void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
   void forget(const std::string& vm_id, port::Done done) override;
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address, bool copies_disks,
-               port::ListeningDone done) override;
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
+               const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override;
   void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) override;
   void send(const std::string& vm_id, const port::MoveRequest& request,
             std::function<void(const port::MoveProgress&)> progress, port::Done done) override;
   void stop_sending(const std::string& vm_id) override;
   void take_over(const std::string& vm_id, bool runs, port::Done done) override;
+  void copy_disk(const std::string& vm_id, const port::DiskCopyRequest& request,
+                 std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) override;
+  void stop_copying(const std::string& vm_id) override;
 
  private:
   struct Round;

@@ -94,10 +94,10 @@ void MoveIn::begin() {
   address_.set_host(request_.listen_address);
   address_.set_secret(request_.secret);
   step("object-add", tls_object(request_.key_directory, true), [this](const std::string&) {
-    if (request_.copies_disks) {
-      serve_disks();
-    } else {
+    if (request_.copied_disks.empty()) {
       prepare_memory();
+    } else {
+      serve_disks();
     }
   });
 }
@@ -113,21 +113,18 @@ void MoveIn::serve_disks() {
   });
 }
 
-void MoveIn::export_disk(std::size_t index) {
-  if (index == request_.disks.size()) {
+void MoveIn::export_disk(std::size_t count) {
+  if (count == request_.copied_disks.size()) {
     prepare_memory();
     return;
   }
-  if (request_.disks[index].read_only) {
-    export_disk(index + 1);
-    return;
-  }
+  const std::size_t index = request_.copied_disks[count];
   const Json disk = {{"type", "nbd"},
                      {"id", move_job(index)},
                      {"name", move_job(index)},
                      {"node-name", "disk" + std::to_string(index)},
                      {"writable", true}};
-  step("block-export-add", disk.dump(), [this, index](const std::string&) { export_disk(index + 1); });
+  step("block-export-add", disk.dump(), [this, count](const std::string&) { export_disk(count + 1); });
 }
 
 // Its disks are taken from the source only when it is let run.

@@ -24,9 +24,8 @@ class MoveIn : public std::enable_shared_from_this<MoveIn> {
     std::string key_directory;
     std::string secret;
     std::string listen_address;
-    // Whether the disks that are not read only are filled by the source.
-    bool copies_disks = false;
-    std::vector<port::GuestDisk> disks;
+    // By position: what the source may write to.
+    std::vector<std::size_t> copied_disks;
   };
   using Listening = std::function<void(Result<v1::MoveAddress>)>;
   // `listening`, once.
@@ -40,7 +39,7 @@ class MoveIn : public std::enable_shared_from_this<MoveIn> {
                     const std::function<std::string(std::uint16_t port)>& arguments,
                     const std::function<void(std::uint16_t port)>& then);
   void serve_disks();
-  void export_disk(std::size_t index);
+  void export_disk(std::size_t count);
   void prepare_memory();
   void listen();
   void fail_with(const Error& why);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "qemu/disk_nodes.h"
 #include "qemu/move_end.h"
 #include "qemu/move_keys.h"
 
@@ -48,11 +49,7 @@ MoveOut::MoveOut(port::MoveRequest request, std::string key_directory, bool in_o
       key_directory_(std::move(key_directory)),
       in_one_round_(in_one_round),
       session_(std::move(session)),
-      handlers_(std::move(handlers)) {
-  for (std::size_t i = 0; request_.target.disk_port() != 0 && i < request_.disks.size(); ++i) {
-    if (!request_.disks[i].read_only) copied_.push_back(i);
-  }
-}
+      handlers_(std::move(handlers)) {}
 
 // One command of the sequence: when it fails the move does.
 void MoveOut::step(std::string_view command, const std::string& arguments,
@@ -69,11 +66,15 @@ void MoveOut::step(std::string_view command, const std::string& arguments,
 }
 
 void MoveOut::begin() {
+  // Without their content it must not go.
+  if (!request_.copied_disks.empty() && request_.target.disk_port() == 0) {
+    return end(move_error("the other host takes no disks", "copy_failed"));
+  }
   step("object-add", tls_object(key_directory_, false), [this](const std::string&) {
     handlers_.secured();
     stage_ = Stage::copying;
     look();
-    copy_disk(0);
+    find_disks();
   });
 }
 
@@ -81,17 +82,26 @@ void MoveOut::cancel() { end({ErrorCode::cancelled, "the move was cancelled"}); 
 
 // ---- disks
 
+// One that was moved to another pool has another node than it was started with.
+void MoveOut::find_disks() {
+  if (request_.copied_disks.empty()) return prepare_memory();
+  step("query-block", {}, [this](const std::string& blocks) {
+    blocks_ = blocks;
+    copy_disk(0);
+  });
+}
+
 void MoveOut::copy_disk(std::size_t position) {
-  if (position == copied_.size()) {
-    if (in_step_.size() == copied_.size()) prepare_memory();
+  if (position == request_.copied_disks.size()) {
+    if (in_step_.size() == request_.copied_disks.size()) prepare_memory();
     return;
   }
   const Json node = {
       {"driver", "nbd"},
-      {"node-name", move_job(copied_[position])},
+      {"node-name", move_job(request_.copied_disks[position])},
       {"server",
        {{"type", "inet"}, {"host", request_.target.host()}, {"port", std::to_string(request_.target.disk_port())}}},
-      {"export", move_job(copied_[position])},
+      {"export", move_job(request_.copied_disks[position])},
       {"tls-creds", kMoveCredentials},
       {"discard", "unmap"},
       {"detect-zeroes", "unmap"}};
@@ -100,9 +110,11 @@ void MoveOut::copy_disk(std::size_t position) {
 
 // Writes of the guest reach both disks at once, so that they are sure to come into step.
 void MoveOut::start_mirror(std::size_t position) {
-  const std::size_t disk = copied_[position];
+  const std::size_t disk = request_.copied_disks[position];
+  const std::string node = node_of_disk(blocks_, disk);
+  if (node.empty()) return end(move_error("QEMU does not tell of disk " + std::to_string(disk), "copy_failed"));
   Json job = {{"job-id", move_job(disk)},
-              {"device", "disk" + std::to_string(disk)},
+              {"device", node},
               {"target", move_job(disk)},
               {"sync", "full"},
               {"copy-mode", "write-blocking"}};
@@ -116,13 +128,13 @@ void MoveOut::job_event(const QmpEvent& event) {
   if (!is_move_job(job)) return;
   if (event.name == "BLOCK_JOB_READY") {
     in_step_.insert(job);
-    if (stage_ == Stage::copying && in_step_.size() == copied_.size()) prepare_memory();
+    if (stage_ == Stage::copying && in_step_.size() == request_.copied_disks.size()) prepare_memory();
     return;
   }
   const std::string trouble = text_in(data, "error");
   if (stage_ == Stage::switching && event.name == "BLOCK_JOB_COMPLETED" && trouble.empty()) {
     ended_.insert(job);
-    if (ended_.size() == copied_.size()) switch_over();
+    if (ended_.size() == request_.copied_disks.size()) switch_over();
     return;
   }
   end(move_error("a disk could not be copied: " + (trouble.empty() ? "its copy ended" : trouble), "copy_failed"));
@@ -132,7 +144,7 @@ void MoveOut::job_event(const QmpEvent& event) {
 
 void MoveOut::prepare_memory() {
   stage_ = Stage::sending;
-  step("migrate-set-capabilities", capabilities(!copied_.empty()).dump(), [this](const std::string&) {
+  step("migrate-set-capabilities", capabilities(!request_.copied_disks.empty()).dump(), [this](const std::string&) {
     const std::uint64_t limit = request_.bytes_per_second_max == 0 ? kUnlimited : request_.bytes_per_second_max;
     // QEMU looks for changes once more as soon as what is left fits into that time.
     const Json parameters = {{"max-bandwidth", limit},
@@ -154,6 +166,7 @@ void MoveOut::look() {
     return end(move_error("the other host does not answer", "move_failed"));
   }
   if (stage_ == Stage::copying) {
+    if (!request_.copied_disks.empty()) ++looks_copying_;
     step("query-block-jobs", {}, [this](const std::string& answer) { took_jobs(answer); });
   } else {
     step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
@@ -197,7 +210,7 @@ void MoveOut::took_migration(const std::string& answer) {
   const std::uint64_t there = all - std::min(all, progress_.bytes_left);
   progress_.percent = all == 0 ? 0 : static_cast<std::uint32_t>(there * 100 / all);
   progress_.downtime_ms = static_cast<Milliseconds>(number_in(migration, "downtime"));
-  progress_.total_ms = static_cast<Milliseconds>(number_in(migration, "total-time"));
+  progress_.total_ms = static_cast<Milliseconds>(number_in(migration, "total-time")) + looks_copying_ * kLookMs;
   handlers_.progress(progress_);
   const bool slowed = number_in(migration, "cpu-throttle-percentage") >= kThrottleMost;
   const std::uint64_t round = number_in(memory, "dirty-sync-count");
@@ -230,8 +243,8 @@ void MoveOut::take_event(const QmpEvent& event) {
 
 // Both disks are the same when it has ended: nothing writes any more.
 void MoveOut::end_mirror(std::size_t position) {
-  if (position == copied_.size()) return;
-  const Json job = {{"device", move_job(copied_[position])}, {"force", false}};
+  if (position == request_.copied_disks.size()) return;
+  const Json job = {{"device", move_job(request_.copied_disks[position])}, {"force", false}};
   step("block-job-cancel", job.dump(), [this, position](const std::string&) { end_mirror(position + 1); });
 }
 
@@ -244,7 +257,9 @@ void MoveOut::end(Error why) {
   if (stage_ == Stage::ending) return;
   stage_ = Stage::ending;
   why_ = std::move(why);
-  const auto end = std::make_shared<MoveEnd>(request_.disks.size(), session_, [self = shared_from_this()](bool went) {
+  const auto& copied = request_.copied_disks;
+  const std::size_t disks = copied.empty() ? 0 : *std::ranges::max_element(copied) + 1;
+  const auto end = std::make_shared<MoveEnd>(disks, session_, [self = shared_from_this()](bool went) {
     if (went) {
       // Only now it knows how long it all took.
       self->session_.execute("query-migrate", {}, [self](const Result<std::string>& answer) {

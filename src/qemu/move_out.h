@@ -40,6 +40,7 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   enum class Stage { begun, copying, sending, switching, ending };
 
   void step(std::string_view command, const std::string& arguments, std::function<void(const std::string&)> then);
+  void find_disks();
   void copy_disk(std::size_t position);
   void start_mirror(std::size_t position);
   void job_event(const QmpEvent& event);
@@ -57,9 +58,9 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   bool in_one_round_;
   MoveSession session_;
   Handlers handlers_;
-  // Indices of the disks that are copied.
-  std::vector<std::size_t> copied_;
   Stage stage_ = Stage::begun;
+  // What QEMU has for its disks, as "query-block" told it.
+  std::string blocks_;
   std::set<std::string> in_step_;
   std::set<std::string> ended_;
   port::MoveProgress progress_;
@@ -67,6 +68,8 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   std::optional<std::uint64_t> slowest_since_round_;
   // How often in a row nothing had gone since.
   int looks_in_vain_ = 0;
+  // How often it was looked at while disks were copied.
+  int looks_copying_ = 0;
   Error why_;
 };
 

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <future>
 
+#include "qemu/move_in.h"
 #include "qemu/move_keys.h"
 #include "qemu/test_fixture.h"
 
@@ -42,10 +43,11 @@ class MoveTest : public GuestTest {
   }
 
   // Its answer comes when the move is over.
-  std::future<Result<void>> begin_sending(const v1::MoveAddress& to, std::uint64_t bytes_per_second_max = 0) {
+  std::future<Result<void>> begin_sending(const v1::MoveAddress& to, std::vector<std::size_t> copied_disks,
+                                          std::uint64_t bytes_per_second_max = 0) {
     port::MoveRequest request;
     request.target = to;
-    request.disks = guest("task-1").disks;
+    request.copied_disks = std::move(copied_disks);
     request.bytes_per_second_max = bytes_per_second_max;
     return std::async(std::launch::async, [this, request] {
       return agent_->call([&](port::Mover& mover, const port::Done& done) {
@@ -59,7 +61,9 @@ class MoveTest : public GuestTest {
       });
     });
   }
-  Result<void> send(const v1::MoveAddress& to) { return begin_sending(to).get(); }
+  Result<void> send(const v1::MoveAddress& to, std::vector<std::size_t> copied_disks = {}) {
+    return begin_sending(to, std::move(copied_disks)).get();
+  }
   port::MoveProgress progress() {
     const std::lock_guard lock(mutex_);
     return last_;
@@ -103,7 +107,7 @@ class MoveTest : public GuestTest {
 };
 
 TEST_F(MoveTest, AGuestGoesOnWhereItWasSentWithItsSharedDisk) {
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address) << address.error().to_text();
   EXPECT_EQ(address->disk_port(), 0);
   EXPECT_EQ(target_->last(vm_).state, State::receiving);
@@ -128,14 +132,14 @@ TEST_F(MoveTest, AGuestGoesOnWhereItWasSentWithItsSharedDisk) {
 }
 
 TEST_F(MoveTest, AGuestThatCameGoesBack) {
-  const auto there = target_->receive(guest("task-1"), false);
+  const auto there = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(there) << there.error().to_text();
   ASSERT_TRUE(send(*there));
   ASSERT_TRUE(target_->reaches(vm_, State::received));
   ASSERT_TRUE(target_->take_over(vm_, true));
   ASSERT_TRUE(agent_->kill(vm_));
   std::swap(agent_, target_);
-  const auto back = target_->receive(guest("task-1"), false);
+  const auto back = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(back) << back.error().to_text();
   const auto sent = send(*back);
   ASSERT_TRUE(sent) << sent.error().to_text();
@@ -151,10 +155,10 @@ TEST_F(MoveTest, ItsDiskGoesWithItWhereItIsNotShared) {
   before.type("w");
   ASSERT_TRUE(before.shows("W"));
   const auto definition = with_disk_of_its_own();
-  const auto address = target_->receive(definition, true);
+  const auto address = target_->receive(definition, {0});
   ASSERT_TRUE(address) << address.error().to_text();
   EXPECT_NE(address->disk_port(), 0);
-  const auto sent = send(*address);
+  const auto sent = send(*address, {0});
   ASSERT_TRUE(sent) << sent.error().to_text();
   ASSERT_TRUE(target_->reaches(vm_, State::received));
   ASSERT_TRUE(target_->take_over(vm_, true));
@@ -169,7 +173,7 @@ TEST_F(MoveTest, ItsDiskGoesWithItWhereItIsNotShared) {
 }
 
 TEST_F(MoveTest, AGuestThatCannotBeSentGoesOn) {
-  auto address = target_->receive(guest("task-1"), false);
+  auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   auto wrong = *address;
   wrong.set_secret(std::string(64, '0'));
@@ -181,13 +185,13 @@ TEST_F(MoveTest, AGuestThatCannotBeSentGoesOn) {
   ASSERT_TRUE(target_->kill(vm_));
   expect_no_keys();
   EXPECT_EQ(target_->last(vm_).state, State::absent);
-  address = target_->receive(guest("task-1"), false);
+  address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address) << address.error().to_text();
   ASSERT_TRUE(send(*address));
 }
 
 TEST_F(MoveTest, AStrangersConnectionDoesNoHarm) {
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   sockaddr_in to{};
   to.sin_family = AF_INET;
@@ -208,10 +212,30 @@ TEST_F(MoveTest, AStrangersConnectionDoesNoHarm) {
   lives(*target_);
 }
 
-TEST_F(MoveTest, CancelledInTheMiddleItGoesOnWhereItWas) {
-  const auto address = target_->receive(with_disk_of_its_own(), true);
+TEST_F(MoveTest, ItGoesNowhereWithoutItsDisk) {
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
-  auto sending = begin_sending(*address, kSlow);
+  const auto sent = send(*address, {0});
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().reason, "copy_failed") << sent.error().to_text();
+  EXPECT_TRUE(agent_->reaches(vm_, State::running));
+  lives(*agent_);
+}
+
+// Whatever the other host says: to write where nobody asked for it would be to give it the disk.
+TEST_F(MoveTest, ADiskThatIsNotToBeCopiedGoesNowhere) {
+  auto address = target_->receive(guest("task-1"), {});
+  ASSERT_TRUE(address);
+  address->set_disk_port(kMovePortLast);
+  const auto sent = send(*address);
+  ASSERT_TRUE(sent) << sent.error().to_text();
+  EXPECT_NE(progress().phase, "copying disks");
+}
+
+TEST_F(MoveTest, CancelledInTheMiddleItGoesOnWhereItWas) {
+  const auto address = target_->receive(with_disk_of_its_own(), {0});
+  ASSERT_TRUE(address);
+  auto sending = begin_sending(*address, {0}, kSlow);
   ASSERT_TRUE(copies());
   agent_->loop().post([&] { agent_->hypervisor().stop_sending(vm_); });
   const auto sent = sending.get();
@@ -221,16 +245,16 @@ TEST_F(MoveTest, CancelledInTheMiddleItGoesOnWhereItWas) {
   lives(*agent_);
   // Nothing is left that would hinder the next.
   ASSERT_TRUE(target_->kill(vm_));
-  const auto again = target_->receive(with_disk_of_its_own(), true);
+  const auto again = target_->receive(with_disk_of_its_own(), {0});
   ASSERT_TRUE(again) << again.error().to_text();
-  const auto sent_again = send(*again);
+  const auto sent_again = send(*again, {0});
   EXPECT_TRUE(sent_again) << sent_again.error().to_text();
 }
 
 TEST_F(MoveTest, ATargetKilledInTheMiddleLeavesTheGuestWhereItIs) {
-  const auto address = target_->receive(with_disk_of_its_own(), true);
+  const auto address = target_->receive(with_disk_of_its_own(), {0});
   ASSERT_TRUE(address);
-  auto sending = begin_sending(*address, kSlow);
+  auto sending = begin_sending(*address, {0}, kSlow);
   ASSERT_TRUE(copies());
   ASSERT_EQ(::kill(other_pid(), SIGKILL), 0);
   const auto sent = sending.get();
@@ -253,12 +277,12 @@ TEST_F(MoveTest, ATargetThatHangsIsGivenUp) {
 }
 
 TEST_F(MoveTest, ASourceWhoseAgentWasKilledGoesOnAndCanBeMovedAgain) {
-  const auto address = target_->receive(with_disk_of_its_own(), true);
+  const auto address = target_->receive(with_disk_of_its_own(), {0});
   ASSERT_TRUE(address);
   agent_->loop().post([&] {
     port::MoveRequest request;
     request.target = *address;
-    request.disks = guest("task-1").disks;
+    request.copied_disks = {0};
     request.bytes_per_second_max = kSlow;
     agent_->hypervisor().send(
         vm_, request,
@@ -273,14 +297,14 @@ TEST_F(MoveTest, ASourceWhoseAgentWasKilledGoesOnAndCanBeMovedAgain) {
   EXPECT_EQ(agent_->last(vm_).state, State::running);
   lives(*agent_);
   ASSERT_TRUE(target_->kill(vm_));
-  const auto again = target_->receive(guest("task-1"), false);
+  const auto again = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(again);
   const auto sent = send(*again);
   EXPECT_TRUE(sent) << sent.error().to_text();
 }
 
 TEST_F(MoveTest, AgentsThatComeBackAfterwardsKnowThatItWent) {
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   ASSERT_TRUE(send(*address));
   ASSERT_TRUE(target_->reaches(vm_, State::received));
@@ -294,7 +318,7 @@ TEST_F(MoveTest, AgentsThatComeBackAfterwardsKnowThatItWent) {
 }
 
 TEST_F(MoveTest, ATargetWhoseAgentWasKilledWaitsForNobody) {
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   target_ = nullptr;
   target_ = std::make_unique<Agent>(other_state_);
@@ -304,7 +328,7 @@ TEST_F(MoveTest, ATargetWhoseAgentWasKilledWaitsForNobody) {
 }
 
 TEST_F(MoveTest, ItCanBeTakenBackWhileItDoesNotRunThere) {
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   ASSERT_TRUE(send(*address));
   const auto paused = agent_->pause(vm_);
@@ -330,7 +354,7 @@ TEST_F(MoveTest, TellsHowFastAGuestChangesItsMemory) {
 
 TEST_F(MoveTest, APausedGuestMovesPaused) {
   ASSERT_TRUE(agent_->pause(vm_));
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   ASSERT_TRUE(send(*address));
   ASSERT_TRUE(target_->reaches(vm_, State::received));
@@ -350,9 +374,9 @@ TEST_F(MoveTest, AFullTargetDiskLeavesTheGuestWhereItIs) {
   std::ofstream(definition.disks[0].path).close();
   std::filesystem::resize_file(definition.disks[0].path, std::filesystem::file_size(disk_));
   ASSERT_EQ(::chown(definition.disks[0].path.c_str(), uid_, uid_), 0);
-  const auto address = target_->receive(definition, true);
+  const auto address = target_->receive(definition, {0});
   ASSERT_TRUE(address) << address.error().to_text();
-  const auto sent = send(*address);
+  const auto sent = send(*address, {0});
   EXPECT_FALSE(sent);
   lives(*agent_);
   EXPECT_TRUE(target_->kill(vm_));

@@ -56,10 +56,10 @@ class Agent {
     if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
     return future.get();
   }
-  Result<v1::MoveAddress> receive(const port::GuestDefinition& guest, bool copies_disks) {
+  Result<v1::MoveAddress> receive(const port::GuestDefinition& guest, const std::vector<std::size_t>& copied_disks) {
     auto answer = std::make_shared<std::promise<Result<v1::MoveAddress>>>();
-    loop_.post([this, guest, copies_disks, answer] {
-      hypervisor_->receive(guest, "127.0.0.1", copies_disks,
+    loop_.post([this, guest, copied_disks, answer] {
+      hypervisor_->receive(guest, "127.0.0.1", copied_disks,
                            [answer](const Result<v1::MoveAddress>& address) { answer->set_value(address); });
     });
     auto future = answer->get_future();

@@ -95,7 +95,8 @@ class GuestFilesTest : public testing::Test {
     definition.boot_id = boot_id;
     definition.memory_mib = 64;
     definition.uid = uid_;
-    definition.disks = {{.path = disk_, .format = v1::VolumeSpec::RAW, .volume_id = "vol-4f7k2m9qzt3x"}};
+    definition.disks = {
+        {.path = disk_, .format = v1::VolumeSpec::RAW, .volume_id = "vol-1", .serial = "vol-4f7k2m9qzt3x"}};
     return definition;
   }
   static bool becomes(const std::function<bool()>& reached) {

@@ -96,7 +96,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
         lab = self.lab
         small = ("tiny", "--memory", "64M", "--no-ssh-key")
         lab.gantry("launch", *small, "--name", "calm", "--no-start")
-        lab.gantry("launch", *small, "--name", "lively")
+        lab.gantry("launch", *small, "--name", "lively", "--add-disk", "1M")
         lab.gantry("launch", *small, "--name", "held")
         lab.gantry("pause", "held")
         lab.gantry("volume", "create", "still", "--size", "1M")
@@ -115,6 +115,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
             "RestartVm": ("lively", {"force": True}), "ResetVm": ("lively", {}), "PauseVm": ("lively", {}),
             "ResumeVm": ("held", {}), "MoveVm": ("lively", {}), "CreateVolume": (None, self.volume("ghost")),
             "ResizeVolume": ("still", {"capacityBytes": str(2 << 20)}), "DeleteVolume": ("still", b""),
+            "MoveVolume": ("lively-disk0", {"pool": "empty"}),
             "CreatePool": (None, {"name": "ghost", "spec": {"path": str(lab.directory / "ghost")}}),
             "DeletePool": ("empty", b""), "CreateImage": (None, {"name": "ghost", "spec": {"upload": True}}),
             "UploadImage": ("waiting", b"content"), "DeleteImage": ("waiting", b""),
@@ -148,7 +149,7 @@ class ApiTest(ApiChecks, unittest.TestCase):
                     answer = api.send(method.upper(), f"{target}?dry_run=true", [], body)
                     if name == "MoveVm":
                         # Its dry run as such is test_move.py's, which has two hosts.
-                        self.assertEqual((answer.status, answer.json()["code"]), (409, "not_shared"))
+                        self.assertEqual((answer.status, answer.json()["code"]), (409, "no_host_fits"))
                         continue
                     self.assertEqual(answer.status, 200, answer.body)
                     self.assertTrue(answer.json()["plan"]["steps"])

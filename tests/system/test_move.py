@@ -9,7 +9,7 @@ from lab import KERNEL_ARGUMENTS, CommandFailed, run, wait_until
 import test_shared_pool
 
 ADDRESS = "10.77.0.50"
-# What the guests do once they are up. `mover` counts: on its console what is on its disk, and to whoever connects.
+# What the guests do once they are up. `mover` says what its disks are and counts: on its console what is on its disk, and to whoever connects.
 # `peer`, elsewhere, keeps one connection to it, and asks again and again who has that address.
 PROGRAM = f"""#!/bin/sh
 forever() {{ n=0; while :; do n=$((n + 1)); "$@"; sleep 0.3; done; }}
@@ -23,6 +23,7 @@ listen() {{
 }}
 case $(hostname) in
   mover)
+    echo "serials" $(cat /sys/block/vd*/serial) "end"
     forever keep &
     forever tick | nc -l -p 7000 &
     ;;
@@ -95,7 +96,12 @@ class Machines(test_shared_pool.SharedMachines):
         return placement if not placement.get("leftHosts") else None
 
 
-class GuestMoveTest(Machines):
+class CountingGuest(Machines):
+    """`mover` runs on beta and counts."""
+
+    # Its disks; the first is what it counts on.
+    disks = ("16M,format=raw,pool=shared",)
+
     def setUp(self):
         super().setUp()
         manager = self.manager
@@ -103,14 +109,17 @@ class GuestMoveTest(Machines):
         manager.gantry("image", "import", self.make_counting_image(), "--name", "tiny", "--kernel",
                        "--kernel-arguments", KERNEL_ARGUMENTS, "--pool", "shared")
         manager.gantry("network", "create", "segment", "--kind", "overlay", "--subnet", "10.77.0.0/24")
+        self.before_launch()
+        disks = [word for disk in self.disks for word in ("--add-disk", disk)]
         self.on("beta", lambda: manager.launch(
-            "mover", "--hostname", "mover", "--network", f"segment,ip={ADDRESS}", "--add-disk",
-            "16M,format=raw,pool=shared"))
+            "mover", "--hostname", "mover", "--network", f"segment,ip={ADDRESS}", *disks))
         vm = manager.vm("mover")
         self.vm_id = vm["meta"]["id"]
         self.boot_id = vm["status"]["bootId"]
-        self.volume = manager.json("volume", "show", vm["spec"]["disks"][0]["volume"])["status"]["path"]
         self.wait_for_count("beta", 1)
+
+    def before_launch(self):
+        """What its disks need."""
 
     def make_counting_image(self):
         archive = self.make_archive()
@@ -139,8 +148,12 @@ class GuestMoveTest(Machines):
     def wait_for_more(self, host):
         return self.wait_for_count(host, (self.counts(host) or [0])[-1] + 3)
 
+    def disk_path(self, position):
+        volume = self.manager.vm("mover")["spec"]["disks"][position]["volume"]
+        return self.manager.json("volume", "show", volume)["status"]["path"]
+
     def kept(self):
-        with open(self.volume, "rb") as disk:
+        with open(self.disk_path(0), "rb") as disk:
             return int(re.match(rb"kept (\d+)\n", disk.read(512)).group(1))
 
     def launch_peer(self, host):
@@ -201,8 +214,8 @@ class GuestMoveTest(Machines):
         self.assert_it_runs_on("gamma" if task["state"] == "SUCCEEDED" else "beta")
         return task
 
-    # Tests
 
+class GuestMoveTest(CountingGuest):
     def test_a_guest_and_who_talks_to_it_notice_nothing(self):
         manager = self.manager
         self.launch_peer("beta")
@@ -338,8 +351,9 @@ class RefusedMoveTest(Machines):
         self.assertEqual(self.where("web"), "lab")
         manager.gantry("stop", "web", "--force")
         self.assertIn("not run", self.refused("move", "web", "beta").stderr)
-        self.make("private", "default")
-        self.assertIn("which no other host has", self.refused("move", "private", "beta").stderr)
+        manager.gantry("image", "import", self.make_archive(), "--name", "linux", "--kernel", "--pool", "default")
+        manager.launch("bound", "--network", "none", "--add-disk", "1M,pool=shared", image="linux")
+        self.assertIn("it does not reach image linux, the kernel", self.refused("move", "bound", "beta").stderr)
         self.make("local", "shared", "default")
         self.assertIn("network default", self.refused("move", "local").stderr)
 

@@ -27,10 +27,12 @@ void add_move_command(const Commands& commands) {
     std::string host;
     std::uint32_t downtime_ms = 0;
     std::string bandwidth;
+    std::string pool;
   };
   auto* command = commands.add(commands.app, "move", "Move a running guest to another host without stopping it",
                                "gantry move web\ngantry move web beta --dry-run\n"
-                               "gantry move web beta --downtime 300 --bandwidth 100M");
+                               "gantry move web beta --downtime 300 --bandwidth 100M\n"
+                               "gantry move web beta --pool fast");
   auto options = std::make_shared<Options>();
   command->add_option("name", options->name, "Name or id")->required()->type_name("VM");
   command->add_option("host", options->host, "Where to; Gantry chooses if not given")->type_name("HOST");
@@ -44,16 +46,19 @@ void add_move_command(const Commands& commands) {
       ->add_option("--bandwidth", options->bandwidth,
                    "Bytes a second at most, such as 100M; as much as goes if not given")
       ->type_name("SIZE");
+  command
+      ->add_option("--pool", options->pool,
+                   "Where disks go that the other host does not reach; Gantry chooses if not given")
+      ->type_name("POOL");
   commands.run(command, [&session = commands.session, options] {
     v1::MoveVmRequest request;
     request.set_id(options->name);
     request.set_host(options->host);
+    request.set_pool(options->pool);
     request.set_downtime_ms_max(options->downtime_ms);
-    if (!options->bandwidth.empty()) {
-      const auto bytes = parse_bytes(options->bandwidth);
-      if (!bytes) return report(bytes.error());
-      request.set_bytes_per_second_max(*bytes);
-    }
+    const auto bytes = parse_limit(options->bandwidth);
+    if (!bytes) return report(bytes.error());
+    request.set_bytes_per_second_max(*bytes);
     return move_vm(session, request);
   });
 }

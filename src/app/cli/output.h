@@ -38,6 +38,8 @@ void print_record(const google::protobuf::Message& message, Format format);
 std::string human_bytes(std::uint64_t bytes);
 // "10G", "512M", "1.5T", "1073741824": powers of 1024.
 Result<std::uint64_t> parse_bytes(std::string_view text);
+// Likewise; 0 when it is empty.
+Result<std::uint64_t> parse_limit(std::string_view text);
 // The same in whole MiB, for memory: at least one.
 Result<std::uint32_t> parse_mebibytes(std::string_view text);
 

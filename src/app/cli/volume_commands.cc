@@ -76,15 +76,44 @@ void add_resize(const Commands& commands, CLI::App& group) {
   });
 }
 
+void add_move(const Commands& commands, CLI::App& group) {
+  struct Options {
+    std::string name;
+    std::string pool;
+    std::string bandwidth;
+  };
+  auto* command =
+      commands.add(group, "move", "Move a disk of a running guest to another pool without stopping it",
+                   "gantry volume move web-disk0 fast\ngantry volume move web-disk0 fast --bandwidth 50M --dry-run");
+  auto options = std::make_shared<Options>();
+  command->add_option("name", options->name, "Name or id")->required()->type_name("VOLUME");
+  command->add_option("pool", options->pool, "Where to")->required()->type_name("POOL");
+  command
+      ->add_option("--bandwidth", options->bandwidth,
+                   "Bytes a second at most, such as 50M; as much as the pools take if not given")
+      ->type_name("SIZE");
+  commands.run(command, [&session = commands.session, options] {
+    v1::MoveVolumeRequest request;
+    request.set_id(options->name);
+    request.set_pool(options->pool);
+    const auto bytes = parse_limit(options->bandwidth);
+    if (!bytes) return report(bytes.error());
+    request.set_bytes_per_second_max(*bytes);
+    return session.run_change("MoveVolume", request);
+  });
+}
+
 }  // namespace
 
 void add_volume_commands(const Commands& commands) {
   auto* volumes = commands.group(
       "volume", "Disks of virtual machines",
-      "gantry volume list\ngantry volume create data --size 100G\ngantry volume resize data --size 200G");
+      "gantry volume list\ngantry volume create data --size 100G\ngantry volume resize data --size 200G\n"
+      "gantry volume move data fast");
   add_record_commands<v1::Volume, v1::VolumeList>(commands, *volumes, "volume", "Volume", volume_table);
   add_create_volume(commands, *volumes);
   add_resize(commands, *volumes);
+  add_move(commands, *volumes);
 }
 
 }  // namespace gantry::app

@@ -96,7 +96,15 @@ void Machine::stop() {
 }
 
 host::Ports Machine::ports(port::HostLink& link) {
-  return {loop, link, hypervisor, hypervisor, facts, storage, network, sentinel};
+  return {.executor = loop,
+          .link = link,
+          .hypervisor = hypervisor,
+          .mover = hypervisor,
+          .copier = hypervisor,
+          .facts = facts,
+          .storage = storage,
+          .network = network,
+          .sentinel = sentinel};
 }
 
 host::Options host_options(const DaemonOptions& options, HostIdentity identity) {
