@@ -15,7 +15,8 @@ std::string text(const Record& record) {
 std::string open_task(const Records& records) {
   for (const auto& [id, task] : records.tasks) {
     if (!model::is_ended(task.state())) {
-      return "task " + id + " (" + task.action() + " of " + task.target_id() + ") has not ended";
+      return "task " + id + " (" + task.action() + " of " + task.target_id() +
+             ") has not ended: " + task.progress().phase();
     }
   }
   return "";

@@ -177,6 +177,7 @@ TEST_F(CoreDiskMoveTest, NoOtherBootBeginsBeforeItsEndIsKnown) {
     world.end("vm-1", v1::VmExit::CRASH);
     copying_ends(fail(ErrorCode::conflict, "it has ended meanwhile"));
     EXPECT_EQ(told_move().phase(), switched ? Phase::GIVEN : Phase::FAILED);
+    EXPECT_EQ(told_move().problem().code(), switched ? "" : "vm_not_running");
     const int starts = world.count("start");
     vm.mutable_spec()->set_boot_id(switched ? "task-8" : "task-9");
     assign(10'000);

@@ -21,9 +21,10 @@ std::optional<v1::Problem> problem_of(const VmInput& input) {
   if (move.cancelled()) {
     return move.has_problem() ? move.problem() : move_problem(input, "cancelled", "it was cancelled");
   }
-  if (input.memory.disk_move.problem) return input.memory.disk_move.problem;
   if (input.needs.copy_problem) return input.needs.copy_problem;
+  // That ended the copy, too.
   if (!is_live(input.guest)) return move_problem(input, "vm_not_running", "its guest has ended");
+  if (input.memory.disk_move.problem) return input.memory.disk_move.problem;
   const bool runs = input.guest.state == State::running || input.guest.state == State::paused;
   if (runs && !wants_disk_copy(input)) {
     return move_problem(input, "superseded", "something else was asked of its guest meanwhile");

@@ -86,18 +86,16 @@ class VolumeMoveTest(unittest.TestCase):
 
     def boot_again(self):
         """From what is on the disk, with nothing in any cache of the guest or of QEMU."""
-        last = self.count()
         self.lab.gantry("stop", "writer", "--force")
+        last = self.count()
         self.lab.gantry("start", "writer")
-        def ready():
-            return self.lab.console_log("writer").count("gantry-test-guest ready") >= 2
-        wait_until("it has booted again", ready)
+        # Its console's log begins anew with each boot.
+        self.lab.wait_for_console("writer", "gantry-test-guest ready")
         self.assertEqual(self.read_sum(), self.sum)
         self.lab.type_at_console("writer", COUNT)
         self.wait_for_more()
-        self.assertGreater(self.count(), last)
-        counts = [int(number) for number in re.findall(r"count (\d+)\r?\n", self.lab.console_log("writer"))]
-        self.assertEqual(counts, sorted(counts), "a write that was confirmed is gone")
+        first = int(re.findall(r"count (\d+)\r?\n", self.lab.console_log("writer"))[0])
+        self.assertGreater(first, last, "a write that was confirmed is gone")
 
     def test_the_disk_moves_and_the_guest_goes_on(self):
         lab = self.lab

@@ -28,6 +28,9 @@ TEST(Bytes, AreReadAndWritten) {
   EXPECT_EQ(parse_bytes("10G").value(), 10ULL << 30U);
   EXPECT_EQ(parse_bytes("1.5GiB").value(), 3ULL << 29U);
   EXPECT_EQ(parse_bytes("512").value(), 512U);
+  EXPECT_EQ(parse_limit("").value(), 0U);
+  EXPECT_EQ(parse_limit("50M").value(), 50ULL << 20U);
+  EXPECT_FALSE(parse_limit("fast"));
   for (const char* bad : {"", "G", "-1G", "0", "1Q", "1GG", "nan", "inf", "1e30"})
     EXPECT_FALSE(parse_bytes(bad)) << bad;
   EXPECT_EQ(human_bytes(0), "0 B");

@@ -151,7 +151,10 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   return static_cast<std::uint64_t>(bytes);
 }
 
-Result<std::uint64_t> parse_limit(std::string_view text) { return text.empty() ? 0 : parse_bytes(text); }
+Result<std::uint64_t> parse_limit(std::string_view text) {
+  if (text.empty()) return std::uint64_t{0};
+  return parse_bytes(text);
+}
 
 Result<std::uint32_t> parse_mebibytes(std::string_view text) {
   const auto bytes = parse_bytes(text);
