@@ -18,9 +18,8 @@
 //   said that the write had ended in time: a record with an heir may have come late itself. Anybody else, and an heir
 //   that was not told, settles until an heir that came first would be dead, and then once more as ever.
 // * On a private pool nobody else can have it: what this host left itself is taken at once.
-// * An heir that was told and finds no record takes it at once, once: the owner had its own on another pool. Of two
-// that
-//   make a record only one can, so whoever has a higher epoch since is seen.
+// * An heir that was told and finds no record takes it at once, once: the owner had its own on another pool. Only one
+//   of two can make a record, so whoever has a higher epoch since is seen.
 // (After Chockler and Malkhi, "Light-Weight Leases for Storage-Centric Coordination", 2006. lease_model_test.cc tries
 // it against the truth.)
 #pragma once
