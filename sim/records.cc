@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/keys.h"
+#include "model/limits.h"
 #include "model/state.h"
 
 namespace gantry::sim {
@@ -85,6 +86,25 @@ bool Records::concerns(const std::string& vm_id, const std::string& host_id) con
   return last != concerned_.end() && trace_.now_ms() - last->second < kBehindMs;
 }
 
+bool Records::is_evacuation(const v1::Vm& after) {
+  const v1::VmPlacement& place = after.placement();
+  const auto host = hosts.find(place.host_id());
+  if (host == hosts.end() || !host->second.spec().maintenance()) return false;
+  if (!wishes_.asked_to_empty(host->first, host->second.meta().name())) return false;
+  for (const std::string& end : {place.host_id(), place.move().host_id()}) {
+    std::size_t moves = 1;
+    for (const auto& [id, vm] : vms) {
+      const v1::VmPlacement& other = vm.placement();
+      if (id == after.meta().id() || !other.has_move()) continue;
+      if (other.host_id() == end || other.move().host_id() == end) ++moves;
+    }
+    if (moves > model::kMovesAtOnce) {
+      trace_.violation("host " + end + " is emptied, or filled, by " + std::to_string(moves) + " moves at once");
+    }
+  }
+  return true;
+}
+
 void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
   const std::string& id = after.meta().id();
   const v1::VmPlacement& place = after.placement();
@@ -95,7 +115,10 @@ void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
   if (place.has_move()) {
     note_epoch(id, place.move().epoch(), place.move().host_id());
     targets_.emplace(id, place.move().host_id());
-    const bool asked = wishes_.asked_to_move(after.meta().name());
+    const std::string& task_id = place.move().task_id();
+    const bool begins = before == nullptr || before->placement().move().task_id() != task_id;
+    bool asked = wishes_.asked_to_move(after.meta().name()) || evacuations_.contains(task_id);
+    if (!asked && begins && is_evacuation(after)) asked = evacuations_.insert(task_id).second;
     if (!asked) trace_.violation(id + " is to be moved to " + place.move().host_id() + ", and nobody asked for it");
   }
   if (after.status().state() == v1::VmStatus::CRASHED) crashed_.emplace(id, after.status().exit().boot_id());

@@ -81,6 +81,9 @@ class Records {
               const std::string& id);
   [[nodiscard]] bool may_go(const std::string& id) const;
   void note_home(const std::string& id, const std::string& host_id, bool moves);
+  // Whether its host is being emptied, as users asked; then it may be moved. That no more go at once than may is held,
+  // too.
+  bool is_evacuation(const v1::Vm& after);
   void check_move(const v1::Vm* before, const v1::Vm& after);
   void note_epoch(const std::string& vm_id, std::uint64_t epoch, const std::string& host_id);
   void check_task(const v1::Task* before, const v1::Task& after);
@@ -97,6 +100,8 @@ class Records {
   std::set<std::pair<std::string, std::string>> keepers_;
   std::set<std::pair<std::string, std::string>> targets_;
   std::set<std::pair<std::string, std::string>> left_;
+  // Tasks that move a guest because its host is emptied.
+  std::set<std::string> evacuations_;
   // VMs and hosts, with when a committed record last named both.
   std::map<std::pair<std::string, std::string>, Milliseconds> concerned_;
   // VMs with boots.

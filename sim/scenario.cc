@@ -58,6 +58,14 @@ void User::move(const std::string& vm, const std::string& host) {
   client_.ask("MoveVm", std::move(request));
 }
 
+void User::maintain(const std::string& host, bool on) {
+  auto request = std::make_shared<v1::UpdateHostRequest>();
+  request->set_id(host);
+  request->set_maintenance(on);
+  request->mutable_update_mask()->add_paths("maintenance");
+  client_.ask("UpdateHost", std::move(request));
+}
+
 void User::cancel(const std::string& task_id) {
   auto request = std::make_shared<v1::ById>();
   request->set_id(task_id);

@@ -43,6 +43,7 @@ class User {
   void stop(const std::string& vm);
   void remove(const std::string& vm);
   void move(const std::string& vm, const std::string& host);
+  void maintain(const std::string& host, bool on = true);
   void cancel(const std::string& task_id);
   // A pool and a network that all hosts have.
   void share();

@@ -1,4 +1,6 @@
 // Admission of moves of running guests to other hosts.
+#include "control/admit_move.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -134,14 +136,23 @@ void add_move_trouble(const View& view, const v1::Vm& vm, Trouble& trouble) {
 }
 
 // Of all hosts but its own, or of that one.
-std::vector<policy::PlaceHost> candidates(const View& view, const v1::Vm& vm, const v1::Host* wanted) {
+std::vector<policy::PlaceHost> candidates(const View& view, const v1::Vm& vm, const v1::Host* wanted,
+                                          const MovesTogether& others) {
   if (wanted != nullptr) return {place_host(view, *wanted, vm)};
   auto hosts = place_hosts(view, vm);
   std::erase_if(hosts, [&](const auto& host) { return host.record->meta().id() == vm.placement().host_id(); });
+  for (policy::PlaceHost& host : hosts) {
+    const auto taken = others.taken.find(host.record->meta().id());
+    if (taken == others.taken.end()) continue;
+    host.reserved_mib += taken->second.memory_mib;
+    host.promised_cpus += taken->second.cpus;
+    host.guests += taken->second.guests;
+  }
   return hosts;
 }
 
-Result<v1::PlacementDecision> choose_target(const Change& change, const std::string& wanted, const v1::Vm& vm) {
+Result<v1::PlacementDecision> choose_target(const Change& change, const std::string& wanted, const v1::Vm& vm,
+                                            const MovesTogether& others) {
   const View& view = change.view();
   const v1::Host* host = nullptr;
   if (!wanted.empty()) {
@@ -159,7 +170,8 @@ Result<v1::PlacementDecision> choose_target(const Change& change, const std::str
   }
   policy::PlaceDemand demand = demand_of(view, vm, true);
   add_move_trouble(view, vm, demand.trouble);
-  const auto hosts = candidates(view, vm, host);
+  for (const auto& [id, reason] : others.trouble) add_trouble(demand.trouble, id, reason);
+  const auto hosts = candidates(view, vm, host, others);
   v1::PlacementDecision decision = policy::place(hosts, demand);
   if (!decision.host_id().empty()) return decision;
   return refuse(vm, hosts.empty() ? "there is no other host" : policy::why_nowhere(decision),
@@ -184,12 +196,17 @@ void describe(Change& change, const v1::Vm& vm, const v1::VmMove& move) {
 }  // namespace
 
 Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
+  MovesTogether alone;
+  return move_with_others(change, request, alone);
+}
+
+Result<void> move_with_others(Change& change, const v1::MoveVmRequest& request, MovesTogether& others) {
   auto target = change.target<v1::Vm>("vm.move", request.id());
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
   GANTRY_CHECK(check_runs(change.view(), vm));
   GANTRY_CHECK(check_storage(change.draft, vm));
-  auto decision = choose_target(change, request.host(), vm);
+  auto decision = choose_target(change, request.host(), vm, others);
   if (!decision) return fail(std::move(decision.error()));
   const std::uint64_t epoch = next_epoch(*vm.mutable_placement());
   v1::VmMove& move = *vm.mutable_placement()->mutable_move();
@@ -199,6 +216,7 @@ Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
   move.set_downtime_ms_max(request.downtime_ms_max());
   move.set_bytes_per_second_max(request.bytes_per_second_max());
   describe(change, vm, move);
+  others.add(decision->host_id(), vm.spec());
   *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(*decision));
   return {};
 }
