@@ -69,6 +69,7 @@ TEST(Maintenance, WaitsForWhatCannotGo) {
   scenario.settle();
   EXPECT_EQ(scenario.on_b(), 0);
   EXPECT_EQ(scenario.where("private"), "b");
+  scenario.pass(kStepMs * 10);
   const v1::Task* task = scenario.last_update();
   EXPECT_EQ(task->state(), v1::Task::RUNNING);
   EXPECT_THAT(task->progress().phase(), HasSubstr("1 of 4 guests left; private: "));
