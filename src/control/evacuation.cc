@@ -1,6 +1,7 @@
 #include "control/evacuation.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "control/admit_move.h"
 #include "control/vm_hosts.h"
@@ -12,6 +13,8 @@ namespace {
 
 constexpr Milliseconds kRetryMs = 30'000;
 constexpr Milliseconds kRetryMsMax = 300'000;
+// So many hosts are looked for in one round.
+constexpr std::size_t kTriesAtOnce = 8;
 // So many guests are named in a plan, and in what a task says of its progress.
 constexpr std::size_t kPlannedMax = 50;
 constexpr std::size_t kToldMax = 5;
@@ -117,20 +120,34 @@ void begin_move(MachineContext& context, const v1::Task& parent, const v1::Vm& v
   evacuee.why.clear();
 }
 
-void begin_moves(MachineContext& context, const v1::Task& task, const std::string& host_id,
-                 const std::vector<const v1::Vm*>& guests, std::map<std::string, Evacuee>& evacuees) {
-  for (const v1::Vm* vm : guests) {
-    Evacuee& evacuee = evacuees[vm->meta().id()];
-    if (!is_due(*vm, host_id, evacuee, context.now)) continue;
+using Evacuees = std::map<std::string, Evacuee>;
+
+// Those that waited longest first, so that many that cannot go keep nobody from being tried.
+std::vector<const v1::Vm*> due_guests(const std::vector<const v1::Vm*>& guests, const std::string& host_id,
+                                      const Evacuees& evacuees, Now now) {
+  std::vector<const v1::Vm*> due;
+  std::ranges::copy_if(guests, std::back_inserter(due),
+                       [&](const v1::Vm* vm) { return is_due(*vm, host_id, evacuees.at(vm->meta().id()), now); });
+  std::ranges::stable_sort(due, {}, [&](const v1::Vm* vm) { return evacuees.at(vm->meta().id()).again_ms; });
+  if (due.size() > kTriesAtOnce) due.resize(kTriesAtOnce);
+  return due;
+}
+
+void begin_moves(MachineContext& context, const v1::Task& task, const std::vector<const v1::Vm*>& guests,
+                 Evacuees& evacuees) {
+  const std::string& host_id = task.target_id();
+  const auto due = due_guests(guests, host_id, evacuees, context.now);
+  if (due.empty()) return;
+  const Busy busy = moves_by_host(context.draft);
+  const auto own = busy.find(host_id);
+  if (own != busy.end() && own->second >= model::kMovesAtOnce) return;
+  for (const v1::Vm* vm : due) {
     // What the one before takes is not in the view yet.
     if (context.draft.is_guarded()) {
       context.put_off.insert(host_id);
       return;
     }
-    const Busy busy = moves_by_host(context.draft);
-    const auto own = busy.find(host_id);
-    if (own != busy.end() && own->second >= model::kMovesAtOnce) return;
-    begin_move(context, task, *vm, busy, evacuee);
+    begin_move(context, task, *vm, busy, evacuees[vm->meta().id()]);
   }
 }
 
@@ -163,7 +180,9 @@ std::vector<const v1::Vm*> guests_on(const Draft& draft, const std::string& host
 void plan_evacuation(Change& change, const v1::Host& host) {
   const auto guests = guests_on(change.draft, host.meta().id());
   Draft scratch(change.view());
-  Change trial(scratch, change.options(), change.now(), change.rng());
+  // What the host's record was held against is not the guests'.
+  const port::CallOptions options{.actor = change.options().actor};
+  Change trial(scratch, options, change.now(), change.rng());
   MovesTogether others;
   for (std::size_t i = 0; i < std::min(guests.size(), kPlannedMax); ++i) {
     const v1::Vm& vm = *guests[i];
@@ -203,7 +222,7 @@ void run_evacuation(MachineContext& context, const std::string& id) {
     return std::ranges::none_of(guests, [&](const v1::Vm* vm) { return vm->meta().id() == entry.first; });
   });
   for (const v1::Vm* vm : guests) note_move(context, *vm, evacuees[vm->meta().id()]);
-  begin_moves(context, *task, id, guests, evacuees);
+  begin_moves(context, *task, guests, evacuees);
 }
 
 v1::Progress evacuation_progress(const MachineContext& context, const v1::Task& task) {

@@ -193,7 +193,9 @@ TEST(Evacuation, ADryRunChangesNothingAndCountsWhatGoesTogether) {
   filler.set_name("more");
   filler.mutable_spec()->set_memory_mib(6 * 1024);
   world.launch(filler, world.gamma);
-  const v1::Accepted planned = world.accept("UpdateHost", maintenance("beta"), {.actor = "admin", .dry_run = true});
+  const std::uint64_t revision = world.find<v1::Host>("beta")->meta().revision();
+  const v1::Accepted planned =
+      world.accept("UpdateHost", maintenance("beta"), {.actor = "admin", .dry_run = true, .if_match = revision});
   EXPECT_THAT(planned.plan().steps(), Contains(HasSubstr("move VM a to host ")));
   EXPECT_THAT(planned.plan().warnings(), ElementsAre(AllOf(HasSubstr("VM b stays"), HasSubstr("left to promise"))));
   EXPECT_FALSE(world.find<v1::Host>("beta")->spec().maintenance());
@@ -308,6 +310,17 @@ TEST(Evacuation, ACallMeanwhileIsNotPromisedTheSameMemory) {
   world.executor.run_for(40'000);
   EXPECT_EQ(refused.empty(), world.moving().empty()) << "one of them, and not both: " << world.told(accepted);
   EXPECT_LE(world.reserved(kHostId), 8U * 1024);
+}
+
+TEST(Evacuation, ManyThatCannotGoKeepNobodyWaiting) {
+  EmptyingWorld world;
+  for (int i = 0; i < 10; ++i) world.launch_private("data" + std::to_string(i));
+  world.launch("zebra", world.beta);
+  const v1::Accepted accepted = world.accept("UpdateHost", maintenance("beta"));
+  world.executor.run_for(10'000);
+  EXPECT_THAT(world.moving(), ElementsAre("zebra"));
+  EXPECT_THAT(world.told(accepted),
+              AllOf(HasSubstr("11 of 11 guests left; moving zebra; data0: "), HasSubstr("; 5 more")));
 }
 
 // Its move is guarded against calls; but a call's own word there tells whether it was committed, should its answer be
