@@ -92,7 +92,8 @@ void ModelSentinel::take_over() {
     Ward& ward = wards_.try_emplace(vm_id, was.wish).first->second;
     // Nothing is won that nobody wants.
     if (was.wish.hold || was.lease.was_held()) {
-      ward.lease.want(was.wish.epoch, was.wish.is_private, was.wish.was_given && !was.lease.was_held());
+      ward.lease.want(was.wish.hold ? was.wish.epoch : was.lease.epoch(), was.wish.is_private,
+                      was.wish.was_given && !was.lease.was_held());
       ward.lease.resume(was.lease.memory());
     }
     ward.guard = was.guard;

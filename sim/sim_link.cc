@@ -45,7 +45,11 @@ void SimLink::send(const v1::FromHost& message) {
   for (const v1::Observation& observation : message.observations()) {
     line += " " + observation.id();
     if (observation.absent()) line += "(absent)";
-    if (observation.has_vm()) line += "(" + v1::VmStatus::State_Name(observation.vm().state()) + ")";
+    if (observation.has_vm()) {
+      const v1::VmStatus& status = observation.vm();
+      line += "(" + v1::VmStatus::State_Name(status.state());
+      line += (status.waiting_for().empty() ? "" : ", waits for " + status.waiting_for()) + ")";
+    }
     if (observation.has_volume()) line += "(" + v1::VolumeStatus::State_Name(observation.volume().state()) + ")";
   }
   stage_.trace.note("agent", line);

@@ -1,5 +1,6 @@
 // CancelTask: takes back what a task asked for.
 #include "control/admission.h"
+#include "control/admit_volume.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -95,9 +96,16 @@ Result<void> undo_create_of_kind(Change& change, const v1::Task& task) {
   return undo_create<v1::Pool>(change, task);
 }
 
-// Its host says whether it was in time; the task ends then.
+// Its host says whether it was in time; the task ends then. Nobody has to wait for a target that was lost afterwards.
 Result<void> undo_move(Change& change, v1::Task& task, const std::string& what) {
   const auto* vm = change.view().find<v1::Vm>(task.target_id());
+  if (vm != nullptr && vm->placement().moved_by() == task.meta().id()) {
+    change.step("wait no longer until the guest of VM " + task.target_name() + " goes on on host " +
+                host_name(change.view(), vm->placement().host_id()) + ", which it belongs to already");
+    task.set_cancel_requested(true);
+    end_task(task, v1::Task::CANCELLED, change.now());
+    return {};
+  }
   if (vm == nullptr || vm->placement().move().task_id() != task.meta().id()) {
     return fail(ErrorCode::conflict, "cannot cancel " + what, "the guest went already",
                 "move it back when it has ended", "cannot_cancel");

@@ -7,6 +7,7 @@
 #include "control/pool_hosts.h"
 #include "control/segments.h"
 #include "control/vm_hosts.h"
+#include "model/conceal.h"
 #include "model/network_kinds.h"
 #include "model/state.h"
 
@@ -189,11 +190,18 @@ bool only_looks(const View&, const std::string&, const v1::Vm&) { return false; 
 bool only_looks(const View&, const std::string&, const v1::Network&) { return false; }
 bool only_looks(const View&, const std::string&, const v1::Pool&) { return false; }
 
+// How its target is reached and convinced is for the source of a move alone.
+void keep_from_others(const std::string& host_id, v1::Assignment& assignment) {
+  if (!assignment.has_vm() || assignment.vm().placement().host_id() == host_id) return;
+  model::conceal(*assignment.mutable_vm());
+}
+
 template <class Record>
 v1::Assignment assignment_of(const View& view, const std::string& host_id, const Record& record) {
   v1::Assignment assignment;
   assignment.set_look_only(only_looks(view, host_id, record));
   set(view, assignment, record);
+  keep_from_others(host_id, assignment);
   return assignment;
 }
 

@@ -28,6 +28,7 @@ struct EmptyingWorld : MoveWorld {
   std::string gamma = join("gamma");
 
   EmptyingWorld() {
+    give_address(gamma, "192.0.2.3");
     executor.run_for(60'000);
     EXPECT_EQ(ended(accept("StopVm", stop_request(true))).state(), v1::Task::SUCCEEDED);
   }

@@ -1,14 +1,13 @@
-// For tests: hosts that share a pool and an overlay, and what their agents say of moves.
+// A cluster to move a VM in, for the tests of moves.
 #pragma once
 
-#include <functional>
-#include <string>
+#include <gtest/gtest.h>
 
 #include "control/test_world.h"
 
 namespace gantry::control {
 
-inline const std::string kMoveSecret(64, 'a');
+inline const std::string kSecret(64, 'a');
 
 // The VM "web" runs on one of two hosts that share a pool, and an overlay.
 struct MoveWorld : World {
@@ -17,6 +16,8 @@ struct MoveWorld : World {
   std::string target;
 
   MoveWorld() {
+    give_address(kHostId, "192.0.2.1");
+    give_address(beta, "192.0.2.2");
     v1::CreatePoolRequest pool;
     pool.set_name("shared");
     pool.mutable_spec()->set_shared(true);
@@ -49,6 +50,11 @@ struct MoveWorld : World {
     return request;
   }
 
+  void give_address(const std::string& id, const std::string& address) {
+    fake(id).address = address;
+    fake(id).connect();
+    executor.run_for(1'000);
+  }
   FakeHost& fake(const std::string& id) { return id == kHostId ? host : *joined.at(id); }
   [[nodiscard]] const v1::VmPlacement& placement() const { return vm().placement(); }
   [[nodiscard]] const v1::VmMove& move() const { return placement().move(); }
@@ -67,7 +73,7 @@ struct MoveWorld : World {
     v1::VmMoveStatus status = word(v1::VmMoveStatus::PREPARED);
     status.mutable_address()->set_host("192.0.2.7");
     status.mutable_address()->set_port(49'152);
-    status.mutable_address()->set_secret(kMoveSecret);
+    status.mutable_address()->set_secret(kSecret);
     tell(target, status);
   }
   // The last record of the VM that the host was sent.
@@ -92,5 +98,13 @@ struct MoveWorld : World {
     executor.run_for(1'000);
   }
 };
+
+// Moves "web" until the source was told that the target waits.
+inline v1::Accepted begin_move(MoveWorld& world) {
+  v1::Accepted accepted = world.accept("MoveVm", MoveWorld::move_request());
+  world.executor.run_for(1'000);
+  world.prepare();
+  return accepted;
+}
 
 }  // namespace gantry::control

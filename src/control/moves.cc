@@ -77,9 +77,11 @@ void finish(const Draft& draft, v1::Vm& vm) {
   v1::VmStatus& status = *vm.mutable_status();
   status.set_state(v1::VmStatus::STARTING);
   status.set_waiting_for(host_text(draft, move.host_id()) + " to let the guest go on");
+  status.clear_exit();
+  // A reset that failed is over at the target too.
+  if (!vm.spec().reset_id().empty() && status.failed_operation_id() == vm.spec().reset_id()) return;
   status.clear_problem();
   status.clear_failed_operation_id();
-  status.clear_exit();
 }
 
 // The guest stays where it is. Its task says why, unless the VM is being deleted: the task machine knows that.
@@ -89,6 +91,8 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   const v1::Problem told = source_word(vm).problem();
   leave_host(placement, move.host_id());
   placement.clear_move();
+  // The target's name came to the pool late, after the guest had gone on at the source: nobody has that lease.
+  if (vm.status().lease().state() == v1::LeaseStatus::LOST) placement.set_epoch(next_epoch(placement));
   const auto* found = context.draft.find<v1::Task>(move.task_id());
   if (vm.meta().has_deletion() || found == nullptr || model::is_ended(found->state())) return;
   v1::Task& task = context.draft.edit<v1::Task>(move.task_id());
@@ -126,12 +130,25 @@ bool is_move_address(const v1::MoveAddress& address) {
 }
 
 // What the source acts upon: no more than it needs, and nothing that is not what it is to be.
-v1::VmMoveStatus bounded(const v1::VmMoveStatus& told) {
+v1::VmMoveStatus bounded(const Draft& draft, const v1::Vm& vm, const v1::VmMoveStatus& told) {
   v1::VmMoveStatus next;
   next.set_task_id(told.task_id());
   next.set_phase(told.phase());
   if (told.has_problem()) *next.mutable_problem() = told.problem();
-  if (is_move_address(told.address())) *next.mutable_address() = told.address();
+  if (is_move_address(told.address())) {
+    *next.mutable_address() = told.address();
+    // No host says where another's QEMU is to connect to, nor has it mirror disks that are not to be copied.
+    const std::string& host_id = vm.placement().move().host_id();
+    const auto* host = draft.find<v1::Host>(host_id);
+    next.mutable_address()->set_host(host == nullptr ? "" : host->status().address());
+    next.mutable_address()->clear_disk_port();
+    if (next.address().host().empty()) {
+      next.set_phase(v1::VmMoveStatus::FAILED);
+      *next.mutable_problem() = make_problem(
+          "no_host_address", vm, "other hosts do not reach " + host_text(draft, host_id) + " at any address",
+          "see \"gantry host show\"");
+    }
+  }
   make_printable(next, {.bytes_max = kStatusTextBytesMax, .lines = model::Lines::several});
   return next;
 }
@@ -139,7 +156,7 @@ v1::VmMoveStatus bounded(const v1::VmMoveStatus& told) {
 void observe_target(Draft& draft, const v1::Vm& vm, const v1::ObservationMark& mark, const v1::VmMoveStatus& told) {
   const v1::VmMove& move = vm.placement().move();
   if (told.task_id() != move.task_id() || !is_newer(mark, move.target_observed())) return;
-  v1::VmMoveStatus next = bounded(told);
+  v1::VmMoveStatus next = bounded(draft, vm, told);
   if (to_bytes(next) == to_bytes(move.target())) return;
   v1::VmMove& changed = *draft.edit<v1::Vm>(vm.meta().id()).mutable_placement()->mutable_move();
   *changed.mutable_target() = std::move(next);

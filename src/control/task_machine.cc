@@ -218,7 +218,7 @@ TaskVerdict moving(const Draft& draft, const v1::Vm& vm) {
     TaskVerdict verdict{.state = v1::Task::RUNNING, .progress = vm.status().move().progress()};
     const std::string& what = vm.status().move().progress().phase();
     verdict.progress.set_measurable(!what.empty());
-    verdict.progress.set_phase((what.empty() ? "measuring how fast the guest changes its memory" : what) +
+    verdict.progress.set_phase((what.empty() ? "beginning to copy its memory" : what) +
                                forecast_text(vm.status().move()));
     return verdict;
   }
@@ -234,13 +234,18 @@ TaskVerdict judge_move(const Draft& draft, const v1::Task& task, const v1::Vm& v
   if (status.host_id() != placement.host_id()) {
     return working("waiting for " + host_text(draft, placement.host_id()) + " to let the guest go on");
   }
+  const bool told = status.move().task_id() == task.meta().id();
+  // It is booted anew then, or waits for that.
+  if (told && status.move().phase() == v1::VmMoveStatus::FAILED) {
+    return failed(problem_of(task, status.move().problem()));
+  }
   if (status.state() == v1::VmStatus::CRASHED || status.state() == v1::VmStatus::FAILED) {
     return failed(problem_of(task, status.problem()));
   }
   const bool goes_on = status.state() == v1::VmStatus::RUNNING || status.state() == v1::VmStatus::PAUSED;
   if (!goes_on && !model::boot_ended(vm)) return working_on(vm);
   TaskVerdict verdict = succeeded();
-  if (status.move().task_id() == task.meta().id()) verdict.progress.set_phase(measured_text(status.move()));
+  if (told) verdict.progress.set_phase(measured_text(status.move()));
   return verdict;
 }
 

@@ -62,6 +62,7 @@ void Core::need_lease(const VmObject& vm, VmNeeds& needs) const {
   if (const auto found = leases_.find(id); found != leases_.end()) {
     needs.lease = found->second.status;
     needs.is_guarded = !found->second.guard.empty();
+    needs.sentinel_is_too_old = found->second.moves_nothing;
   }
   const auto wish = lease_wish(vm);
   if (wish && needs.lease.epoch() == wish->epoch) return;

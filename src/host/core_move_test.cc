@@ -211,6 +211,48 @@ TEST_F(CoreMoveTest, AGuestThatMayHaveGoneOnIsNotGivenAway) {
   EXPECT_EQ(guest(), GuestState::running) << "it was tried again";
 }
 
+// Writes to a pool may come late.
+TEST_F(CoreMoveTest, ALateHeirTakesNoGuestThatWentOn) {
+  send_away();
+  world.failures.emplace("take_over", Error{ErrorCode::timed_out, "QEMU does not answer"});
+  executor.run_for(kSentPatienceMs);
+  ASSERT_EQ(world.count("take_over"), 1);
+  world.change("vm-1", [](auto& guest) { guest.state = GuestState::running; });
+  world.tell_lease("vm-1", v1::LeaseStatus::LOST, "it is host-2's");
+  world.end("vm-1", v1::VmExit::CRASH);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::CRASHED);
+}
+
+TEST_F(CoreMoveTest, ASentinelThatCannotSignOverEndsTheMoveBeforeItBegins) {
+  world.sentinel_moves_nothing = true;
+  send_away();
+  EXPECT_EQ(world.count("send"), 0);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "sentinel_too_old");
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+}
+
+TEST_F(CoreMoveTest, ASentinelThatGuardsNoArrivalEndsTheMove) {
+  world.sentinel_moves_nothing = true;
+  come_here();
+  EXPECT_EQ(world.count("receive"), 0);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "sentinel_too_old");
+}
+
+TEST_F(CoreMoveTest, HowFastItChangesItsMemoryIsMeasuredWhileTheTargetMakesReady) {
+  assign();
+  begin_move("host-2");
+  assign();
+  EXPECT_EQ(world.count("measure"), 1);
+  EXPECT_EQ(world.count("send"), 0);
+  target_says(Phase::PREPARED);
+  EXPECT_EQ(world.count("measure"), 1);
+  EXPECT_EQ(world.count("send"), 1);
+}
+
 TEST_F(CoreMoveTest, ACancelWhileItIsSentStopsIt) {
   world.silent.insert("send");
   send_away();
@@ -334,6 +376,78 @@ TEST_F(CoreMoveTest, AProcessThatEndsAtTheTargetIsTold) {
   EXPECT_EQ(told_move().phase(), Phase::FAILED);
   EXPECT_EQ(told_move().problem().code(), "move_target_ended");
   EXPECT_EQ(world.count("receive"), 1);
+}
+
+TEST_F(CoreMoveTest, AnAgentThatHasJustBegunKnowsItsAddressBeforeAGuestComes) {
+  core.reset();
+  world.silent.insert("probe");
+  start_agent();
+  come_here();
+  EXPECT_EQ(world.count("receive"), 0);
+  EXPECT_EQ(told_move().phase(), Phase::NONE);
+  world.silent.clear();
+  executor.run_for(120'000);
+  EXPECT_EQ(told_move().phase(), Phase::PREPARED);
+}
+
+TEST_F(CoreMoveTest, AResetThatFailedAtTheSourceKeepsNobodyFromComing) {
+  vm.mutable_spec()->set_reset_id("task-5");
+  vm.mutable_status()->set_failed_operation_id("task-5");
+  vm.mutable_status()->mutable_problem()->set_summary("could not be reset");
+  come_here();
+  EXPECT_EQ(told_move().phase(), Phase::PREPARED);
+  everything_comes();
+  placed_here();
+  EXPECT_EQ(guest(), GuestState::running);
+  EXPECT_EQ(world.count("reset"), 0) << "that is over";
+}
+
+TEST_F(CoreMoveTest, AGuestThatWasLostAfterItWasGivenIsNotBootedInSilence) {
+  come_here();
+  everything_comes();
+  world.change("vm-1", [](auto& guest) { guest.state = GuestState::absent; });
+  vm.mutable_status()->set_host_id("host-2");
+  placed_here();
+  executor.run_for(5'000);
+  EXPECT_EQ(world.count("start"), 0);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::FAILED);
+  EXPECT_EQ(told_vm().problem().code(), "guest_lost_in_move");
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  // To be started is another boot.
+  take_status();
+  vm.mutable_spec()->set_boot_id("task-9");
+  keeper = "host-1";
+  assign(5'000);
+  EXPECT_EQ(world.count("start"), 1);
+}
+
+// As with the power of the machine.
+TEST_F(CoreMoveTest, AGuestThatWasLostUnseenIsBootedAndTheMoveHasFailed) {
+  come_here();
+  core.reset();
+  world.guests.clear();
+  keeper = "host-1";
+  vm.mutable_status()->set_host_id("host-2");
+  start_agent();
+  placed_here();
+  executor.run_for(5'000);
+  EXPECT_EQ(world.count("start"), 1);
+  EXPECT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  EXPECT_EQ(told_move().problem().code(), "guest_lost_in_move");
+}
+
+TEST_F(CoreMoveTest, AGuestThatCannotBeTakenOverCanBeEnded) {
+  come_here();
+  everything_comes();
+  world.refuses_leases = true;
+  placed_here();
+  change_vm([](v1::VmSpec& spec) {
+    spec.set_power(v1::VmSpec::STOPPED);
+    spec.set_force_stop_id("task-8");
+  });
+  assign();
+  EXPECT_EQ(world.count("kill"), 1);
 }
 
 TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {

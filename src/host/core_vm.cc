@@ -135,6 +135,9 @@ void Core::need_networks(const VmObject& vm, VmNeeds& needs) const {
 
 VmNeeds Core::needs_of(const VmObject& vm) const {
   VmNeeds needs;
+  // Where others reach it is not known before.
+  const bool arrives = role_of(vm.wanted, options_.host_id) == VmRole::arriving;
+  if (arrives && !host_probed_) needs.waiting_for = "this host to be looked at";
   need_networks(vm, needs);
   need_image(vm, needs);
   need_lease(vm, needs);

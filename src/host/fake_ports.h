@@ -191,13 +191,16 @@ class FakeWorld final : public port::Hypervisor,
   // port::Sentinel. Every lease that is wanted is held at once, unless it is refused.
   std::map<std::string, port::LeaseWish> lease_wishes;
   bool refuses_leases = false;
+  bool sentinel_moves_nothing = false;
   void tell_lease(const std::string& id, v1::LeaseStatus::State state, const std::string& reason = "") {
     port::LeaseObservation seen;
     seen.vm_id = id;
     seen.status.set_state(state);
     seen.status.set_epoch(lease_wishes[id].epoch);
     seen.status.set_reason(reason);
-    if (state == v1::LeaseStatus::HELD || lease_wishes[id].incoming) seen.guard = "/guards/" + id;
+    seen.moves_nothing = sentinel_moves_nothing;
+    const bool guards_arrival = lease_wishes[id].incoming && !sentinel_moves_nothing;
+    if (state == v1::LeaseStatus::HELD || guards_arrival) seen.guard = "/guards/" + id;
     lease_observer_(seen);
   }
   void observe(std::function<void(const port::LeaseObservation&)> observer) override {
@@ -218,6 +221,7 @@ class FakeWorld final : public port::Hypervisor,
   }
   v1::HostStatus host_facts;
   void probe(std::function<void(const v1::HostStatus&)> done) override {
+    if (silent.contains("probe")) return;
     executor_.post([this, done = std::move(done)] { done(host_facts); });
   }
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override {

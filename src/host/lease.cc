@@ -228,7 +228,8 @@ std::string Lease::obstacle(Milliseconds now_ms) const {
 // ---- from one process to the next
 
 LeaseMemory Lease::memory() const {
-  return {.held = phase_ == LeasePhase::held,
+  return {.epoch = epoch_,
+          .held = phase_ == LeasePhase::held,
           .given_to_itself = phase_ == LeasePhase::given && heir_ == host_id_ && heir_epoch_ == epoch_,
           .counter = counter_,
           .renewed_ms = renewed_ms_};

@@ -74,6 +74,8 @@ struct LeaseStep {
 
 // What a process that goes on in another's place must know.
 struct LeaseMemory {
+  // At which it was wanted.
+  std::uint64_t epoch = 0;
   bool held = false;
   bool given_to_itself = false;
   std::uint64_t counter = 0;

@@ -37,6 +37,19 @@ v1::Problem move_problem(const VmInput& input, std::string code, const std::stri
   return make_problem(std::move(code), vm_name(input) + " was not moved", cause, "", input.now);
 }
 
+v1::Problem lost_problem(const v1::Vm& vm, Now now) {
+  return make_problem("guest_lost_in_move", "VM \"" + vm.meta().name() + "\" was lost while it was moved",
+                      "the process that had received it ended before it went on",
+                      "its disks are as they were when it left the other host: start it, unless it runs again", now);
+}
+
+v1::Problem sentinel_problem(const VmInput& input) {
+  v1::Problem problem =
+      move_problem(input, "sentinel_too_old", "the sentinel of its host is from before guests could move");
+  problem.set_next_step("replace it, as docs/how-to/upgrade.md tells: no guest notices");
+  return problem;
+}
+
 // Why the source gives the move up, once it has its guest again; nothing: it has no reason to.
 std::optional<v1::Problem> source_problem(const VmInput& input) {
   if (input.memory.move.problem) return input.memory.move.problem;
@@ -46,6 +59,8 @@ std::optional<v1::Problem> source_problem(const VmInput& input) {
   }
   if (!is_live(input.guest)) return move_problem(input, "vm_not_running", "its guest has ended");
   const bool waits = input.guest.state == State::running || input.guest.state == State::paused;
+  // Once it was sent, nobody could sign its lease over.
+  if (waits && input.needs.sentinel_is_too_old) return sentinel_problem(input);
   if (waits && !wants_to_be_sent(input)) {
     return move_problem(input, "superseded", "something else was asked of its guest meanwhile");
   }
@@ -64,7 +79,8 @@ VmPlan plan_sent(const VmInput& input) {
 #endif
   if (memory.gives) return wait_for("its lease to be signed over");
   const bool held = input.needs.lease.state() == v1::LeaseStatus::HELD;
-  const bool goes = has_move(input) && !memory.problem && !memory.taken_back && wants_to_be_sent(input);
+  const bool goes = has_move(input) && !memory.problem && !memory.taken_back && wants_to_be_sent(input) &&
+                    !input.needs.sentinel_is_too_old;
   if (goes && target_phase(input) == MoveStatus::ARRIVED) return held ? just(VmStep::give) : wait_for_lease(input);
   const Milliseconds give_up_ms = memory.sent_at_ms.value_or(0) + kSentPatienceMs;
   if (goes && target_phase(input) != MoveStatus::FAILED && input.now.monotonic_ms < give_up_ms) {
@@ -83,7 +99,10 @@ std::optional<v1::Problem> target_problem(const VmInput& input) {
       problem.set_cause(problem.cause() + ": " + input.guest.exit.last_words());
     return problem;
   }
-  if (memory.trouble && memory.trouble->definite) return memory.trouble->problem;
+  // A reset that failed at its source is over.
+  const bool failed = memory.trouble && memory.trouble->definite;
+  if (failed && memory.trouble->operation_id == input.wanted.spec().boot_id()) return memory.trouble->problem;
+  if (input.needs.sentinel_is_too_old && !is_live(input.guest)) return sentinel_problem(input);
   return input.needs.problem;
 }
 
@@ -117,16 +136,22 @@ void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObs
   };
   note(memory.sent_at_ms, guest.state == State::sent);
   if (guest.state == State::received && !memory.received_at_ms) memory.received_at_ms = now.monotonic_ms;
+  // The other host's word is the last of it, until it goes on here.
+  const bool went_on = wanted.status().host_id() == placement.host_id();
+  const bool is_here = is_live(guest) || guest.state == State::ended;
+  if (!placement.has_move() && !task_id.empty() && !went_on && !is_here) memory.lost = true;
 }
 
 bool is_given(const VmInput& input) {
   const auto lease = input.needs.lease.state();
+  // If it is lost, the heir's name came to the pool late: the guest went on here, and what the heir has is older.
+  if (input.memory.move.taken_back) return false;
   // Only the manager gives epochs away: whoever has a higher one has it by this move.
   return has_move(input) && (lease == v1::LeaseStatus::GIVEN || lease == v1::LeaseStatus::LOST);
 }
 
 bool may_be_given(const VmInput& input) {
-  if (!has_move(input) || is_live(input.guest) || is_given(input)) return false;
+  if (!has_move(input) || is_live(input.guest) || is_given(input) || input.memory.move.taken_back) return false;
   // The sentinel ends the process that it was given away with, which may be seen before its word of that comes.
   return input.memory.move.gives || input.needs.lease.state() != v1::LeaseStatus::HELD;
 }
@@ -140,10 +165,22 @@ bool wants_to_be_sent(const VmInput& input) {
 }
 
 std::optional<VmPlan> plan_sending(const VmInput& input) {
-  const bool ready = wants_to_be_sent(input) && !input.memory.move.problem && input.guest.state == State::running &&
-                     target_phase(input) == MoveStatus::PREPARED;
+  const MoveMemory& memory = input.memory.move;
+  const bool ready = wants_to_be_sent(input) && !memory.problem && input.guest.state == State::running &&
+                     !input.needs.sentinel_is_too_old;
   if (!ready || input.needs.lease.state() != v1::LeaseStatus::HELD) return std::nullopt;
-  return just(input.memory.move.measured ? VmStep::send : VmStep::measure);
+  // Takes a second, as getting ready at the target may.
+  if (!memory.measured) return just(VmStep::measure);
+  if (target_phase(input) != MoveStatus::PREPARED) return std::nullopt;
+  return just(VmStep::send);
+}
+
+std::optional<VmPlan> plan_lost(const VmInput& input) {
+  const v1::Vm& wanted = input.wanted;
+  const bool same_boot = wanted.status().boot_id() == wanted.spec().boot_id();
+  if (!input.memory.move.lost || !input.memory.move.received_at_ms || !same_boot) return std::nullopt;
+  return VmPlan{
+      .step = VmStep::fail, .operation_id = wanted.spec().boot_id(), .problem = lost_problem(wanted, input.now)};
 }
 
 VmPlan plan_moved(const VmInput& input) {
@@ -203,6 +240,11 @@ MoveStatus source_status(const VmInput& input) {
   status.set_task_id(memory.task_id);
   if (memory.task_id.empty()) return status;
   if (!has_move(input)) {
+    if (memory.lost) {
+      status.set_phase(MoveStatus::FAILED);
+      *status.mutable_problem() = lost_problem(input.wanted, input.now);
+      return status;
+    }
     const MoveStatus& told = input.wanted.status().move();
     // An agent before this one may have said more.
     if (status.phase() != MoveStatus::ARRIVED && told.task_id() == memory.task_id) status = told;
@@ -212,7 +254,7 @@ MoveStatus source_status(const VmInput& input) {
     status.set_phase(MoveStatus::GIVEN);
   } else if (input.guest.state == State::sent || memory.gives) {
     status.set_phase(MoveStatus::SENT);
-  } else if (input.under_way == VmStep::send || input.under_way == VmStep::measure) {
+  } else if (input.under_way == VmStep::send) {
     status.set_phase(MoveStatus::COPYING);
   } else if (const auto problem = source_problem(input); problem && input.under_way == VmStep::none) {
     status.set_phase(MoveStatus::FAILED);

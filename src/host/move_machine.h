@@ -52,6 +52,8 @@ struct MoveMemory {
   bool gives = false;
   std::optional<Milliseconds> sent_at_ms;
   std::optional<Milliseconds> received_at_ms;
+  // It belongs to this host since, and no process that has it is left.
+  bool lost = false;
 };
 
 // Forgets what was of another move, and notes since when things are as they are.
@@ -63,6 +65,10 @@ bool is_given(const VmInput& input);
 bool may_be_given(const VmInput& input);
 // Sending goes on as long as nothing else is wanted of the guest.
 bool wants_to_be_sent(const VmInput& input);
+
+// The guest was given to this host, whose agent saw it come, and its process ended before it went on: it has crashed.
+// One that was lost unseen, as with the machine's power, is booted like all others then.
+std::optional<VmPlan> plan_lost(const VmInput& input);
 
 // Of a guest that runs here. Nothing: it is tended as ever.
 std::optional<VmPlan> plan_sending(const VmInput& input);

@@ -28,6 +28,8 @@ enum class VmStep {
   delete_seed,
   forget,
   remove_lease,
+  fail,  // nothing can be done for `operation_id`: `problem` says why
+  gone,  // deleted or left, nothing is left here
   // Of a move (move_machine.h).
   receive,
   measure,
@@ -35,8 +37,6 @@ enum class VmStep {
   stop_sending,
   give,       // the lease is to be signed over
   take_over,  // what was received, or sent, is this host's guest
-  fail,       // nothing can be done for `operation_id`: `problem` says why
-  gone,       // deleted or left, nothing is left here
 };
 
 // Lost when the agent ends: everything in it can be found out or done again.
@@ -79,6 +79,8 @@ struct VmNeeds {
   v1::LeaseStatus lease;
   // A process that waits for the guest may be here.
   bool is_guarded = false;
+  // The sentinel cannot do its part in a move.
+  bool sentinel_is_too_old = false;
 };
 
 struct VmInput {

@@ -119,9 +119,12 @@ VmPlan plan_when_idle(const VmInput& input) {
   if (input.role == VmRole::arriving) return plan_arrival(input);
   if (input.wanted.meta().has_deletion()) return delete_guest(input);
   if (is_given(input)) return wait_for("the other host to let it go on");
-  if (is_moving(input.guest)) return plan_moved(input);
+  // Of one that stands there is nothing to ask.
+  const bool forced = spec.power() == v1::VmSpec::STOPPED && !spec.force_stop_id().empty();
+  if (is_moving(input.guest)) return forced && !input.memory.move.gives ? just(VmStep::kill) : plan_moved(input);
   if (!is_live(input.guest)) {
     if (spec.power() == v1::VmSpec::STOPPED || boot_is_over(input)) return clean_up(input);
+    if (auto plan = plan_lost(input)) return *plan;
     return prepare_and_start(input);
   }
   if (spec.power() != v1::VmSpec::STOPPED && input.guest.boot_id == spec.boot_id()) return tend_running(input);

@@ -44,6 +44,8 @@ struct LeaseObservation {
   // Of a lease that is held, or with `incoming`: the file that the hypervisor must guard the guest by
   // (GuestDefinition::guard).
   std::string guard;
+  // Told by a program from before guests could move: it guards none that comes, and signs nothing over to others.
+  bool moves_nothing = false;
 };
 
 class Sentinel {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "model/limits.h"
+#include "qemu/break_connections.h"
 #include "qemu/guest.h"
 #include "qemu/guest_directory.h"
 #include "qemu/move_end.h"
@@ -12,6 +13,7 @@
 #include "qemu/move_out.h"
 #include "qemu/process_facts.h"
 #include "runtime/event_loop.h"
+#include "runtime/report.h"
 
 namespace gantry::qemu {
 namespace {
@@ -49,6 +51,17 @@ MoveSession Guest::move_session() {
           if (same()) reply(answer);
         },
         arguments);
+  };
+  session.break_connections = [same](const v1::MoveAddress& target) {
+    const auto self = same();
+    if (!self) return;
+    self->on_worker<Result<void>>(
+        [process = self->pidfd_, pid = self->record_->pid, target] {
+          return break_connections(process->get(), pid, target.host(), {target.port(), target.disk_port()});
+        },
+        [](const Result<void>& broken) {
+          if (!broken) runtime::report_problem(broken.error().to_text());
+        });
   };
   session.after = [same, &loop = engine_->loop](Milliseconds delay_ms, std::function<void()> work) {
     loop.post_after(delay_ms, [same, work = std::move(work)] {
@@ -268,6 +281,7 @@ void Guest::take_moving_status(const std::string& status) {
 
 // What an agent before this one began.
 void Guest::end_found_move() {
+  drop_move_key();
   const auto end = std::make_shared<MoveEnd>(model::kDisksMax, move_session(), [weak = weak_from_this()](bool went) {
     const auto self = weak.lock();
     if (!self) return;

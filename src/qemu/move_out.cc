@@ -12,11 +12,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr Milliseconds kLookMs = 250;
-// Five seconds at the most that auto-converge slows a guest down.
-constexpr int kHopelessLooks = 20;
+// So many rounds the guest may outrun the way to the target once auto-converge has slowed it down as far as that goes.
+constexpr std::uint64_t kHopelessRounds = 2;
 constexpr std::uint64_t kThrottleMost = 99;
-// So long, beside what it may take, the guest stands for a way to the other host that does not answer.
-constexpr Milliseconds kStandingMs = 10'000;
+// So long nothing may go to the other host, beside the time that the guest may stand: it stands for longer if the way
+// breaks just then, and QEMU itself would wait for a quarter of an hour.
+constexpr Milliseconds kSilentMs = 10'000;
 // QEMU's own is 128 MiB a second.
 constexpr std::uint64_t kUnlimited = std::uint64_t{1} << 40U;
 
@@ -25,11 +26,13 @@ Error move_error(std::string cause, std::string reason) {
           "it goes on where it is; put right what is said and move it again", std::move(reason)};
 }
 
-Json capabilities() {
+// Its disks are to be in step before its memory goes: QEMU waits for the word that they are. Without any it waits for
+// nobody, as the agent may be gone by then.
+Json capabilities(bool copies_disks) {
   Json list = Json::array();
-  for (const char* name : {"events", "pause-before-switchover", "auto-converge", "return-path"}) {
-    list.push_back({{"capability", name}, {"state", true}});
-  }
+  const auto add = [&list](const char* name, bool state) { list.push_back({{"capability", name}, {"state", state}}); };
+  for (const char* name : {"events", "auto-converge", "return-path"}) add(name, true);
+  add("pause-before-switchover", copies_disks);
   return {{"capabilities", list}};
 }
 
@@ -127,7 +130,7 @@ void MoveOut::job_event(const QmpEvent& event) {
 
 void MoveOut::prepare_memory() {
   stage_ = Stage::sending;
-  step("migrate-set-capabilities", capabilities().dump(), [this](const std::string&) {
+  step("migrate-set-capabilities", capabilities(!copied_.empty()).dump(), [this](const std::string&) {
     const std::uint64_t limit = request_.bytes_per_second_max == 0 ? kUnlimited : request_.bytes_per_second_max;
     const Json parameters = {
         {"max-bandwidth", limit}, {"downtime-limit", request_.downtime_max_ms}, {"tls-creds", kMoveCredentials}};
@@ -142,7 +145,8 @@ void MoveOut::send_memory() {
 
 void MoveOut::look() {
   if (stage_ == Stage::ending) return;
-  if (stage_ == Stage::switching && ++looks_standing_ * kLookMs > request_.downtime_max_ms + kStandingMs) {
+  if (++looks_in_vain_ * kLookMs > request_.downtime_max_ms + kSilentMs) {
+    session_.break_connections(request_.target);
     return end(move_error("the other host does not answer", "move_failed"));
   }
   if (stage_ == Stage::copying) {
@@ -155,6 +159,7 @@ void MoveOut::look() {
 
 void MoveOut::took_jobs(const std::string& answer) {
   progress_.phase = "copying disks";
+  looks_in_vain_ = 0;
   std::uint64_t done = 0;
   std::uint64_t all = 0;
   const Json jobs = parse_answer(answer);
@@ -180,7 +185,9 @@ void MoveOut::took_migration(const std::string& answer) {
   const Json& memory = member_of(migration, "ram");
   const std::uint64_t all = number_in(memory, "total");
   progress_.phase = "copying memory";
-  progress_.bytes_sent = number_in(memory, "transferred");
+  const std::uint64_t sent = number_in(memory, "transferred");
+  if (sent != progress_.bytes_sent) looks_in_vain_ = 0;
+  progress_.bytes_sent = sent;
   progress_.bytes_left = number_in(memory, "remaining");
   progress_.dirty_bytes_per_second = number_in(memory, "dirty-pages-rate") * number_in(memory, "page-size");
   const std::uint64_t there = all - std::min(all, progress_.bytes_left);
@@ -189,8 +196,10 @@ void MoveOut::took_migration(const std::string& answer) {
   progress_.total_ms = static_cast<Milliseconds>(number_in(migration, "total-time"));
   handlers_.progress(progress_);
   const bool slowed = number_in(migration, "cpu-throttle-percentage") >= kThrottleMost;
-  hopeless_ = slowed && stage_ == Stage::sending ? hopeless_ + 1 : 0;
-  if (hopeless_ < kHopelessLooks) return;
+  const std::uint64_t round = number_in(memory, "dirty-sync-count");
+  if (!slowed || stage_ != Stage::sending) slowest_since_round_.reset();
+  if (slowed && !slowest_since_round_) slowest_since_round_ = round;
+  if (!slowest_since_round_ || round < *slowest_since_round_ + kHopelessRounds) return;
   end(move_error("it changes its memory faster than it can be sent, though it was slowed down as far as that goes",
                  "not_converging"));
 }
@@ -203,21 +212,15 @@ void MoveOut::take_event(const QmpEvent& event) {
     job_event(event);
   } else if (event.name == "MIGRATION") {
     const std::string status = text_in(parse_answer(event.data), "status");
-    if (status == "pre-switchover") stands();
+    if (status == "pre-switchover") {
+      stage_ = Stage::switching;
+      end_mirror(0);
+    }
     if (status == "completed") end(move_error("QEMU tells of it now one way, now another", "move_failed"));
     // Why is in what query-migrate tells.
     if (status == "failed") {
       step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
     }
-  }
-}
-
-void MoveOut::stands() {
-  stage_ = Stage::switching;
-  if (copied_.empty()) {
-    switch_over();
-  } else {
-    end_mirror(0);
   }
 }
 

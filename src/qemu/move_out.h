@@ -46,7 +46,6 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   void look();
   void took_migration(const std::string& answer);
   void took_jobs(const std::string& answer);
-  void stands();
   void end_mirror(std::size_t position);
   void switch_over();
   void end(Error why);
@@ -61,10 +60,10 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   std::set<std::string> in_step_;
   std::set<std::string> ended_;
   port::MoveProgress progress_;
-  // How often in a row it was seen that the guest changes its memory faster than it goes, slowed down as it is.
-  int hopeless_ = 0;
-  // How often it was looked at while the guest stands.
-  int looks_standing_ = 0;
+  // The guest is slowed down as far as that goes.
+  std::optional<std::uint64_t> slowest_since_round_;
+  // How often in a row nothing had gone since.
+  int looks_in_vain_ = 0;
   Error why_;
 };
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/time.h"
+#include "gantry/v1/vm.pb.h"
 #include "qemu/qmp_codec.h"
 
 namespace gantry::qemu {
@@ -18,6 +19,8 @@ struct MoveSession {
   // `arguments`: a JSON object's text or empty.
   std::function<void(std::string_view command, const std::string& arguments, QmpReply reply)> execute;
   std::function<void(Milliseconds delay_ms, std::function<void()> work)> after;
+  // QEMU then finds that its peer is gone, though it answers nobody while it waits for it.
+  std::function<void(const v1::MoveAddress& target)> break_connections;
 };
 
 // While something is about to happen.

@@ -241,6 +241,17 @@ TEST_F(MoveTest, ATargetKilledInTheMiddleLeavesTheGuestWhereItIs) {
   lives(*agent_);
 }
 
+TEST_F(MoveTest, ATargetThatHangsIsGivenUp) {
+  const auto address = target_->receive(guest("task-1"), false);
+  ASSERT_TRUE(address);
+  ASSERT_EQ(::kill(other_pid(), SIGSTOP), 0);
+  const auto sent = send(*address);
+  ASSERT_FALSE(sent);
+  EXPECT_THAT(sent.error().cause, HasSubstr("does not answer"));
+  EXPECT_TRUE(agent_->reaches(vm_, State::running));
+  lives(*agent_);
+}
+
 TEST_F(MoveTest, ASourceWhoseAgentWasKilledGoesOnAndCanBeMovedAgain) {
   const auto address = target_->receive(with_disk_of_its_own(), true);
   ASSERT_TRUE(address);

@@ -72,9 +72,11 @@ void Keeper::take_over(const Handover& handover) {
   const Milliseconds now_ms = runtime::boot_now_ms();
   for (const Ward& one : handover.wards) {
     auto ward = std::make_unique<Guarded>(one.wish, now_ms);
-    // Nothing is won that nobody wants: least of all by a host that a guest was to come to.
+    // Nothing is won that nobody wants: not by a host that a guest was to come to, nor, at the later epoch of its
+    // leave, by one that it went from.
     if (const bool was_held = one.memory.renewed_ms != 0; one.wish.hold || was_held) {
-      ward->lease.want(one.wish.epoch, one.wish.is_private, one.wish.was_given && !was_held);
+      ward->lease.want(one.wish.hold ? one.wish.epoch : one.memory.epoch, one.wish.is_private,
+                       one.wish.was_given && !was_held);
       ward->lease.resume(one.memory);
     }
     ward->guard = one.guard;

@@ -81,6 +81,24 @@ TEST_F(KeeperTest, TheNextProcessWinsNoLeaseThatNobodyWants) {
   }
 }
 
+// Its process may not have been gone yet when the one that had guarded it ended.
+TEST_F(KeeperTest, TheNextProcessTakesNoLeaseBackFromWhereTheGuestWent) {
+  ASSERT_TRUE(fs::create_directories(directory_ / "pool" / "leases"));
+  const LeaseFile file(directory_ / "pool", kVm, false);
+  // Signed back: the VM is off.
+  const host::LeaseRecord rests{.owner = "b", .epoch = 2, .counter = 7, .heir = "b", .heir_epoch = 2};
+  ASSERT_TRUE(file.write({.record = rests, .create = true}));
+  Ward left;
+  left.wish = wish(3);
+  left.memory = {.epoch = 1, .counter = 5, .renewed_ms = 1};
+  const auto next = start();
+  next->keeper.take_over({.wards = {left}});
+  ASSERT_TRUE(next->eventually([&] { return is(v1::LeaseStatus::LOST); })) << told_.status.reason();
+  const auto record = file.read();
+  ASSERT_TRUE(record && *record);
+  EXPECT_EQ((*record)->owner, "b");
+}
+
 TEST_F(KeeperTest, OfAGuestThatWasAwaitedInVainNothingIsLeft) {
   const auto process = start();
   port::LeaseWish incoming = wish(2);

@@ -60,10 +60,10 @@ Result<void> check(const port::LeaseWish& wish) {
 }
 
 Json to_json(const Ward& ward) {
-  Json json = {{"wish", to_json(ward.wish)},           {"held", ward.memory.held},
-               {"kept", ward.memory.given_to_itself},  {"counter", ward.memory.counter},
-               {"renewed_ms", ward.memory.renewed_ms}, {"resume", ward.guard.resume},
-               {"frozen", ward.guard.frozen},          {"guarded", ward.guarded}};
+  Json json = {
+      {"wish", to_json(ward.wish)},          {"epoch", ward.memory.epoch},     {"held", ward.memory.held},
+      {"kept", ward.memory.given_to_itself}, {"counter", ward.memory.counter}, {"renewed_ms", ward.memory.renewed_ms},
+      {"resume", ward.guard.resume},         {"frozen", ward.guard.frozen},    {"guarded", ward.guarded}};
   if (ward.guard.freeze_at_ms) json["freeze_at_ms"] = *ward.guard.freeze_at_ms;
   return json;
 }
@@ -71,6 +71,7 @@ Json to_json(const Ward& ward) {
 Ward ward_of(const Json& json) {
   Ward ward;
   ward.wish = wish_of(json.at("wish"));
+  ward.memory.epoch = json.value("epoch", ward.wish.epoch);
   ward.memory.held = json.at("held").get<bool>();
   ward.memory.given_to_itself = json.at("kept").get<bool>();
   ward.memory.counter = json.at("counter").get<std::uint64_t>();
@@ -101,11 +102,9 @@ std::string to_line(const Answer& answer) {
   Json json = Json::object();
   if (answer.lease) {
     const v1::LeaseStatus& status = answer.lease->status;
-    json["lease"] = {{"vm", answer.lease->vm_id},
-                     {"state", static_cast<int>(status.state())},
-                     {"epoch", status.epoch()},
-                     {"reason", status.reason()},
-                     {"guard", answer.lease->guard}};
+    json["lease"] = {{"vm", answer.lease->vm_id},    {"state", static_cast<int>(status.state())},
+                     {"epoch", status.epoch()},      {"reason", status.reason()},
+                     {"guard", answer.lease->guard}, {"moves", true}};
   }
   if (!answer.removed_vm_id.empty()) json["removed"] = answer.removed_vm_id;
   if (answer.error) json["error"] = to_json(*answer.error);
@@ -141,6 +140,7 @@ Result<Answer> parse_answer(std::string_view line) {
       seen.status.set_epoch(lease.at("epoch").get<std::uint64_t>());
       seen.status.set_reason(lease.at("reason").get<std::string>());
       seen.guard = lease.at("guard").get<std::string>();
+      seen.moves_nothing = !lease.value("moves", false);
     }
     if (json.contains("removed")) answer.removed_vm_id = json.at("removed").get<std::string>();
     if (json.contains("error")) answer.error = error_of(json.at("error"));

@@ -45,6 +45,15 @@ TEST(WireTest, ALineFromBeforeGuestsMovedIsRead) {
   EXPECT_EQ(read->wish, sample());
 }
 
+TEST(WireTest, AProgramFromBeforeGuestsMovedIsKnown) {
+  const std::string old =
+      R"({"lease":{"vm":"vm-000000000001","state":1,"epoch":3,"reason":"","guard":"/guards/vm-000000000001"}})";
+  const auto read = parse_answer(old);
+  ASSERT_TRUE(read && read->lease);
+  EXPECT_TRUE(read->lease->moves_nothing);
+  EXPECT_FALSE(parse_answer(without_end(to_line(*read)))->lease->moves_nothing);
+}
+
 TEST(WireTest, AnHeirThatCannotHaveItIsRefused) {
   port::LeaseWish good = sample();
   good.hold = false;
@@ -75,7 +84,7 @@ TEST(WireTest, AHandoverIsReadAsWritten) {
   Handover handover;
   Ward ward;
   ward.wish = sample();
-  ward.memory = {.held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
+  ward.memory = {.epoch = 2, .held = true, .given_to_itself = false, .counter = 9, .renewed_ms = 1'234};
   ward.guard.freeze_at_ms = 77;
   ward.guard.resume = true;
   ward.guarded = true;
