@@ -101,7 +101,7 @@ void Records::check_moves_at_once(const v1::Vm& next) {
       if (place.host_id() == end || place.move().host_id() == end) ++moves;
     }
     if (moves > model::kMovesAtOnce) {
-      trace_.violation("host " + end + " is emptied, or filled, by " + std::to_string(moves) + " moves at once");
+      trace_.violation(end + " is emptied, or filled, by " + std::to_string(moves) + " moves at once");
     }
   }
 }
