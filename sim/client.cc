@@ -60,11 +60,14 @@ void Client::note_wish(std::uint64_t number, const Call& call) {
     wish.deletes_name = leave->id();
   } else if (const auto* move = dynamic_cast<const v1::MoveVmRequest*>(call.request.get())) {
     wish.moves_vm = move->id();
+  } else if (const auto* update = dynamic_cast<const v1::UpdateHostRequest*>(call.request.get())) {
+    if (update->maintenance()) wish.empties_host = update->id();
   } else if (call.rpc == "CancelTask") {
     wish.cancels_task_id = dynamic_cast<const v1::ById&>(*call.request).id();
     const auto task = records_.tasks.find(wish.cancels_task_id);
-    // Of a creation or a start: what was begun is ended. Of a move: the guest stays where it is.
-    if (task != records_.tasks.end() && task->second.action() != "vm.move") {
+    // Of a creation or a start: what was begun is ended. Of moves: guests stay where they are.
+    const std::string action = task == records_.tasks.end() ? "" : task->second.action();
+    if (!action.empty() && action != "vm.move" && action != "host.update") {
       wish.timeout_ms = 0;
       wish.vm_name = task->second.target_name();
     }

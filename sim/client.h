@@ -84,6 +84,7 @@ class Client {
   Place near(const Place& place) { return rng_.chance(1, 20) ? pick_place() : place; }
   void ask_something();
   void ask_of_hosts(const Place& place);
+  void ask_for_maintenance(const Place& place);
   void ask_of_moves(const std::string& vm);
   // Mostly one that is there.
   std::string pick_vm();

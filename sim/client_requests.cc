@@ -272,8 +272,16 @@ void Client::clear_out(const std::string& host_id, Milliseconds leave_after_ms) 
   });
 }
 
+void Client::ask_for_maintenance(const Place& place) {
+  auto request = make<v1::UpdateHostRequest>();
+  request->set_id(place.host.empty() ? own_host_id_ : place.host);
+  request->set_maintenance(rng_.chance(1, 2));
+  request->mutable_update_mask()->add_paths("maintenance");
+  begin("UpdateHost", request);
+}
+
 void Client::ask_of_hosts(const Place& place) {
-  switch (rng_.below(4)) {
+  switch (rng_.below(6)) {
     case 0: return begin("CreatePool", create_pool(place));
     case 1: return begin("DeletePool", by_id(place.host.empty() ? "more" : "more-" + place.host));
     case 2: {
@@ -283,6 +291,8 @@ void Client::ask_of_hosts(const Place& place) {
       request->mutable_update_mask()->add_paths("cordoned");
       return begin("UpdateHost", request);
     }
+    case 3:
+    case 4: return ask_for_maintenance(place);
     // Mostly refused: there is something on it.
     default: return begin("DeleteHost", leave(place.host.empty() ? own_host_id_ : place.host, false));
   }
@@ -296,6 +306,7 @@ void Client::ask_of_moves(const std::string& vm) {
     return begin("CreateNetwork", request);
   }
   if (rng_.chance(1, 4)) return begin("CreateVm", create_movable_vm());
+  if (rng_.chance(1, 8)) return ask_for_maintenance(pick_place());
   begin("MoveVm", move_vm(rng_.chance(1, 6) ? vm : pick_movable()));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/keys.h"
+#include "model/limits.h"
 #include "model/state.h"
 
 namespace gantry::sim {
@@ -85,6 +86,26 @@ bool Records::concerns(const std::string& vm_id, const std::string& host_id) con
   return last != concerned_.end() && trace_.now_ms() - last->second < kBehindMs;
 }
 
+bool Records::is_emptied(const std::string& host_id) const {
+  const auto host = hosts.find(host_id);
+  if (host == hosts.end() || !host->second.spec().maintenance()) return false;
+  return wishes_.asked_to_empty(host_id, host->second.meta().name());
+}
+
+void Records::check_moves_at_once(const v1::Vm& next) {
+  for (const std::string& end : {next.placement().host_id(), next.placement().move().host_id()}) {
+    std::size_t moves = 1;
+    for (const auto& [id, vm] : vms) {
+      const v1::VmPlacement& place = vm.placement();
+      if (id == next.meta().id() || !place.has_move()) continue;
+      if (place.host_id() == end || place.move().host_id() == end) ++moves;
+    }
+    if (moves > model::kMovesAtOnce) {
+      trace_.violation(end + " is emptied, or filled, by " + std::to_string(moves) + " moves at once");
+    }
+  }
+}
+
 void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
   const std::string& id = after.meta().id();
   const v1::VmPlacement& place = after.placement();
@@ -95,7 +116,15 @@ void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
   if (place.has_move()) {
     note_epoch(id, place.move().epoch(), place.move().host_id());
     targets_.emplace(id, place.move().host_id());
-    const bool asked = wishes_.asked_to_move(after.meta().name());
+    const std::string& task_id = place.move().task_id();
+    const bool begins = before == nullptr || before->placement().move().task_id() != task_id;
+    bool asked = wishes_.asked_to_move(after.meta().name());
+    if (begins && is_emptied(place.host_id())) {
+      evacuations_.insert(task_id);
+      // Users may ask for more.
+      if (!asked) check_moves_at_once(after);
+    }
+    asked = asked || evacuations_.contains(task_id);
     if (!asked) trace_.violation(id + " is to be moved to " + place.move().host_id() + ", and nobody asked for it");
   }
   if (after.status().state() == v1::VmStatus::CRASHED) crashed_.emplace(id, after.status().exit().boot_id());

@@ -81,6 +81,10 @@ class Records {
               const std::string& id);
   [[nodiscard]] bool may_go(const std::string& id) const;
   void note_home(const std::string& id, const std::string& host_id, bool moves);
+  // As users asked: its guests may be moved.
+  [[nodiscard]] bool is_emptied(const std::string& host_id) const;
+  // With that one, which begins.
+  void check_moves_at_once(const v1::Vm& next);
   void check_move(const v1::Vm* before, const v1::Vm& after);
   void note_epoch(const std::string& vm_id, std::uint64_t epoch, const std::string& host_id);
   void check_task(const v1::Task* before, const v1::Task& after);
@@ -100,6 +104,8 @@ class Records {
   std::set<std::pair<std::string, std::string>> keepers_;
   std::set<std::pair<std::string, std::string>> targets_;
   std::set<std::pair<std::string, std::string>> left_;
+  // Tasks that may move a guest because its host was emptied then.
+  std::set<std::string> evacuations_;
   // VMs and hosts, with when a committed record last named both.
   std::map<std::pair<std::string, std::string>, Milliseconds> concerned_;
   // VMs with boots.

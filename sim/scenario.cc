@@ -65,6 +65,14 @@ void User::move_disk(const std::string& volume, const std::string& pool) {
   client_.ask("MoveVolume", std::move(request));
 }
 
+void User::maintain(const std::string& host, bool on) {
+  auto request = std::make_shared<v1::UpdateHostRequest>();
+  request->set_id(host);
+  request->set_maintenance(on);
+  request->mutable_update_mask()->add_paths("maintenance");
+  client_.ask("UpdateHost", std::move(request));
+}
+
 void User::cancel(const std::string& task_id) {
   auto request = std::make_shared<v1::ById>();
   request->set_id(task_id);

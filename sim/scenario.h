@@ -46,6 +46,7 @@ class User {
   void remove(const std::string& vm);
   void move(const std::string& vm, const std::string& host);
   void move_disk(const std::string& volume, const std::string& pool);
+  void maintain(const std::string& host, bool on = true);
   void cancel(const std::string& task_id);
   // A pool and a network that all hosts have.
   void share();

@@ -2,6 +2,7 @@
 
 #include "model/network_kinds.h"
 #include "model/state.h"
+#include "sim/emptied.h"
 #include "sim/host_world.h"
 
 namespace gantry::sim {
@@ -14,7 +15,8 @@ std::string text(const Record& record) {
 
 std::string open_task(const Records& records) {
   for (const auto& [id, task] : records.tasks) {
-    if (!model::is_ended(task.state())) {
+    // A maintenance waits for guests that cannot go: what_is_not_emptied().
+    if (!model::is_ended(task.state()) && task.action() != "host.update") {
       return "task " + id + " (" + task.action() + " of " + task.target_id() +
              ") has not ended: " + task.progress().phase();
     }
@@ -207,6 +209,7 @@ std::string what_is_missing(const Stage& stage) {
   if (missing.empty()) missing = still_deleting(records.hosts);
   if (missing.empty()) missing = wrong_vms(stage);
   if (missing.empty()) missing = wrong_things(stage);
+  if (missing.empty()) missing = what_is_not_emptied(stage);
   if (missing.empty()) missing = left_behind(records, *stage.shared_files);
   for (const HostWorld* world : stage.worlds) {
     // What is on a machine that has left nobody clears away.

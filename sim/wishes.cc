@@ -44,6 +44,13 @@ bool Wishes::asked_to_move(const std::string& vm_name) const {
       asked_, [&vm_name](const auto& entry) { return entry.second.wish.moves_vm == vm_name && !entry.second.refused; });
 }
 
+bool Wishes::asked_to_empty(const std::string& host_id, const std::string& host_name) const {
+  return std::ranges::any_of(asked_, [&](const auto& entry) {
+    const std::string& host = entry.second.wish.empties_host;
+    return !entry.second.refused && (host == host_id || host == host_name);
+  });
+}
+
 bool Wishes::names(const Births& births, const Asked& asked, const Birth& thing) {
   if (!is_named(births, asked.wish, thing)) return false;
   const bool in_time = !thing.gone_ms || asked.asked_ms <= *thing.gone_ms;

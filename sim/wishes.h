@@ -40,6 +40,8 @@ struct Wish {
   bool keeps_volumes = false;
   // Moves that VM to another host; empty: none.
   std::string moves_vm = {};
+  // Takes the host of that name or id into maintenance, and its guests to others; empty: none.
+  std::string empties_host = {};
   // Takes that task back; empty: none.
   std::string cancels_task_id = {};
 };
@@ -53,6 +55,7 @@ class Wishes {
   // How long a guest of that VM has at least to power off, by what was asked since its boot was committed.
   [[nodiscard]] Milliseconds shortest_stop_ms(const std::string& vm_name, Milliseconds boot_committed_ms) const;
   [[nodiscard]] bool asked_to_move(const std::string& vm_name) const;
+  [[nodiscard]] bool asked_to_empty(const std::string& host_id, const std::string& host_name) const;
   [[nodiscard]] bool asked_to_delete(const Births& births, const std::string& id) const;
 
  private:

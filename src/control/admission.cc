@@ -131,7 +131,8 @@ Result<Admitted> admit_with_task(const std::string& rpc, const Message& request,
       return Admitted{.txn = {}, .answer_id = (*earlier)->meta().id(), .answer = accepted_answer(**earlier, true)};
     }
   }
-  Change change(view, options, now, rng);
+  Draft draft(view);
+  Change change(draft, options, now, rng);
   if (auto handled = handlers().at(rpc)(change, request); !handled) return fail(std::move(handled.error()));
   warn_of_absence(change);
   if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};
@@ -150,7 +151,8 @@ Result<Admitted> admit_without_task(const std::string& rpc, const Message& messa
   const auto* request = dynamic_cast<const v1::ById*>(&message);
   if (request == nullptr) return fail(ErrorCode::internal, "a call came with a request of another type");
   if (auto valid = model::validate(*request); !valid) return fail(std::move(valid.error()));
-  Change change(view, options, now, rng);
+  Draft draft(view);
+  Change change(draft, options, now, rng);
   auto handled = rpc == "CancelTask" ? cancel_task(change, request->id()) : announce_upload(change, request->id());
   if (!handled) return fail(std::move(handled.error()));
   if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};
@@ -169,7 +171,8 @@ Result<Admitted> admit_token(const Message& message, const port::CallOptions& op
   const auto* request = dynamic_cast<const v1::KeepHostTokenRequest*>(&message);
   if (request == nullptr) return fail(ErrorCode::internal, "a call came with a request of another type");
   if (auto valid = model::validate(*request); !valid) return fail(std::move(valid.error()));
-  Change change(view, options, now, rng);
+  Draft draft(view);
+  Change change(draft, options, now, rng);
   auto token = keep_host_token(change, *request);
   if (!token) return fail(std::move(token.error()));
   if (options.dry_run) return Admitted{.txn = {}, .answer = accepted_answer(change.task, false)};

@@ -131,6 +131,17 @@ Result<void> undo_disk_move(Change& change, v1::Task& task, const std::string& w
               "move it back when it has ended", "cannot_cancel");
 }
 
+// Its guests may come back, but nobody brings them.
+void undo_maintenance(Change& change, v1::Task& task) {
+  task.set_cancel_requested(true);
+  end_task(task, v1::Task::CANCELLED, change.now());
+  change.step("let guests be placed and started on host " + task.target_name() +
+              " again; moves that are under way go on, and those that were moved stay where they are");
+  v1::Host& host = change.draft.edit<v1::Host>(task.target_id());
+  host.mutable_spec()->set_maintenance(false);
+  host.mutable_meta()->set_generation(host.meta().generation() + 1);
+}
+
 }  // namespace
 
 Result<void> cancel_task(Change& change, const std::string& task_id) {
@@ -151,6 +162,10 @@ Result<void> cancel_task(Change& change, const std::string& task_id) {
   }
   if (task.action() == "vm.move") return undo_move(change, task, what);
   if (task.action() == "volume.move") return undo_disk_move(change, task, what);
+  if (task.action() == "host.update" && change.view().find<v1::Host>(task.target_id()) != nullptr) {
+    undo_maintenance(change, task);
+    return {};
+  }
   // A restart may have ended the guest by now, unknown here: to want the boot before it would be to do that one twice.
   const bool final = task.action() == "vm.delete" || task.action() == "vm.restart";
   if (task.action().rfind("vm.", 0) != 0 || final) {

@@ -124,10 +124,18 @@ void add_move_trouble(const View& view, const v1::Vm& vm, Trouble& trouble) {
 }
 
 // Of all hosts but its own, or of that one.
-std::vector<policy::PlaceHost> candidates(const View& view, const v1::Vm& vm, const v1::Host* wanted) {
+std::vector<policy::PlaceHost> candidates(const View& view, const v1::Vm& vm, const v1::Host* wanted,
+                                          const MovesTogether& others) {
   if (wanted != nullptr) return {place_host(view, *wanted, vm)};
   auto hosts = place_hosts(view, vm);
   std::erase_if(hosts, [&](const auto& host) { return host.record->meta().id() == vm.placement().host_id(); });
+  for (policy::PlaceHost& host : hosts) {
+    const auto taken = others.taken.find(host.record->meta().id());
+    if (taken == others.taken.end()) continue;
+    host.reserved_mib += taken->second.memory_mib;
+    host.promised_cpus += taken->second.cpus;
+    host.guests += taken->second.guests;
+  }
   return hosts;
 }
 
@@ -152,7 +160,8 @@ std::map<std::string, MoveStorage> plan_storages(const Change& change, const v1:
   return storages;
 }
 
-Result<Target> choose_target(const Change& change, const std::string& wanted, const v1::Pool* pool, const v1::Vm& vm) {
+Result<Target> choose_target(const Change& change, const std::string& wanted, const v1::Pool* pool, const v1::Vm& vm,
+                             const MovesTogether& others) {
   const View& view = change.view();
   const v1::Host* host = nullptr;
   if (!wanted.empty()) {
@@ -170,7 +179,8 @@ Result<Target> choose_target(const Change& change, const std::string& wanted, co
   }
   policy::PlaceDemand demand = move_demand(view, vm);
   add_move_trouble(view, vm, demand.trouble);
-  const auto hosts = candidates(view, vm, host);
+  for (const auto& [id, reason] : others.trouble) add_trouble(demand.trouble, id, reason);
+  const auto hosts = candidates(view, vm, host, others);
   auto storages = plan_storages(change, vm, pool, hosts, demand.trouble);
   v1::PlacementDecision decision = policy::place(hosts, demand);
   if (!decision.host_id().empty()) {
@@ -184,7 +194,11 @@ Result<Target> choose_target(const Change& change, const std::string& wanted, co
 Result<void> copy_disks(Change& change, const MoveStorage& storage, v1::VmMove& move) {
   for (const v1::Volume* volume : storage.copied) {
     auto copied = make_copy(change, *volume, *storage.pool, move.host_id());
-    if (!copied) return fail(std::move(copied.error()));
+    if (!copied) {
+      // The draft of a round is committed all the same.
+      for (const v1::CopiedDisk& disk : move.disks()) change.draft.erase<v1::Volume>(disk.copy());
+      return fail(std::move(copied.error()));
+    }
     *move.add_disks() = std::move(*copied);
   }
   move.set_lease_pool(storage.lease_pool);
@@ -224,6 +238,11 @@ void describe(Change& change, const v1::Vm& vm, const v1::VmMove& move, const Mo
 }  // namespace
 
 Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
+  MovesTogether alone;
+  return move_with_others(change, request, alone);
+}
+
+Result<void> move_with_others(Change& change, const v1::MoveVmRequest& request, MovesTogether& others) {
   auto target = change.target<v1::Vm>("vm.move", request.id());
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
@@ -236,7 +255,7 @@ Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
     if (!found) return fail(std::move(found.error()));
     pool = *found;
   }
-  auto chosen = choose_target(change, request.host(), pool, vm);
+  auto chosen = choose_target(change, request.host(), pool, vm, others);
   if (!chosen) return fail(std::move(chosen.error()));
   const MoveStorage& storage = chosen->storage;
   if (pool != nullptr && storage.pool == nullptr) {
@@ -251,6 +270,7 @@ Result<void> move_vm(Change& change, const v1::MoveVmRequest& request) {
   move.set_bytes_per_second_max(request.bytes_per_second_max());
   GANTRY_CHECK(copy_disks(change, storage, move));
   describe(change, vm, move, storage);
+  others.add(move.host_id(), vm.spec());
   *vm.mutable_placement()->mutable_move() = std::move(move);
   *change.task.mutable_plan()->mutable_placement() = policy::in_short(std::move(chosen->decision));
   return {};

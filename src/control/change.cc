@@ -33,8 +33,8 @@ void end_task(v1::Task& task, v1::Task::State state, Now now) {
   task.clear_progress();
 }
 
-Change::Change(const View& view, const port::CallOptions& options, Now now, Rng& rng)
-    : draft(view), options_(options), now_(now), rng_(rng) {
+Change::Change(Draft& on, const port::CallOptions& options, Now now, Rng& rng)
+    : draft(on), options_(options), now_(now), rng_(rng) {
   v1::Meta& meta = *task.mutable_meta();
   meta.set_id(make_id(Kind<v1::Task>::id_prefix, rng));
   set_time(*meta.mutable_created_at(), now.unix_ms);

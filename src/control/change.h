@@ -1,4 +1,5 @@
-// One change being considered: what the handlers of the CHANGE routes work on.
+// One change being considered: what the handlers of the CHANGE routes work on. Machines that do what a user could have
+// asked for use the same handlers, on the draft of their round.
 #pragma once
 
 #include <map>
@@ -21,9 +22,10 @@ void end_task(v1::Task& task, v1::Task::State state, Now now);
 
 class Change {
  public:
-  Change(const View& view, const port::CallOptions& options, Now now, Rng& rng);
+  // The draft and the options must outlive it.
+  Change(Draft& draft, const port::CallOptions& options, Now now, Rng& rng);
 
-  Draft draft;
+  Draft& draft;
   // Not in the draft until it is accepted. Its plan is filled in by the handlers.
   v1::Task task;
   // What the volumes made here add to their pools' promises.

@@ -3,9 +3,13 @@
 namespace gantry::control {
 
 void Draft::guard(const std::string& task_id) {
+  if (guarded_) return;
+  guarded_ = true;
   compare(std::string(kAdmissionKey), view_.admission_revision());
   put(std::string(kAdmissionKey), task_id);
 }
+
+void Draft::guard() { guard(view_.admission_word()); }
 
 template <class Record>
 void Draft::build_kind(const Staged<Record>& staged, port::Txn& txn) const {

@@ -61,8 +61,12 @@ class Draft {
   void erase_key(std::string key) {
     extra_.writes.push_back({.kind = port::Write::Kind::erase, .key = std::move(key), .value = {}});
   }
-  // Makes it conflict with every other change accepted from this view.
+  // Makes it conflict with every other change accepted from this view, as that task.
   void guard(const std::string& task_id);
+  // The same for a round that reserves something. The word of the last call stays: whether that was committed is told
+  // by it.
+  void guard();
+  [[nodiscard]] bool is_guarded() const { return guarded_; }
 
   // How many records and keys were touched.
   [[nodiscard]] std::size_t changes() const;
@@ -86,6 +90,7 @@ class Draft {
   const View& view_;
   EachKind<Staged> staged_;
   port::Txn extra_;
+  bool guarded_ = false;
 };
 
 }  // namespace gantry::control

@@ -141,7 +141,7 @@ void make_own_host(Draft& draft, const NewHost& host, Now now, Rng& rng) {
   const bool first = draft.view().all<v1::Host>().by_id.empty();
   make_record(draft, host, v1::HostStatus::CONNECTED, now);
   expect_all_on_host(draft, host.id);
-  draft.guard(host.id);
+  draft.guard();
   if (!first || !draft.view().all<v1::Pool>().by_id.empty() || !draft.view().all<v1::Network>().by_id.empty()) return;
   const std::string name(model::kDefaultName);
   make_pool(draft, host, name, now, rng);

@@ -4,6 +4,7 @@
 
 #include "control/change.h"
 #include "control/disk_moves.h"
+#include "control/evacuation.h"
 #include "control/host_records.h"
 #include "control/keepers.h"
 #include "control/moves.h"
@@ -108,6 +109,7 @@ void run_task(MachineContext& context, const std::string& id) {
     return;
   }
   if (verdict.state == v1::Task::PENDING) return;
+  if (task->action() == "host.update") verdict.progress = evacuation_progress(context, *task);
   if (task->state() == v1::Task::RUNNING && to_bytes(task->progress()) == to_bytes(verdict.progress)) return;
   const auto written = context.progress_written_ms.find(id);
   if (written != context.progress_written_ms.end() && context.now.monotonic_ms - written->second < kProgressEveryMs) {
@@ -183,7 +185,7 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
       context.put_off.insert(id);
     }
   }
-  for (const auto run : {run_move, run_disk_move, run_vm, run_keepers, run_rule, run_task}) each(run);
+  for (const auto run : {run_move, run_evacuation, run_disk_move, run_vm, run_keepers, run_rule, run_task}) each(run);
 }
 
 bool has_ended_token(const View& view, Now now) {

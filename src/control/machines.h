@@ -11,15 +11,31 @@
 
 namespace gantry::control {
 
+// A guest that is to leave its host. Not of the store: a new manager tries at once what the last one put off.
+struct Evacuee {
+  // The last move that was begun for it.
+  std::string move_task_id = {};
+  // Why it is there still; empty: it is its turn soon, or it is on its way.
+  std::string why = {};
+  // It is not tried again before, monotonic, unless its record is another than that one was.
+  Milliseconds again_ms = 0;
+  std::uint64_t revision = 0;
+  // Moves that failed one after another.
+  int failures = 0;
+};
+
 struct MachineContext {
   Draft& draft;
   Now now;
+  Rng& rng;
   // Hosts connected now.
   const std::set<std::string>& connected;
   // Hosts that are not connected count as lost (not yet just after the manager's start).
   bool may_lose_hosts = false;
   // When each task's progress was written last, monotonic; kept between runs.
   std::map<std::string, Milliseconds>& progress_written_ms;
+  // By host that goes into maintenance, then by VM; kept between runs.
+  std::map<std::string, std::map<std::string, Evacuee>>& evacuees;
   // Filled with the records to look at again in a second.
   std::set<std::string>& look_again;
   // Filled with those that one transaction has no room for.

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "control/admission.h"
+#include "control/machines.h"
 #include "control/manager.h"
 #include "control/view.h"
 #include "gantry/v1/link.pb.h"
@@ -153,6 +154,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   port::Revision round_waits_for_ = 0;
   Milliseconds round_delay_ms_ = 0;
   std::map<std::string, Milliseconds> progress_written_ms_;
+  std::map<std::string, std::map<std::string, Evacuee>> evacuees_;
   bool may_lose_hosts_ = false;
 
   std::set<std::string> connected_;

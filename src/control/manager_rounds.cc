@@ -75,9 +75,11 @@ void ManagerCore::Impl::run_round() {
   move_some(next_round_.dirty, round->dirty, kDirtyInRound, last_dirty_);
   round->planned_at = view_.revision();
   const auto progress_written = progress_written_ms_;
+  const auto evacuees = evacuees_;
   auto txn = std::make_shared<const port::Txn>(plan_round(*round));
   while (!fits(*txn) && put_off_half(*round)) {
     progress_written_ms_ = progress_written;
+    evacuees_ = evacuees;
     txn = std::make_shared<const port::Txn>(plan_round(*round));
   }
   next_round_.dirty.insert(round->put_off.begin(), round->put_off.end());
@@ -114,9 +116,11 @@ port::Txn ManagerCore::Impl::plan_round(Round& round) {
   round.put_off.clear();
   MachineContext context{.draft = draft,
                          .now = now,
+                         .rng = rng_,
                          .connected = connected_,
                          .may_lose_hosts = may_lose_hosts_,
                          .progress_written_ms = progress_written_ms_,
+                         .evacuees = evacuees_,
                          .look_again = look_again,
                          .put_off = round.put_off};
   run_machines(context, dirty);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/disk_moves.h"
+#include "control/evacuation.h"
 #include "control/segments.h"
 #include "model/limits.h"
 #include "model/state.h"
@@ -317,7 +318,15 @@ TaskVerdict judge_pool(const v1::Task& task, const v1::Pool& pool) {
   return {};
 }
 
-TaskVerdict judge_host(const v1::Task& task, const v1::Host* host) {
+// Of what is changed of a host its maintenance alone takes time.
+TaskVerdict judge_maintenance(const Draft& draft, const v1::Task& task, const v1::Host* host) {
+  if (host == nullptr || host->meta().has_deletion()) return cancelled(task, "its host leaves the cluster");
+  if (!host->spec().maintenance()) return cancelled(task, "its maintenance was ended");
+  return guests_on(draft, host->meta().id()).empty() ? succeeded() : working("");
+}
+
+TaskVerdict judge_host(const Draft& draft, const v1::Task& task, const v1::Host* host) {
+  if (task.action() == "host.update") return judge_maintenance(draft, task, host);
   if (host == nullptr) return succeeded();
   if (host->meta().deletion().task_id() != task.meta().id()) return cancelled(task, "a later operation took its place");
   return working("waiting for the machine to give up what it has, a minute at most");
@@ -398,7 +407,7 @@ TaskVerdict judge_task(const Draft& draft, const v1::Task& task, Now now) {
     return going ? *going : judge_image(task, *image, now);
   }
   if (kind == "network") return judge_network_or_going(draft, task, draft.find<v1::Network>(id));
-  if (kind == "host") return judge_host(task, draft.find<v1::Host>(id));
+  if (kind == "host") return judge_host(draft, task, draft.find<v1::Host>(id));
   const auto* pool = draft.find<v1::Pool>(id);
   const auto going = judge_going(draft, task, pool);
   return going ? *going : judge_pool(task, *pool);

@@ -45,6 +45,7 @@ void View::change(const port::Change& change, Ids& touched) {
   const std::string& key = change.entry.key;
   if (key == kAdmissionKey) {
     admission_revision_ = put ? change.entry.modified : 0;
+    admission_word_ = put ? change.entry.value : "";
   } else if (key.rfind(kIdempotencyPrefix, 0) == 0) {
     change_key(change);
   } else if (key.rfind(model::prefix_of(model::kHostToken), 0) == 0) {

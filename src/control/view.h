@@ -109,6 +109,8 @@ class View {
   [[nodiscard]] const std::map<std::string, Token>& host_tokens() const { return host_tokens_; }
   // When the last change was accepted (kAdmissionKey); 0: never.
   [[nodiscard]] port::Revision admission_revision() const { return admission_revision_; }
+  // What it wrote there.
+  [[nodiscard]] const std::string& admission_word() const { return admission_word_; }
 
   // Time of making and id: the last is the newest.
   using TaskOrder = std::set<std::pair<Milliseconds, std::string>>;
@@ -147,6 +149,7 @@ class View {
   std::map<port::Revision, std::string> keys_by_age_;
   std::map<std::string, Token> host_tokens_;
   port::Revision admission_revision_ = 0;
+  std::string admission_word_;
   TaskOrder tasks_by_time_;
   std::size_t ended_tasks_ = 0;
   port::Revision revision_ = 0;

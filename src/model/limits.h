@@ -32,6 +32,8 @@ inline constexpr std::uint32_t kMoveDowntimeMsDefault = 100;
 inline constexpr std::uint32_t kMoveDowntimeMsMax = 10'000;
 inline constexpr std::uint64_t kMoveBytesPerSecondMin = 1ULL << 20U;
 inline constexpr std::uint64_t kMoveBytesPerSecondMax = 1ULL << 40U;
+// Moves that a host takes part in at once, from it and to it, where Gantry itself empties hosts.
+inline constexpr std::size_t kMovesAtOnce = 2;
 // An upload that has not come so long after its image was made does not come.
 inline constexpr std::int64_t kUploadWaitMs = 24LL * 3600 * 1000;
 

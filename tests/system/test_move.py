@@ -358,5 +358,60 @@ class RefusedMoveTest(Machines):
         self.assertIn("network default", self.refused("move", "local").stderr)
 
 
+class MaintenanceTest(Machines):
+    make = RefusedMoveTest.make
+
+    def test_it_empties_a_host(self):
+        manager = self.manager
+        self.share()
+        for name in ("web", "db"):
+            self.on("beta", lambda: self.make(name, "shared"))
+        self.make("private", "default-beta")
+        boots = {name: manager.vm(name)["status"]["bootId"] for name in ("web", "db")}
+        planned = manager.gantry("host", "maintenance", "beta", "--dry-run")
+        for words in ("move VM web to host", "move VM db to host", "VM private stays", "which no other host has"):
+            self.assertIn(words, planned)
+        self.assertEqual(self.where("web"), "beta")
+        task = manager.gantry("host", "maintenance", "beta", "--no-wait").strip()
+        self.assertIn("(maintenance)", manager.gantry("host", "list"))
+
+        def phase():
+            return manager.json("task", "show", task).get("progress", {}).get("phase", "")
+        wait_until("only one is left, and the task says why",
+                   lambda: re.match(r"1 of 3 guests left; private: .*which no other host has", phase()))
+        self.assertEqual(manager.json("task", "show", task)["state"], "RUNNING")
+        for name, boot in boots.items():
+            self.assertIn(self.where(name), ("lab", "gamma"))
+            self.assertEqual(manager.wait_for_state(name, "RUNNING")["status"]["bootId"], boot)
+            self.assertEqual(self.left_on("beta", manager.vm(name)["meta"]["id"]), [])
+        moves = [t for t in manager.json("task", "list")["items"] if t["action"] == "vm.move"]
+        self.assertEqual(len(moves), 2)
+        for move in moves:
+            self.assertIn("because it goes into maintenance", move["plan"]["steps"][0])
+        manager.gantry("stop", "--force", "private")
+        manager.gantry("task", "wait", task)
+        self.assertIn("it is in maintenance", self.refused("start", "private").stderr)
+        where = {name: self.where(name) for name in boots}
+        manager.gantry("host", "maintenance", "beta", "--end")
+        manager.gantry("start", "private")
+        self.assertEqual({name: self.where(name) for name in boots}, where)
+        moves = [t for t in manager.json("task", "list")["items"] if t["action"] == "vm.move"]
+        self.assertEqual(len(moves), 2)
+
+    def test_it_is_taken_back_by_a_cancel(self):
+        manager = self.manager
+        self.make("private", "default-beta")
+        task = manager.gantry("host", "maintenance", "beta", "--no-wait").strip()
+        manager.gantry("task", "cancel", task)
+        self.assertEqual(manager.json("task", "show", task)["state"], "CANCELLED")
+        self.assertNotIn("(maintenance)", manager.gantry("host", "list"))
+        # And by its end, as a task that another change overtook.
+        task = manager.gantry("host", "maintenance", "beta", "--no-wait").strip()
+        manager.gantry("host", "maintenance", "beta", "--end")
+        waited = self.refused("task", "wait", task)
+        self.assertIn("its maintenance was ended", waited.stderr)
+        self.assertEqual(manager.json("task", "show", task)["problem"]["code"], "superseded")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -96,14 +96,14 @@ class PlacementTest(unittest.TestCase):
         manager.gantry("restart", "--force", "fast")
         self.assertNotIn("Nehalem,enforce", self.qemu_of("fast"))
 
-    def test_maintenance_begins_when_nothing_runs(self):
+    def test_nothing_is_placed_or_started_in_maintenance(self):
         manager = self.manager
         self.make("a", host="beta")
-        with self.assertRaises(CommandFailed) as refused:
-            manager.gantry("host", "maintenance", "beta")
-        self.assertIn('VM "a" runs on it', refused.exception.stderr)
+        planned = manager.gantry("host", "maintenance", "beta", "--dry-run")
+        self.assertIn("VM a stays", planned)
+        task = manager.gantry("host", "maintenance", "beta", "--no-wait").strip()
         manager.gantry("stop", "--force", "a")
-        manager.gantry("host", "maintenance", "beta")
+        manager.gantry("task", "wait", task)
         self.assertIn("(maintenance)", manager.gantry("host", "list"))
         with self.assertRaises(CommandFailed) as refused:
             manager.gantry("start", "a")

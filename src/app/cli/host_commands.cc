@@ -48,13 +48,14 @@ void add_cordon(const Commands& commands, CLI::App& group, const std::string& wo
 void add_maintenance(const Commands& commands, CLI::App& group) {
   auto* command =
       commands.add(group, "maintenance",
-                   "Let no guest be placed or started on a host, so that it may be turned off; none may run "
-                   "there",
-                   "gantry host maintenance alpha\ngantry host maintenance alpha --end");
+                   "Empty a host, so that it may be turned off: no guest is placed or started there, and those that "
+                   "run are moved to others. Waits until none is left",
+                   "gantry host maintenance alpha --dry-run\ngantry host maintenance alpha\n"
+                   "gantry host maintenance alpha --end");
   auto name = std::make_shared<std::string>();
   auto end = std::make_shared<bool>(false);
   command->add_option("name", *name, "Name or id")->required()->type_name("HOST");
-  command->add_flag("--end", *end, "It is over: guests may run there again");
+  command->add_flag("--end", *end, "It is over: guests may run there again; none is brought back");
   commands.run(command, [&session = commands.session, name, end] {
     v1::UpdateHostRequest request;
     request.set_id(*name);
