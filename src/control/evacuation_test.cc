@@ -47,8 +47,8 @@ struct EmptyingWorld : MoveWorld {
     ASSERT_EQ(vm(request.name()).placement().host_id(), host_id);
   }
   void launch(const std::string& name, const std::string& host_id) { launch(vm_there(name), host_id); }
-  // Its disk is where no other host has it.
-  void launch_private(const std::string& name) {
+  // It is to stay there.
+  void launch_bound(const std::string& name) {
     v1::CreateVmRequest request;
     request.set_name(name);
     request.mutable_spec()->set_memory_mib(512);
@@ -160,17 +160,17 @@ TEST(Evacuation, HostsThatAreEmptiedTogetherDoNotOverrunTheOneThatIsLeft) {
 TEST(Evacuation, SaysWhyAGuestStaysAndEndsWhenThatIsStopped) {
   EmptyingWorld world;
   world.launch("a", world.beta);
-  world.launch_private("data");
+  world.launch_bound("data");
   const v1::Accepted accepted = world.accept("UpdateHost", maintenance("beta"));
   EXPECT_THAT(accepted.plan().warnings(),
-              ElementsAre(AllOf(HasSubstr("VM data stays"), HasSubstr("which no other host has"))));
+              ElementsAre(AllOf(HasSubstr("VM data stays"), HasSubstr("it is bound to host \"beta\""))));
   EXPECT_THAT(accepted.plan().steps(), Contains(HasSubstr("move VM a to host ")));
   world.executor.run_for(5'000);
   world.carry_out_move("a");
   world.executor.run_for(60'000);
   EXPECT_EQ(world.state(accepted), v1::Task::RUNNING);
   EXPECT_THAT(world.told(accepted),
-              AllOf(HasSubstr("1 of 2 guests left; data: its volume"), HasSubstr("which no other host has")));
+              AllOf(HasSubstr("1 of 2 guests left; data: "), HasSubstr("it is bound to host \"beta\"")));
   EXPECT_EQ(world.task(accepted.task().meta().id()).progress().percent(), 50U);
   const std::size_t commits = world.store.commits;
   world.executor.run_for(20'000);
@@ -284,7 +284,7 @@ TEST(Evacuation, ToCancelItTakesTheMaintenanceBackAndLetsMovesGoOn) {
 
 TEST(Evacuation, IsOverWhenItsMaintenanceIsEndedByAnother) {
   EmptyingWorld world;
-  world.launch_private("data");
+  world.launch_bound("data");
   const v1::Accepted first = world.accept("UpdateHost", maintenance("beta"));
   const v1::Accepted second = world.accept("UpdateHost", maintenance("beta"));
   world.executor.run_for(2'000);
@@ -315,7 +315,7 @@ TEST(Evacuation, ACallMeanwhileIsNotPromisedTheSameMemory) {
 
 TEST(Evacuation, ManyThatCannotGoKeepNobodyWaiting) {
   EmptyingWorld world;
-  for (int i = 0; i < 10; ++i) world.launch_private("data" + std::to_string(i));
+  for (int i = 0; i < 10; ++i) world.launch_bound("data" + std::to_string(i));
   world.launch("zebra", world.beta);
   const v1::Accepted accepted = world.accept("UpdateHost", maintenance("beta"));
   world.executor.run_for(10'000);

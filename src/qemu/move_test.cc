@@ -266,7 +266,7 @@ TEST_F(MoveTest, ATargetKilledInTheMiddleLeavesTheGuestWhereItIs) {
 }
 
 TEST_F(MoveTest, ATargetThatHangsIsGivenUp) {
-  const auto address = target_->receive(guest("task-1"), false);
+  const auto address = target_->receive(guest("task-1"), {});
   ASSERT_TRUE(address);
   ASSERT_EQ(::kill(other_pid(), SIGSTOP), 0);
   const auto sent = send(*address);

@@ -322,11 +322,11 @@ class GuestMoveTest(CountingGuest):
 
 
 class RefusedMoveTest(Machines):
-    def make(self, name, pool, network="none"):
+    def make(self, name, pool, network="none", host=""):
         """It has a blank disk and no image: its firmware finds nothing to boot, and runs."""
         answer = Api(self.manager).post("/api/v1/vms", {"name": name, "spec": {
             "memoryMib": 64, "disks": [{"create": {"capacityBytes": "1048576", "pool": pool}}],
-            "nics": [{"network": network}]}})
+            "nics": [{"network": network}], "host": host}})
         self.assertEqual(answer.status, 202, answer.body)
         self.manager.gantry("task", "wait", answer.json()["task"]["meta"]["id"])
 
@@ -366,10 +366,10 @@ class MaintenanceTest(Machines):
         self.share()
         for name in ("web", "db"):
             self.on("beta", lambda: self.make(name, "shared"))
-        self.make("private", "default-beta")
+        self.make("bound", "default-beta", host="beta")
         boots = {name: manager.vm(name)["status"]["bootId"] for name in ("web", "db")}
         planned = manager.gantry("host", "maintenance", "beta", "--dry-run")
-        for words in ("move VM web to host", "move VM db to host", "VM private stays", "which no other host has"):
+        for words in ("move VM web to host", "move VM db to host", "VM bound stays", "it is bound to host"):
             self.assertIn(words, planned)
         self.assertEqual(self.where("web"), "beta")
         task = manager.gantry("host", "maintenance", "beta", "--no-wait").strip()
@@ -378,7 +378,7 @@ class MaintenanceTest(Machines):
         def phase():
             return manager.json("task", "show", task).get("progress", {}).get("phase", "")
         wait_until("only one is left, and the task says why",
-                   lambda: re.match(r"1 of 3 guests left; private: .*which no other host has", phase()))
+                   lambda: re.match(r"1 of 3 guests left; bound: .*it is bound to host", phase()))
         self.assertEqual(manager.json("task", "show", task)["state"], "RUNNING")
         for name, boot in boots.items():
             self.assertIn(self.where(name), ("lab", "gamma"))
@@ -388,19 +388,19 @@ class MaintenanceTest(Machines):
         self.assertEqual(len(moves), 2)
         for move in moves:
             self.assertIn("because it goes into maintenance", move["plan"]["steps"][0])
-        manager.gantry("stop", "--force", "private")
+        manager.gantry("stop", "--force", "bound")
         manager.gantry("task", "wait", task)
-        self.assertIn("it is in maintenance", self.refused("start", "private").stderr)
+        self.assertIn("it is in maintenance", self.refused("start", "bound").stderr)
         where = {name: self.where(name) for name in boots}
         manager.gantry("host", "maintenance", "beta", "--end")
-        manager.gantry("start", "private")
+        manager.gantry("start", "bound")
         self.assertEqual({name: self.where(name) for name in boots}, where)
         moves = [t for t in manager.json("task", "list")["items"] if t["action"] == "vm.move"]
         self.assertEqual(len(moves), 2)
 
     def test_it_is_taken_back_by_a_cancel(self):
         manager = self.manager
-        self.make("private", "default-beta")
+        self.make("bound", "default-beta", host="beta")
         task = manager.gantry("host", "maintenance", "beta", "--no-wait").strip()
         manager.gantry("task", "cancel", task)
         self.assertEqual(manager.json("task", "show", task)["state"], "CANCELLED")
