@@ -36,7 +36,8 @@ struct CopyWorld : World {
   }
   // As the move of a disk has it.
   v1::CopiedDisk begin_copy() {
-    Change change(core->view(), call_options, executor.now(), rng);
+    Draft draft(core->view());
+    Change change(draft, call_options, executor.now(), rng);
     const auto disk = make_copy(change, volume("web-disk0"), *find<v1::Pool>("other"), kHostId);
     EXPECT_TRUE(disk) << disk.error().to_text();
     *change.draft.edit<v1::Vm>(vm().meta().id()).mutable_placement()->mutable_disk_move()->mutable_disk() = *disk;
@@ -78,7 +79,8 @@ TEST(CopiedDisks, ACopyIsAsLargeBlankAndNobodysToUse) {
     use.mutable_spec()->add_disks()->set_volume(name);
     EXPECT_THAT(world.refused("CreateVm", use), HasSubstr("volume_")) << name;
   }
-  Change again(world.core->view(), world.call_options, world.executor.now(), world.rng);
+  Draft draft(world.core->view());
+  Change again(draft, world.call_options, world.executor.now(), world.rng);
   EXPECT_FALSE(make_copy(again, world.volume("web-disk0"), *world.find<v1::Pool>("other"), kHostId));
 }
 
