@@ -105,17 +105,5 @@ TEST(AdmitMove, OnlyAGuestThatRunsIsMoved) {
   EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("where it runs, is not connected"));
 }
 
-TEST(AdmitMove, WhatOneHostAloneHasIsNotMoved) {
-  World world;
-  world.make_image();
-  world.join("beta");
-  world.make_vm();
-  const auto answer = world.call("MoveVm", MoveWorld::move_request());
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().word(), "not_shared");
-  EXPECT_THAT(answer.error().cause, HasSubstr("its volume \"web-disk0\" is in pool default on host alpha-example"));
-  EXPECT_EQ(world.vm().spec().lease_pool(), world.find<v1::Pool>("default")->meta().id());
-}
-
 }  // namespace
 }  // namespace gantry::control
