@@ -1,6 +1,7 @@
 #include "sim/records.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "model/keys.h"
 #include "model/limits.h"
@@ -122,7 +123,7 @@ void Records::check_move(const v1::Vm* before, const v1::Vm& after) {
     if (begins && is_emptied(place.host_id())) {
       evacuations_.insert(task_id);
       // Users may ask for more.
-      if (!asked) check_moves_at_once(after);
+      if (!asked) begun_.insert(id);
     }
     asked = asked || evacuations_.contains(task_id);
     if (!asked) trace_.violation(id + " is to be moved to " + place.move().host_id() + ", and nobody asked for it");
@@ -302,6 +303,8 @@ void Records::apply(const port::ChangeBatch& batch) {
   trace_.note("store", line);
   check_dropped();
   check_promises(asked_before);
+  // Others may have ended in the same revision.
+  for (const std::string& id : std::exchange(begun_, {})) check_moves_at_once(vms.at(id));
 }
 
 }  // namespace gantry::sim

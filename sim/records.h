@@ -106,6 +106,8 @@ class Records {
   std::set<std::pair<std::string, std::string>> left_;
   // Tasks that may move a guest because its host was emptied then.
   std::set<std::string> evacuations_;
+  // VMs that such a move began of in the revision that is read.
+  std::set<std::string> begun_;
   // VMs and hosts, with when a committed record last named both.
   std::map<std::pair<std::string, std::string>, Milliseconds> concerned_;
   // VMs with boots.

@@ -186,7 +186,7 @@ TEST_F(CoreDiskMoveTest, NoOtherBootBeginsBeforeItsEndIsKnown) {
     // The manager says from which it boots.
     vm.mutable_placement()->clear_disk_move();
     vm.mutable_spec()->mutable_disks(0)->set_volume(switched ? "vol-2" : "vol-1");
-    vm.mutable_spec()->mutable_disks(0)->set_serial("vol-1");
+    vm.mutable_spec()->mutable_disks(0)->set_serial(switched ? "vol-1" : "");
     assign(10'000);
     EXPECT_EQ(world.count("start"), starts + 1);
     EXPECT_EQ(world.definitions.back().disks[0].path, switched ? "/pool/vol-2" : "/pool/vol-1");
