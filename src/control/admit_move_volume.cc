@@ -3,6 +3,7 @@
 #include "control/admit_move.h"
 #include "control/admit_volume.h"
 #include "control/copied_disks.h"
+#include "control/placement.h"
 #include "control/pool_hosts.h"
 #include "model/state.h"
 
@@ -90,7 +91,10 @@ Result<void> move_volume(Change& change, const v1::MoveVolumeRequest& request) {
   const auto disk = make_copy(change, volume, **pool, (*vm)->placement().host_id());
   if (!disk) return fail(disk.error());
   warn_of_consequences(change, volume, **pool, **vm);
-  v1::VmDiskMove& move = *change.draft.edit<v1::Vm>((*vm)->meta().id()).mutable_placement()->mutable_disk_move();
+  v1::Vm& user = change.draft.edit<v1::Vm>((*vm)->meta().id());
+  // Of old records it was that of the first disk, which may be this one.
+  user.mutable_spec()->set_lease_pool(lease_pool(change.draft, user.spec()));
+  v1::VmDiskMove& move = *user.mutable_placement()->mutable_disk_move();
   move.set_task_id(change.task_id());
   *move.mutable_disk() = *disk;
   move.set_bytes_per_second_max(request.bytes_per_second_max());

@@ -61,6 +61,16 @@ struct DiskMoveWorld : World {
   }
 };
 
+TEST(DiskMove, TheLeaseOfAnOldRecordStaysInItsPool) {
+  DiskMoveWorld world;
+  Draft old(world.core->view());
+  old.edit<v1::Vm>(world.vm().meta().id()).mutable_spec()->clear_lease_pool();
+  ASSERT_EQ(world.store.write(old.build()).outcome, port::CommitOutcome::committed);
+  world.executor.run_for(1'000);
+  world.begin();
+  EXPECT_EQ(world.vm().spec().lease_pool(), world.find<v1::Pool>("default")->meta().id());
+}
+
 TEST(DiskMove, GoesStepByStep) {
   DiskMoveWorld world;
   const v1::Accepted accepted = world.begin();

@@ -3,6 +3,7 @@
 
 #include "control/move_world.h"
 #include "control/pool_hosts.h"
+#include "control/records.h"
 
 namespace gantry::control {
 namespace {
@@ -72,6 +73,12 @@ struct DiskWorld : MoveWorld {
     target = source == kHostId ? beta : kHostId;
   }
 };
+
+TEST(MoveDisks, ThePoolThatTheLeaseGoesToIsInUse) {
+  v1::Vm vm;
+  vm.mutable_placement()->mutable_move()->set_lease_pool("pool-1");
+  EXPECT_THAT(references(vm), testing::Contains("pool-1"));
+}
 
 TEST(MoveDisks, WhatTheTargetDoesNotReachGoesWithTheGuest) {
   DiskWorld world;

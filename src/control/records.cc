@@ -32,6 +32,7 @@ std::vector<std::string> references(const v1::Vm& vm) {
   add(ids, vm.spec().lease_pool());
   for (const v1::VmDisk& disk : vm.spec().disks()) add(ids, disk.volume());
   for (const v1::CopiedDisk& disk : vm.placement().move().disks()) add(ids, disk.copy());
+  add(ids, vm.placement().move().lease_pool());
   add(ids, vm.placement().disk_move().disk().copy());
   for (const v1::VmNic& nic : vm.spec().nics()) {
     add(ids, nic.network());

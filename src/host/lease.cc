@@ -79,7 +79,9 @@ LeaseStep Lease::next(Milliseconds now_ms) {
 Lease::Claim Lease::claim_on(const std::optional<LeaseRecord>& found) const {
   // The first epoch of all: nobody had it before.
   if (!found) return is_private_ || came_ || (epoch_ == 1 && !was_held()) ? Claim::now : Claim::watch;
-  if (is_private_ && (found->owner == host_id_ || found->owner.empty())) return Claim::now;
+  // One that was signed over to another host is that host's, though it has its own record in a pool of its own.
+  const bool is_gone = !found->heir.empty() && found->heir != host_id_ && found->heir_epoch > epoch_;
+  if (is_private_ && !is_gone && (found->owner == host_id_ || found->owner.empty())) return Claim::now;
   if (!found->heir.empty()) {
     if (found->heir == host_id_ && found->heir_epoch == epoch_) return was_given_ ? Claim::now : Claim::contested;
     return found->heir_epoch < epoch_ ? Claim::contested : Claim::never;

@@ -51,6 +51,18 @@ TEST_F(LeaseTest, APrivateOneIsHeldAtOnceHoweverItWasLeft) {
   EXPECT_TRUE(may_run());
 }
 
+TEST_F(LeaseTest, APrivateOneThatWasSignedOverIsNotTakenBack) {
+  disk = LeaseRecord{.owner = "host-a", .epoch = 1, .counter = 5, .heir = "host-b", .heir_epoch = 2};
+  lease.want(1, true);
+  run_for(60'000);
+  EXPECT_EQ(lease.phase(), LeasePhase::superseded);
+  EXPECT_EQ(disk->heir, "host-b");
+  // The guest came back.
+  lease.want(3, true);
+  settle();
+  EXPECT_TRUE(may_run());
+}
+
 TEST_F(LeaseTest, TheFirstOfAllOnASharedPoolIsHeldAtOnce) {
   lease.want(1, false);
   settle();

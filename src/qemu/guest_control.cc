@@ -99,6 +99,7 @@ void Guest::take_status(const std::string& status) {
   } else if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) {
     processors_run();
   } else if (record_->phase == GuestRecord::Phase::resetting && !resetting_) {
+    if (has_open_copy() && !disk_copy_) return settle_copy(status);
     resetting_ = true;
     reset_error_.reset();
     paused_ = !record_->resume_after_reset;
