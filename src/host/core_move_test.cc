@@ -83,6 +83,14 @@ class CoreMoveTest : public CoreWithVmTest {
     vm.mutable_placement()->set_epoch(2);
     assign();
   }
+  // Given up: what this host has of it is to be taken away.
+  v1::LeftHost& leave() {
+    vm.mutable_placement()->clear_move();
+    v1::LeftHost& left = *vm.mutable_placement()->add_left_hosts();
+    left.set_host_id("host-1");
+    left.set_epoch(3);
+    return left;
+  }
   const v1::VmMoveStatus& told_move() { return told_vm().move(); }
   // The leave of which nothing is left; 0: nothing was told.
   std::uint64_t told_absent() { return link.told["vm-1"].absent() ? link.told["vm-1"].left_epoch() : 0; }
@@ -452,11 +460,7 @@ TEST_F(CoreMoveTest, AGuestThatCannotBeTakenOverCanBeEnded) {
 
 TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
   come_here();
-  v1::VmPlacement& placement = *vm.mutable_placement();
-  placement.clear_move();
-  v1::LeftHost& left = *placement.add_left_hosts();
-  left.set_host_id("host-1");
-  left.set_epoch(3);
+  leave();
   assign(5'000);
   EXPECT_FALSE(world.guests.contains("vm-1"));
   EXPECT_EQ(world.count("detach"), 2) << "before it came, and now";
@@ -475,12 +479,7 @@ TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
 
 TEST_F(CoreMoveTest, ALeaseThatIsOfNoUseAnyMoreGoesToo) {
   come_here();
-  v1::VmPlacement& placement = *vm.mutable_placement();
-  placement.clear_move();
-  v1::LeftHost& left = *placement.add_left_hosts();
-  left.set_host_id("host-1");
-  left.set_epoch(3);
-  left.set_lease_pool("pool-1");
+  leave().set_lease_pool("pool-1");
   world.failures.emplace("remove_lease", Error{.code = ErrorCode::unavailable, .summary = "the pool is away"});
   assign(100);
   EXPECT_EQ(told_absent(), 0U) << "something is left";
@@ -529,10 +528,7 @@ TEST_F(CoreMoveTest, TheTargetAwaitsWhatIsCopiedToIt) {
 TEST_F(CoreMoveTest, NoDiskIsDeletedUnderAGuestThatLeaves) {
   come_here();
   world.failures.emplace("kill", Error{.code = ErrorCode::unavailable, .summary = "it does not end"});
-  v1::VmPlacement& placement = *vm.mutable_placement();
-  placement.clear_move();
-  placement.add_left_hosts()->set_host_id("host-1");
-  placement.mutable_left_hosts(0)->set_epoch(3);
+  leave();
   vm.mutable_spec()->mutable_disks(0)->set_volume("vol-0");
   volume.mutable_meta()->mutable_deletion()->set_task_id("task-7");
   keeper = "host-1";
@@ -550,11 +546,7 @@ TEST_F(CoreMoveTest, WhatAProcessThatOnlyWaitedLeftIsTakenAway) {
   executor.run_for(1'000);
   EXPECT_EQ(told_move().phase(), Phase::FAILED);
   EXPECT_EQ(world.count("forget"), 0);
-  v1::VmPlacement& placement = *vm.mutable_placement();
-  placement.clear_move();
-  v1::LeftHost& left = *placement.add_left_hosts();
-  left.set_host_id("host-1");
-  left.set_epoch(3);
+  leave();
   assign(5'000);
   EXPECT_EQ(world.count("forget"), 1);
   EXPECT_EQ(told_absent(), 3U);
@@ -563,11 +555,7 @@ TEST_F(CoreMoveTest, WhatAProcessThatOnlyWaitedLeftIsTakenAway) {
 TEST_F(CoreMoveTest, ALateWordOfAnEarlierMoveBringsNothingBack) {
   come_here();
   const v1::Vm before = vm;
-  v1::VmPlacement& placement = *vm.mutable_placement();
-  placement.clear_move();
-  v1::LeftHost& left = *placement.add_left_hosts();
-  left.set_host_id("host-1");
-  left.set_epoch(3);
+  leave();
   assign(5'000);
   vm = before;
   revision = before.meta().revision() - 1;
