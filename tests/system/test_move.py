@@ -334,7 +334,10 @@ class RefusedMoveTest(Machines):
         manager = self.manager
         self.share("lab", "beta")
         self.on("beta", lambda: self.make("web", "shared"))
-        for arguments, code, words in ((["gamma"], 4, "in pool shared"), (["beta"], 4, "already"), (["nowhere"], 3, "nowhere")):
+        # A host without that pool would have its disk copied.
+        self.assertIn("to pool default-gamma", manager.gantry("move", "web", "gamma", "--dry-run"))
+        manager.gantry("host", "cordon", "gamma")
+        for arguments, code, words in ((["gamma"], 4, "cordoned"), (["beta"], 4, "already"), (["nowhere"], 3, "nowhere")):
             refused = self.refused("move", "web", *arguments)
             self.assertEqual(refused.code, code, refused)
             self.assertIn(words, refused.stderr)
