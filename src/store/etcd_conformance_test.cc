@@ -19,9 +19,13 @@ class EtcdUnderTest final : public StoreUnderTest {
   EtcdUnderTest(int nodes, Loss loss) : cluster_({.nodes = nodes}), first_(loss == Loss::cut_off ? 1 : 0) {
     if (loss == Loss::killed) cluster_.kill(0);
     if (loss == Loss::cut_off) cluster_.cut_off(0);
-    // Until they have a leader again.
+    // Until they have a leader again, that others follow: a read may have been answered just before.
     const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (!range(*store_, {"/"}) && std::chrono::steady_clock::now() < until) continue;
+    const port::Txn in_vain{.compares = {{"/nothing", 1}}, .writes = {{.key = "/nothing", .value = "x"}}};
+    while (commit(*store_, in_vain).outcome != port::CommitOutcome::conflict &&
+           std::chrono::steady_clock::now() < until) {
+      continue;
+    }
   }
   ~EtcdUnderTest() override = default;
   port::Store& store() override { return *store_; }

@@ -44,6 +44,8 @@ class Machines(test_shared_pool.SharedMachines):
         super().setUp()
         self.join("beta", "gamma")
         self.labs = {"lab": self.manager, **self.hosts}
+        wait_until("the hosts have told what they have", lambda: all(
+            int(host["status"].get("memoryBytes", 0)) for host in self.manager.json("host", "list")["items"]))
 
     def share(self, *hosts):
         named = [word for name in hosts for word in ("--host", name)]
