@@ -1,6 +1,7 @@
 // CancelTask: takes back what a task asked for.
 #include "control/admission.h"
 #include "control/admit_volume.h"
+#include "control/copied_disks.h"
 #include "control/disk_moves.h"
 #include "model/state.h"
 
@@ -15,6 +16,7 @@ Result<void> undo_create(Change& change, const v1::Task& task) {
     change.step("nothing: what it made is gone, or is being deleted");
     return {};
   }
+  if constexpr (std::is_same_v<Record, v1::Vm>) GANTRY_CHECK(refuse_copied_to_stay(change.view(), *record, false));
   for (const std::string& user : change.view().users_of(task.target_id())) {
     const auto* volume = change.view().find<v1::Volume>(user);
     const bool goes_with_it = volume != nullptr && volume->spec().owner_vm_id() == task.target_id();

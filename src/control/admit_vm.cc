@@ -129,17 +129,6 @@ std::string stop_sentence(const v1::Vm& vm, bool force) {
   return "ask the guest of VM " + vm.meta().name() + " to power off, and force it after a timeout";
 }
 
-// Of a disk that outlives its VM it must be known which of the two is the guest's: its host has yet to say that.
-Result<void> check_disks_stay(const View& view, const v1::Vm& vm, bool keep_volumes) {
-  for (const v1::CopiedDisk& disk : copied_disks(vm)) {
-    const auto* volume = view.find<v1::Volume>(disk.volume());
-    if (volume != nullptr && (keep_volumes || volume->spec().owner_vm_id() != vm.meta().id())) {
-      GANTRY_CHECK(refuse_copied(view, *volume));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<void> start_vm(Change& change, const v1::ById& request) {
@@ -282,7 +271,7 @@ Result<void> delete_vm(Change& change, const v1::DeleteVmRequest& request) {
   auto target = change.target<v1::Vm>("vm.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
-  GANTRY_CHECK(check_disks_stay(change.view(), vm, request.keep_volumes()));
+  GANTRY_CHECK(refuse_copied_to_stay(change.view(), vm, request.keep_volumes()));
   change.mark_deleted(*vm.mutable_meta());
   change.step("stop VM " + vm.meta().name() + " at once and delete it");
   for (const std::string& volume_id : change.view().users_of_kind<v1::Volume>(vm.meta().id())) {

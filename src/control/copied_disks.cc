@@ -98,4 +98,14 @@ Result<void> refuse_copied(const View& view, const v1::Volume& volume) {
   return {};
 }
 
+Result<void> refuse_copied_to_stay(const View& view, const v1::Vm& vm, bool keep_volumes) {
+  for (const v1::CopiedDisk& disk : copied_disks(vm)) {
+    const auto* volume = view.find<v1::Volume>(disk.volume());
+    if (volume != nullptr && (keep_volumes || volume->spec().owner_vm_id() != vm.meta().id())) {
+      GANTRY_CHECK(refuse_copied(view, *volume));
+    }
+  }
+  return {};
+}
+
 }  // namespace gantry::control

@@ -28,5 +28,8 @@ std::vector<v1::CopiedDisk> copied_disks(const v1::Vm& vm);
 
 // A conflict while the volume is copied, or is a copy.
 Result<void> refuse_copied(const View& view, const v1::Volume& volume);
+// Before a VM is deleted: a conflict while a disk that outlives it is copied. Which of the two is the guest's is known
+// only once its host said so.
+Result<void> refuse_copied_to_stay(const View& view, const v1::Vm& vm, bool keep_volumes);
 
 }  // namespace gantry::control

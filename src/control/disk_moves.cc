@@ -1,19 +1,11 @@
 #include "control/disk_moves.h"
 
 #include "control/copied_disks.h"
+#include "control/wording.h"
 #include "model/state.h"
 
 namespace gantry::control {
 namespace {
-
-v1::Problem not_told(const std::string& name) {
-  v1::Problem problem;
-  problem.set_code("failed");
-  problem.set_summary("volume \"" + name + "\" was not moved");
-  problem.set_cause("its host did not say why");
-  problem.set_next_step("see the log of gantryd on the host");
-  return problem;
-}
 
 // It stays where it is. Of a VM that is being deleted both go with it.
 void end_move_task(MachineContext& context, const v1::Vm& vm, const v1::Problem& told) {
@@ -24,9 +16,10 @@ void end_move_task(MachineContext& context, const v1::Vm& vm, const v1::Problem&
   const bool cancelled = task.cancel_requested() || vm.meta().has_deletion();
   end_task(task, cancelled ? v1::Task::CANCELLED : v1::Task::FAILED, context.now);
   if (cancelled) return;
-  *task.mutable_problem() = move.has_problem()        ? move.problem()
-                            : !told.summary().empty() ? told
-                                                      : not_told(task.target_name());
+  *task.mutable_problem() = move.has_problem() ? move.problem()
+                            : !told.summary().empty()
+                                ? told
+                                : unexplained("volume \"" + task.target_name() + "\" was not moved");
 }
 
 }  // namespace

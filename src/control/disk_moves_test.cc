@@ -197,6 +197,24 @@ TEST(DiskMove, OfAVmThatIsDeletedLeavesNothing) {
   EXPECT_THAT(world.core->view().all<v1::Volume>().by_id, IsEmpty());
 }
 
+// Its creation is still under way for whoever looks, as when both came at once.
+TEST(DiskMove, OfADiskThatStaysIsNotOverWhenTheVmsCreationIsTakenBack) {
+  DiskMoveWorld world;
+  world.begin();
+  Draft late(world.core->view());
+  const std::string create_id = world.vm().spec().boot_id();
+  late.edit<v1::Task>(create_id).set_state(v1::Task::RUNNING);
+  late.edit<v1::Volume>(world.old_id).mutable_spec()->clear_owner_vm_id();
+  late.edit<v1::Vm>(world.vm().meta().id()).mutable_status()->set_state(v1::VmStatus::STARTING);
+  ASSERT_EQ(world.store.write(late.build()).outcome, port::CommitOutcome::committed);
+  world.host.asleep = true;
+  world.executor.run_for(1);
+  const auto answer = world.call("CancelTask", World::by_id(create_id));
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().cause, HasSubstr("goes to another pool"));
+  EXPECT_FALSE(world.vm().meta().has_deletion());
+}
+
 TEST(DiskMove, NothingElseIsDoneWithTheVmMeanwhile) {
   DiskMoveWorld world;
   world.begin();

@@ -10,24 +10,17 @@
 #include "control/observations.h"
 #include "control/printable.h"
 #include "control/vm_hosts.h"
+#include "control/wording.h"
 #include "model/state.h"
 
 namespace gantry::control {
 namespace {
 
-std::string host_text(const Draft& draft, const std::string& host_id) {
-  const auto* host = draft.find<v1::Host>(host_id);
-  return "host \"" + (host == nullptr ? host_id : host->meta().name()) + "\"";
+std::string quoted_host(const Draft& draft, const std::string& host_id) {
+  return "host \"" + name_of_host(draft, host_id) + "\"";
 }
 
-v1::Problem make_problem(std::string code, const v1::Vm& vm, std::string cause, std::string next_step) {
-  v1::Problem problem;
-  problem.set_code(std::move(code));
-  problem.set_summary("VM \"" + vm.meta().name() + "\" was not moved");
-  problem.set_cause(std::move(cause));
-  problem.set_next_step(std::move(next_step));
-  return problem;
-}
+std::string not_moved(const v1::Vm& vm) { return "VM \"" + vm.meta().name() + "\" was not moved"; }
 
 // What the source says of the move under way.
 const v1::VmMoveStatus& source_word(const v1::Vm& vm) {
@@ -48,21 +41,23 @@ std::string wanted_otherwise(const v1::Vm& vm) {
 
 // Why the source is to keep the guest, should it still have it.
 std::optional<v1::Problem> obstacle(MachineContext& context, const v1::Vm& vm) {
-  if (const std::string why = wanted_otherwise(vm); !why.empty()) return make_problem("vm_changed", vm, why, "");
+  if (const std::string why = wanted_otherwise(vm); !why.empty())
+    return make_problem("vm_changed", not_moved(vm), why, "");
   const v1::VmMove& move = vm.placement().move();
-  const std::string target = host_text(context.draft, move.host_id());
+  const std::string target = quoted_host(context.draft, move.host_id());
   if (move.target().phase() == v1::VmMoveStatus::FAILED) {
     if (!move.target().problem().summary().empty()) return move.target().problem();
-    return make_problem("failed", vm, target + " could not take it and did not say why",
+    return make_problem("failed", not_moved(vm), target + " could not take it and did not say why",
                         "see the log of gantryd on that host");
   }
   const auto* host = context.draft.find<v1::Host>(move.host_id());
-  if (host == nullptr) return make_problem("host_leaving", vm, target + " left the cluster", "move it to another host");
+  if (host == nullptr)
+    return make_problem("host_leaving", not_moved(vm), target + " left the cluster", "move it to another host");
   // Once everything of the guest is there, nothing more is asked of that host's agent.
   if (move.target().phase() == v1::VmMoveStatus::ARRIVED || !is_lost(context, *host, vm.meta().id())) {
     return std::nullopt;
   }
-  return make_problem("host_lost", vm, target + " is not connected any more", "move it to another host");
+  return make_problem("host_lost", not_moved(vm), target + " is not connected any more", "move it to another host");
 }
 
 // On a shared pool it may be another's by the time that it is taken away: a record there stays.
@@ -76,7 +71,7 @@ void finish(MachineContext& context, v1::Vm& vm) {
   Draft& draft = context.draft;
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
-  placement.set_reason("it was moved there from " + host_text(draft, placement.host_id()));
+  placement.set_reason("it was moved there from " + quoted_host(draft, placement.host_id()));
   leave_host(placement, placement.host_id(),
              move.lease_pool().empty() ? "" : removable_lease(draft, vm.spec().lease_pool()));
   *vm.mutable_spec() = spec_there(vm);
@@ -88,7 +83,7 @@ void finish(MachineContext& context, v1::Vm& vm) {
   // That no process of it is left at the source is no end of its boot.
   v1::VmStatus& status = *vm.mutable_status();
   status.set_state(v1::VmStatus::STARTING);
-  status.set_waiting_for(host_text(draft, move.host_id()) + " to let the guest go on");
+  status.set_waiting_for(quoted_host(draft, move.host_id()) + " to let the guest go on");
   status.clear_exit();
   // A reset that failed is over at the target too.
   if (!vm.spec().reset_id().empty() && status.failed_operation_id() == vm.spec().reset_id()) return;
@@ -113,8 +108,7 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   end_task(task, v1::Task::FAILED, context.now);
   *task.mutable_problem() = move.has_problem()        ? move.problem()
                             : !told.summary().empty() ? told
-                                                      : make_problem("failed", vm, "its host did not say why",
-                                                                     "see the log of gantryd on the host");
+                                                      : unexplained(not_moved(vm));
 }
 
 void run_vm_move(MachineContext& context, const v1::Vm& vm) {
@@ -158,8 +152,8 @@ v1::VmMoveStatus bounded(const Draft& draft, const v1::Vm& vm, const v1::VmMoveS
     if (next.address().host().empty()) {
       next.set_phase(v1::VmMoveStatus::FAILED);
       *next.mutable_problem() = make_problem(
-          "no_host_address", vm, "other hosts do not reach " + host_text(draft, host_id) + " at any address",
-          "see \"gantry host show\"");
+          "no_host_address", not_moved(vm),
+          "other hosts do not reach " + quoted_host(draft, host_id) + " at any address", "see \"gantry host show\"");
     }
   }
   make_printable(next, {.bytes_max = kStatusTextBytesMax, .lines = model::Lines::several});

@@ -4,6 +4,7 @@
 
 #include "control/observations.h"
 #include "control/printable.h"
+#include "control/wording.h"
 #include "model/ipv4.h"
 #include "model/network_kinds.h"
 
@@ -33,11 +34,6 @@ std::vector<std::string> segments(const Draft& draft) {
     if (model::spans_hosts(network) && draft.find<v1::Network>(id) != nullptr) ids.push_back(id);
   }
   return ids;
-}
-
-std::string name_of_host(const Draft& draft, const std::string& host_id) {
-  const auto* host = draft.find<v1::Host>(host_id);
-  return host == nullptr ? host_id : host->meta().name();
 }
 
 bool is_connected(const Draft& draft, const std::string& host_id) {

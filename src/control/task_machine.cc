@@ -5,6 +5,7 @@
 #include "control/disk_moves.h"
 #include "control/evacuation.h"
 #include "control/segments.h"
+#include "control/wording.h"
 #include "model/limits.h"
 #include "model/state.h"
 
@@ -16,15 +17,6 @@ constexpr Milliseconds kPauseTriesMs = 120'000;
 
 TaskVerdict succeeded() { return {.state = v1::Task::SUCCEEDED}; }
 TaskVerdict failed(const v1::Problem& problem) { return {.state = v1::Task::FAILED, .problem = problem}; }
-
-v1::Problem make_problem(std::string code, std::string summary, std::string cause, std::string next_step) {
-  v1::Problem problem;
-  problem.set_code(std::move(code));
-  problem.set_summary(std::move(summary));
-  problem.set_cause(std::move(cause));
-  problem.set_next_step(std::move(next_step));
-  return problem;
-}
 
 TaskVerdict cancelled(const v1::Task& task, std::string cause) {
   return {.state = v1::Task::CANCELLED,
@@ -41,8 +33,7 @@ TaskVerdict working(std::string phase) {
 // A status that failed without saying why still has to say something.
 v1::Problem problem_of(const v1::Task& task, const v1::Problem& problem) {
   if (!problem.summary().empty()) return problem;
-  return make_problem("failed", task.action() + " of \"" + task.target_name() + "\" failed", "the host did not say why",
-                      "see the log of gantryd on the host");
+  return unexplained(task.action() + " of \"" + task.target_name() + "\" failed");
 }
 
 // What is told of an object that is not as it should be yet.

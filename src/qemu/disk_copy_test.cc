@@ -240,6 +240,24 @@ TEST_F(DiskCopyTest, WhatWasIntendedIsComparedWithWhatIs) {
   EXPECT_EQ(agent_->last(vm_).disk_copy_id, "task-7");
 }
 
+// As if the agent had been killed between the switch and the end of a reset.
+TEST_F(DiskCopyTest, IsSettledBeforeAResetIsFinished) {
+  ASSERT_TRUE(copy());
+  agent_.reset();
+  rewrite_record([](GuestRecord& record) {
+    record.phase = GuestRecord::Phase::resetting;
+    record.reset_wanted = "task-reset";
+    record.resume_after_reset = true;
+  });
+  agent_ = std::make_unique<Agent>(state_);
+  EXPECT_TRUE(boots_reach(2)) << boots();
+  EXPECT_TRUE(becomes([&] { return agent_->last(vm_).reset_id == "task-reset"; }));
+  EXPECT_EQ(agent_->last(vm_).disk_copy_id, "task-7");
+  EXPECT_TRUE(agent_->reaches(vm_, State::running));
+  EXPECT_FALSE(has_open(disk_));
+  writes();
+}
+
 TEST_F(DiskCopyTest, APausedGuestStaysPaused) {
   auto copying = begin(request(kSlow * 4));
   ASSERT_TRUE(copies());

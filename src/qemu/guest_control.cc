@@ -98,8 +98,9 @@ void Guest::take_status(const std::string& status) {
     run_processors();
   } else if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) {
     processors_run();
+  } else if (moving_ == Moving::no && !resetting_ && has_open_copy() && !disk_copy_) {
+    settle_copy(status);
   } else if (record_->phase == GuestRecord::Phase::resetting && !resetting_) {
-    if (has_open_copy() && !disk_copy_) return settle_copy(status);
     resetting_ = true;
     reset_error_.reset();
     paused_ = !record_->resume_after_reset;
@@ -108,7 +109,6 @@ void Guest::take_status(const std::string& status) {
     went_on();
   } else if (moving_ == Moving::no) {
     watch_agent();
-    if (has_open_copy() && !disk_copy_) return settle_copy(status);
     take_moving_status(status);
   }
 }

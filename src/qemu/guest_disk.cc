@@ -89,8 +89,7 @@ void Guest::settle_copy(const std::string& status) {
     if (!self) return;
     self->disk_copy_.reset();
     self->copy_settled_ = true;
-    if (self->record_->phase == GuestRecord::Phase::resetting) return self->take_status(status);
-    self->take_moving_status(status);
+    self->take_status(status);
   };
   disk_copy_ = std::make_shared<DiskCopy>(DiskCopy::Request{.note = record_->disk_copy, .copy = {}}, move_session(),
                                           std::move(handlers));
