@@ -147,6 +147,7 @@ void Agent::start(const port::GuestDefinition& guest, port::Done done) {
     executor_.post([done = std::move(done), begun] { done(begun); });
     return;
   }
+  make_tpm(guest, false);
   const std::uint64_t process = world_.guests[guest.vm_id].process;
   const bool works = draw_fault() == Fault::none;
   run<void>(
@@ -204,6 +205,7 @@ void Agent::receive(const port::GuestDefinition& guest, const std::string& liste
     executor_.post([done = std::move(done), why = begun.error()] { done(fail(why)); });
     return;
   }
+  make_tpm(guest, true);
   const std::uint64_t process = world_.guests[guest.vm_id].process;
   const bool works = draw_fault() == Fault::none;
   run<v1::MoveAddress>(
@@ -327,6 +329,7 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
     status.set_memory_bytes(world_.setup.memory_mib << 20U);
     status.set_memory_available_bytes(world_.setup.memory_mib << 20U);
     status.set_accelerator("tcg");
+    status.set_swtpm_version("0.7.1");
     done(status);
   });
 }
@@ -435,6 +438,29 @@ void Agent::delete_seed(const std::string& vm_id, port::Done done) {
       "deletion of a seed", 30,
       [this, vm_id]() -> Result<void> {
         world_.seeds.erase(vm_id);
+        return {};
+      },
+      std::move(done));
+}
+
+std::set<std::string>& Agent::tpms_at(const std::string& pool_path) {
+  return shared_.has_pool_at(pool_path) ? shared_.tpms : world_.tpms;
+}
+
+void Agent::make_tpm(const port::GuestDefinition& guest, bool incoming) {
+  if (guest.tpm_directory.empty()) return;
+  const std::string end = port::tpm_directory("", guest.vm_id);
+  const bool is_new =
+      tpms_at(guest.tpm_directory.substr(0, guest.tpm_directory.size() - end.size())).insert(guest.vm_id).second;
+  const bool had_one = !shared_.tpms_ever.insert(guest.vm_id).second;
+  if (is_new && had_one && !incoming) trace_.violation("guest " + guest.vm_id + " begins without what its TPM kept");
+}
+
+void Agent::delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) {
+  run_on_disk<void>(
+      "deletion of a TPM", 30,
+      [this, pool, vm_id]() -> Result<void> {
+        tpms_at(pool.path).erase(vm_id);
         return {};
       },
       std::move(done));

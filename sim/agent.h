@@ -68,6 +68,7 @@ class Agent final : public port::Hypervisor,
   void make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
                  std::function<void(Result<std::string>)> done) override;
   void delete_seed(const std::string& vm_id, port::Done done) override;
+  void delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) override;
   // port::Network
   void ensure_network(const v1::Network& network, std::function<void(Result<port::NetworkFacts>)> done) override;
   void set_overlay(const v1::Network& network, std::vector<v1::OverlayEntry> entries, port::Done done) override;
@@ -98,6 +99,8 @@ class Agent final : public port::Hypervisor,
   void run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
                           std::function<Result<Value>()> effect, std::function<void(Result<Value>)> done);
   void cut_short(const std::string& object);
+  std::set<std::string>& tpms_at(const std::string& pool_path);
+  void make_tpm(const port::GuestDefinition& guest, bool incoming);
   // What lies in a shared pool is no part of the host.
   template <class Request, class Work>
   auto in_pool(const Request& request, Work work) {

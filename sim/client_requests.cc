@@ -82,6 +82,7 @@ Client::Request Client::create_movable_vm() {
   nic.set_network(kOverlay);
   if (rng_.chance(1, 4)) nic.add_security_groups(pick("group", 2));
   if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
+  spec.set_tpm(rng_.chance(1, 3));
   return request;
 }
 
@@ -176,6 +177,7 @@ Client::Request Client::create_vm() {
   }
   if (rng_.chance(1, 3)) spec.mutable_cloud_init()->set_user("me");
   if (rng_.chance(1, 6)) spec.set_power(v1::VmSpec::STOPPED);
+  spec.set_tpm(rng_.chance(1, 4));
   return request;
 }
 

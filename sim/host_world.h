@@ -103,6 +103,8 @@ class HostWorld {
   // By NIC ("vm-…/0") that is attached, what its security groups are there: see filter_of().
   std::map<std::string, std::string> filters;
   std::set<std::string> seeds;
+  // Of VMs, by id: what their TPMs keep in this host's own pools.
+  std::set<std::string> tpms;
   // Volumes whose file was removed or spoilt from outside, ever.
   std::set<std::string> damaged;
   // Told of every change while an agent observes.

@@ -15,7 +15,8 @@ Error broken(const char* why) {
 
 std::string text(const port::GuestDefinition& guest) {
   std::string text = guest.boot_id + " " + std::to_string(guest.cpus) + " cpus " + std::to_string(guest.memory_mib) +
-                     " MiB " + guest.cpu_model + (guest.uefi ? " uefi" : "");
+                     " MiB " + guest.cpu_model + (guest.uefi ? " uefi" : "") +
+                     (guest.tpm_directory.empty() ? "" : " tpm");
   for (const port::GuestDisk& disk : guest.disks) {
     text += " " + disk.serial + (disk.read_only ? "(ro)" : "") + std::to_string(disk.bus);
   }

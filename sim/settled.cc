@@ -154,6 +154,9 @@ std::string left_behind(const Records& records, const SharedFiles& files) {
     if (!records.images.contains(id) && !files.came_late.contains(id))
       return "the image at " + path + " is left behind";
   }
+  for (const std::string& id : files.tpms) {
+    if (!records.vms.contains(id)) return "the TPM of VM " + id + " is left behind";
+  }
   return "";
 }
 
@@ -180,6 +183,9 @@ std::string left_behind(const Records& records, const HostWorld& world) {
   }
   for (const auto& [id, record] : world.sentinel.private_leases()) {
     if (records.vms.contains(id) && !is_its_vm(id)) return "a lease of VM " + id + " is left on " + world.setup.name;
+  }
+  for (const std::string& id : world.tpms) {
+    if (!is_its_vm(id)) return "the TPM of VM " + id + " is left behind on " + world.setup.name;
   }
   for (const std::string& id : world.seeds) {
     if (!is_its_vm(id)) return "the seed of VM " + id + " is left behind on " + world.setup.name;

@@ -30,6 +30,10 @@ class SharedFiles {
   // By id, and by path.
   std::map<std::string, Volume> volumes;
   std::set<std::string> images;
+  // Of VMs, by id: what their TPMs keep.
+  std::set<std::string> tpms;
+  // Wherever they were made, and also when they are gone.
+  std::set<std::string> tpms_ever;
   // By id: made by a host that had been cut off with it, when another deletes the thing or has. It lies there for
   // good: nobody is its keeper any more.
   std::set<std::string> came_late;
@@ -38,6 +42,7 @@ class SharedFiles {
   // After that nothing goes wrong by itself any more.
   bool calm = false;
 
+  [[nodiscard]] bool has_pool_at(const std::string& path) const { return owners_.contains(path); }
   // As port::Storage has them; the worker of the pool says which host asks.
   Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request);
   Result<void> release_pool(const port::PoolRequest& request);

@@ -328,6 +328,7 @@ class FakeHost {
     status.set_cpus(8);
     status.set_memory_bytes(memory_bytes);
     status.set_accelerator("tcg");
+    status.set_swtpm_version("0.7.1");
     status.set_address(address);
     status.add_recipes("debian-12");
     status.MergeFrom(facts);

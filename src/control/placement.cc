@@ -124,6 +124,7 @@ std::vector<policy::PlaceRule> place_rules(const View& view, const v1::Vm& vm, b
 policy::PlaceDemand make_demand(const v1::VmSpec& spec) {
   policy::PlaceDemand demand{.cpus = spec.cpus(), .memory_mib = spec.memory_mib(), .host_id = spec.host()};
   demand.cpu_model = spec.cpu_model();
+  demand.tpm = spec.tpm();
   demand.host_labels = {spec.host_labels().begin(), spec.host_labels().end()};
   return demand;
 }

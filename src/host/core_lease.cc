@@ -76,6 +76,7 @@ void Core::on_lease(const port::LeaseObservation& lease) {
   touch();
 }
 
+// With what its TPM kept beside it.
 void Core::remove_lease(const std::string& id, VmObject& vm) {
   const auto wish = lease_wish(vm);
   if (!wish) {
@@ -85,6 +86,10 @@ void Core::remove_lease(const std::string& id, VmObject& vm) {
     return touch();
   }
   const std::string task_id = vm.wanted.meta().deletion().task_id();
+  if (vm.wanted.spec().tpm() && !vm.memory.tpm_deleted) {
+    const auto deleted = vm_done(id, task_id, [](VmObject& object) { object.memory.tpm_deleted = true; });
+    return ports_.storage.delete_tpm(pool_request(lease_pool(vm)), id, deleted);
+  }
   ports_.sentinel.remove(*wish, vm_done(id, task_id, [](VmObject& object) { object.memory.lease_removed = true; }));
 }
 

@@ -488,6 +488,24 @@ TEST_F(CoreMoveTest, ALeaseThatIsOfNoUseAnyMoreGoesToo) {
   EXPECT_EQ(told_absent(), 3U);
 }
 
+TEST_F(CoreMoveTest, WhatATpmKeptIsTakenAwayWithTheLeaseAlone) {
+  vm.mutable_spec()->set_tpm(true);
+  come_here();
+  leave();
+  assign(5'000);
+  EXPECT_EQ(world.count("delete_tpm"), 0) << "the guest uses it on the other host";
+  EXPECT_EQ(told_absent(), 3U);
+}
+
+TEST_F(CoreMoveTest, WhatATpmKeptHereAloneIsTakenAway) {
+  vm.mutable_spec()->set_tpm(true);
+  come_here();
+  leave().set_lease_pool("pool-1");
+  assign(5'000);
+  EXPECT_EQ(world.deleted_tpms.at("vm-1"), "/pool");
+  EXPECT_EQ(told_absent(), 3U);
+}
+
 TEST_F(CoreMoveTest, OnlyTheDisksThatGoAreSentAndAwaited) {
   vm.mutable_spec()->add_disks()->set_volume("vol-1");
   vm.mutable_spec()->mutable_disks(0)->set_volume("vol-0");

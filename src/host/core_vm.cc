@@ -257,6 +257,10 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
   }
   guest.nics = vm.memory.nics;
   guest.seed = vm.memory.seed.value_or("");
+  const PoolObject* pool = find_pool(lease_pool(vm));
+  if (spec.tpm() && pool != nullptr) {
+    guest.tpm_directory = port::tpm_directory(pool->wanted.spec().path(), guest.vm_id);
+  }
   if (const auto lease = leases_.find(guest.vm_id); lease != leases_.end()) guest.guard = lease->second.guard;
   const auto image = table_.images.find(spec.image());
   if (image == table_.images.end()) return guest;

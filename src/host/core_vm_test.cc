@@ -253,6 +253,21 @@ TEST_F(CoreVmTest, AGuestThatAFullDiskHoldsIsStoppedInTime) {
   EXPECT_LE(world.count("resume"), 1);
 }
 
+TEST_F(CoreVmTest, ATpmKeepsWhatItMustBesideTheLeaseAndGoesWithTheVm) {
+  change_vm([](v1::VmSpec& spec) { spec.set_tpm(true); });
+  assign_and_run();
+  EXPECT_EQ(world.definitions.at(0).tpm_directory, "/pool/tpm/vm-1");
+  world.failures.emplace("delete_tpm", Error{.code = ErrorCode::unavailable, .summary = "the pool is away"});
+  world.calls.clear();
+  delete_both();
+  assign_and_run();
+  executor.run_for(10'000);
+  EXPECT_EQ(world.count("delete_tpm"), 2) << "tried again";
+  EXPECT_EQ(world.deleted_tpms.at("vm-1"), "/pool");
+  EXPECT_EQ(world.count("remove_lease"), 1);
+  EXPECT_TRUE(link.told["vm-1"].absent());
+}
+
 TEST_F(CoreVmTest, DeletesAGuestWhole) {
   assign_and_run();
   world.calls.clear();

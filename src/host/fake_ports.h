@@ -303,6 +303,11 @@ class FakeWorld final : public port::Hypervisor,
   void delete_seed(const std::string&, port::Done done) override {
     answer("delete_seed", std::move(done), [] {});
   }
+  // Of VMs, by id.
+  std::map<std::string, std::string> deleted_tpms;
+  void delete_tpm(const port::PoolRequest& pool, const std::string& id, port::Done done) override {
+    answer("delete_tpm", std::move(done), [this, path = pool.path, id] { deleted_tpms[id] = path; });
+  }
   void ensure_network(const v1::Network&, std::function<void(Result<port::NetworkFacts>)> done) override {
     give<port::NetworkFacts>("ensure_network", std::move(done), [] { return port::NetworkFacts(); });
   }

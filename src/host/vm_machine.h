@@ -53,6 +53,7 @@ struct VmMemory {
   bool detached = false;
   bool seed_deleted = false;
   bool lease_removed = false;
+  bool tpm_deleted = false;
   // The hypervisor has nothing of it, nor a file of a process that only waited for it.
   bool forgotten = false;
   // The boot being stopped, since when, and when its guest was asked last.

@@ -149,6 +149,7 @@ std::string standing_obstacle(const v1::Host& host, const PlaceDemand& demand) {
   }
   add_reason(reasons, label_obstacle(host, demand));
   add_reason(reasons, cpu_model_obstacle(host, demand.cpu_model));
+  if (demand.tpm && host.status().swtpm_version().empty()) add_reason(reasons, "it has no swtpm, which a TPM needs");
   for (const PlaceRule& rule : demand.rules) {
     const v1::RuleSpec& spec = rule.record->spec();
     if (!spec.preferred() && is_about_hosts(spec)) add_reason(reasons, rule_obstacle(rule, host));

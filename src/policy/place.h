@@ -48,6 +48,7 @@ struct PlaceDemand {
   std::map<std::string, std::string> trouble = {};
   // Empty: it takes what it gets.
   std::string cpu_model = {};
+  bool tpm = false;
   std::map<std::string, std::string> host_labels = {};
   std::vector<PlaceRule> rules = {};
 };

@@ -48,6 +48,15 @@ TEST(Place, PrefersTheHostWithFewerGuestsAndProcessorsTaken) {
   EXPECT_EQ(place(cluster.hosts, {.memory_mib = 1024}).host_id(), "b");
 }
 
+TEST(Place, ATpmNeedsTheProgramForIt) {
+  Cluster cluster;
+  for (const char* id : {"a", "b"}) cluster.add(make_host(id, 8192));
+  cluster.records[1].mutable_status()->set_swtpm_version("0.7.1");
+  const v1::PlacementDecision decision = place(cluster.hosts, {.memory_mib = 512, .tpm = true});
+  EXPECT_EQ(decision.host_id(), "b");
+  EXPECT_EQ(reason_of(decision, "a"), "it has no swtpm, which a TPM needs");
+}
+
 TEST(Place, SaysWhyEachHostDoesNotFit) {
   Cluster cluster;
   for (const char* id : {"a", "b", "c", "e", "f", "g", "h"}) cluster.add(make_host(id, 8192));

@@ -58,6 +58,9 @@ struct GuestDefinition {
   std::string kernel_arguments;
   // An ISO 9660 file with the NoCloud seed; empty: none.
   std::string seed;
+  // Where its TPM keeps what it must not forget: made when it is missing, in a directory that is there. Empty: it has
+  // no TPM.
+  std::string tpm_directory;
   // The unprivileged user this guest runs as; its disks and seed were made readable to it. 0: whoever the daemon is
   // (only where it has no rights to change users).
   std::uint32_t uid = 0;

@@ -95,6 +95,13 @@ class Storage {
   virtual void make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
                          std::function<void(Result<std::string>)> done) = 0;
   virtual void delete_seed(const std::string& vm_id, Done done) = 0;
+  // What the VM's TPM kept in that pool (tpm_directory()), when its process has ended.
+  virtual void delete_tpm(const PoolRequest& pool, const std::string& vm_id, Done done) = 0;
 };
+
+// Where the TPM of a VM with its lease in that pool keeps what it must not forget.
+inline std::string tpm_directory(const std::string& pool_path, const std::string& vm_id) {
+  return pool_path + "/tpm/" + vm_id;
+}
 
 }  // namespace gantry::port

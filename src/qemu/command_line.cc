@@ -136,6 +136,11 @@ void add_control(Arguments& arguments, const CommandLineRequest& request) {
   add(arguments, "-vnc", "unix:" + escaped(request.vnc_socket));
   add(arguments, "-object", R"({"qom-type":"rng-builtin","id":"entropy"})");
   add_device(arguments, {{"driver", "virtio-rng-pci"}, {"rng", "entropy"}});
+  if (!request.guest.tpm_directory.empty()) {
+    add(arguments, "-chardev", "socket,id=tpm,fd=" + std::to_string(descriptors.tpm));
+    add(arguments, "-tpmdev", "emulator,id=tpm0,chardev=tpm");
+    add_device(arguments, {{"driver", "tpm-crb"}, {"tpmdev", "tpm0"}});
+  }
   // A panic of the guest's kernel ends the process and is reported as a crash.
   add_device(arguments, {{"driver", "pvpanic-pci"}});
 }

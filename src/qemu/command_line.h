@@ -18,6 +18,8 @@ struct GuestDescriptors {
   int sentinel = -1;
   int serial = -1;
   int agent = -1;
+  // Only with a TPM.
+  int tpm = -1;
   // One for each NIC with a tap, in the NICs' order.
   std::vector<int> taps;
 };

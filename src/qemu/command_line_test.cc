@@ -56,6 +56,17 @@ TEST(CommandLine, OfADisklessGuestIsExactlyThis) {
                   R"({"driver":"virtio-rng-pci","rng":"entropy"})", "-device", R"({"driver":"pvpanic-pci"})"));
 }
 
+TEST(CommandLine, HasATpmWhenItKeepsOne) {
+  auto request = small_guest();
+  request.guest.tpm_directory = "/pool/tpm/vm-4f7k2m9qzt3x";
+  request.descriptors.tpm = 7;
+  const auto arguments = make_command_line(request);
+  ASSERT_TRUE(arguments) << arguments.error().to_text();
+  EXPECT_THAT(values_of(*arguments, "-chardev"), Contains("socket,id=tpm,fd=7"));
+  EXPECT_THAT(values_of(*arguments, "-tpmdev"), ElementsAre("emulator,id=tpm0,chardev=tpm"));
+  EXPECT_THAT(values_of(*arguments, "-device"), Contains(R"({"driver":"tpm-crb","tpmdev":"tpm0"})"));
+}
+
 TEST(CommandLine, GivesEachDiskItsNodesAndTheFirstBoots) {
   auto request = small_guest();
   request.guest.disks = {

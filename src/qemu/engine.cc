@@ -21,6 +21,7 @@
 #include "qemu/guest_directory.h"
 #include "qemu/launcher.h"
 #include "qemu/process_facts.h"
+#include "qemu/tpm.h"
 #include "runtime/files.h"
 #include "runtime/report.h"
 
@@ -59,6 +60,8 @@ std::uint32_t kvm_group(const EngineOptions& options) {
 
 struct Prepared {
   LaunchRequest launch;
+  // Its own end; not valid: it has none.
+  UniqueFd tpm;
   UniqueFd qmp;
   UniqueFd serial;
 };
@@ -100,6 +103,16 @@ Result<void> add_taps(Prepared& prepared, const port::GuestDefinition& guest, Gu
   return {};
 }
 
+Result<void> add_tpm(Prepared& prepared, const port::GuestDefinition& guest, GuestDescriptors& descriptors) {
+  if (guest.tpm_directory.empty()) return {};
+  auto socket = make_tpm_socket();
+  if (!socket) return fail(socket.error());
+  prepared.launch.descriptors.push_back(std::move(socket->for_qemu));
+  descriptors.tpm = kFirstDescriptor + static_cast<int>(prepared.launch.descriptors.size()) - 1;
+  prepared.tpm = std::move(socket->for_tpm);
+  return {};
+}
+
 Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& directory,
                          const port::GuestDefinition& guest, bool incoming) {
   if (auto made = directory.prepare(guest.uid); !made) return fail(made.error());
@@ -119,6 +132,7 @@ Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& dir
   for (const auto& disk : guest.disks) request.direct_io.push_back(does_direct_io(disk.path));
   if (auto added = add_sockets(prepared, directory, request.descriptors); !added) return fail(added.error());
   if (auto added = add_taps(prepared, guest, request.descriptors); !added) return fail(added.error());
+  if (auto added = add_tpm(prepared, guest, request.descriptors); !added) return fail(added.error());
   auto arguments = make_command_line(request);
   if (!arguments) return fail(arguments.error());
   prepared.launch.argv = std::move(*arguments);
@@ -133,14 +147,22 @@ Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& dir
 
 // The process is in its cgroup and written down before it becomes QEMU.
 Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, const port::GuestDefinition& guest,
-                     LaunchRequest launch, GuestRecord& record) {
-  auto process = GatedProcess::make(std::move(launch));
+                     Prepared prepared, GuestRecord& record) {
+  auto process = GatedProcess::make(std::move(prepared.launch));
   if (!process) return fail(process.error());
   // Where no group can be made (the host's facts say why) the guest runs without.
   if (auto made = engine.cgroups.make_for_guest(guest.vm_id, guest.cpus, guest.memory_mib); !made) {
     runtime::report_problem("virtual machine " + guest.vm_id + " runs without limits: " + made.error().to_text());
   } else {
     if (auto joined = engine.cgroups.join(guest.vm_id, process->pid()); !joined) return fail(joined.error());
+  }
+  if (prepared.tpm.valid()) {
+    const TpmRequest tpm{.vm_id = guest.vm_id,
+                         .program = engine.options.tpm_program,
+                         .directory = guest.tpm_directory,
+                         .log = directory.file("tpm.log"),
+                         .uid = guest.uid};
+    if (auto started = start_tpm(tpm, std::move(prepared.tpm), engine.cgroups); !started) return fail(started.error());
   }
   const auto facts = process_facts(process->pid());
   if (!facts) return fail(ErrorCode::internal, "cannot see the QEMU process in /proc");
@@ -212,6 +234,8 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   auto prepared = prepare(engine.options, directory, guest, incoming);
   if (!prepared) return fail(prepared.error());
   prepared->launch.descriptors.push_back(std::move(*lock));
+  GuestProcess process{
+      .record = {}, .pidfd = {}, .qmp = std::move(prepared->qmp), .serial = std::move(prepared->serial)};
 
   GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
   if (incoming) record.phase = GuestRecord::Phase::receiving;
@@ -220,13 +244,15 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   record.cpus = guest.cpus;
   record.memory_mib = guest.memory_mib;
   record.reset_id = reset_id;
-  auto pidfd = run(engine, directory, guest, std::move(prepared->launch), record);
+  auto pidfd = run(engine, directory, guest, std::move(*prepared), record);
   if (!pidfd) {
     // The next attempt uses it again.
     [[maybe_unused]] const auto removed = engine.cgroups.remove(guest.vm_id);
     return fail(pidfd.error());
   }
-  return GuestProcess{std::move(record), std::move(*pidfd), std::move(prepared->qmp), std::move(prepared->serial)};
+  process.record = std::move(record);
+  process.pidfd = std::move(*pidfd);
+  return process;
 }
 
 Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, const Now& now) {

@@ -27,6 +27,7 @@ struct EngineOptions {
   std::string emulator = "/usr/bin/qemu-system-x86_64";
   // "kvm" or "tcg".
   std::string accelerator = "tcg";
+  std::string tpm_program = "/usr/bin/swtpm";
   std::string firmware_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
   std::string firmware_variables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
   // How long a guest that was found may leave open how it is, before it is told as its record says.

@@ -6,6 +6,7 @@
 //   console.log    what the serial port said
 //   error.log      what QEMU wrote to its error output
 //   variables.fd   UEFI variables
+//   tpm.log        what swtpm wrote
 //   run/           the only place where QEMU may make files: vnc.sock
 // The directory itself belongs to the daemon, so a guest that took over its QEMU can exchange no file under our hands.
 // Functions block for the file system: call them on a worker.

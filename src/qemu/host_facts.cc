@@ -50,9 +50,9 @@ std::string operating_system() {
   return name.empty() ? operating_system_in(read("/usr/lib/os-release")) : name;
 }
 
-std::string qemu_version(const std::string& program) {
+std::string version_of(const std::string& program) {
   const auto output = runtime::run_process({.argv = {program, "--version"}, .timeout_ms = kVersionTimeout_ms});
-  return output ? qemu_version_in(output->out) : std::string();
+  return output ? version_in(output->out) : std::string();
 }
 
 void look_at_disk(const std::string& directory, MachineHealth& health) {
@@ -110,9 +110,9 @@ std::string operating_system_in(std::string_view os_release) {
   return {};
 }
 
-std::string qemu_version_in(std::string_view version_output) {
+std::string version_in(std::string_view version_output) {
   constexpr std::string_view kBefore = "version ";
-  const std::string_view line = version_output.substr(0, version_output.find('\n'));
+  const std::string_view line = version_output.substr(0, version_output.find_first_of("\n,"));
   const std::size_t begin = line.find(kBefore);
   return begin == std::string_view::npos ? std::string() : std::string(trim(line.substr(begin + kBefore.size())));
 }
@@ -174,7 +174,8 @@ struct MachineFacts::Machine {
     status.set_memory_bytes(memory_bytes_in(meminfo, "MemTotal"));
     const std::uint64_t available = memory_bytes_in(meminfo, "MemAvailable");
     status.set_memory_available_bytes(available - available % kMemoryStepBytes);
-    status.set_qemu_version(qemu_version(options.qemu_program));
+    status.set_qemu_version(version_of(options.qemu_program));
+    status.set_swtpm_version(version_of(options.tpm_program));
     const AcceleratorChoice choice = accelerator();
     status.set_accelerator(choice.accelerator);
     status.set_accelerator_reason(choice.reason);

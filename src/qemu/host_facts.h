@@ -17,6 +17,7 @@ namespace gantry::qemu {
 
 struct HostFactsOptions {
   std::string qemu_program = "qemu-system-x86_64";
+  std::string tpm_program = "swtpm";
   // What guests are run with; without it, the probe decides once, at the first question.
   std::optional<AcceleratorChoice> accelerator = std::nullopt;
   // The disk it is on has to have room; empty: none is looked at.
@@ -62,6 +63,6 @@ struct MachineHealth {
 };
 std::vector<v1::Problem> problems_in(const MachineHealth& health);
 // `qemu-system-x86_64 --version`: "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)".
-std::string qemu_version_in(std::string_view version_output);
+std::string version_in(std::string_view version_output);
 
 }  // namespace gantry::qemu

@@ -30,9 +30,9 @@ TEST(HostFacts, AreReadFromTheSystemsTexts) {
   EXPECT_EQ(operating_system_in("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
             "Debian GNU/Linux 12 (bookworm)");
   EXPECT_EQ(operating_system_in("PRETTY_NAME=\"\"\nNAME=Alpine\n"), "Alpine");
-  EXPECT_EQ(qemu_version_in("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright (c) 2003\n"),
-            "7.2.22 (Debian 1:7.2)");
-  EXPECT_EQ(qemu_version_in("something else"), "");
+  EXPECT_EQ(version_in("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright (c) 2003\n"), "7.2.22 (Debian 1:7.2)");
+  EXPECT_EQ(version_in("TPM emulator version 0.7.1, Copyright (c) 2014-2021 IBM Corp.\n"), "0.7.1");
+  EXPECT_EQ(version_in("something else"), "");
 }
 
 TEST(HostFacts, ProcessorsAreThoseThatQemuCanGiveWhole) {

@@ -12,6 +12,7 @@
 #include "storage/pool_identity.h"
 #include "storage/pools.h"
 #include "storage/seeds.h"
+#include "storage/tpms.h"
 #include "storage/volumes.h"
 
 namespace gantry::storage {
@@ -243,6 +244,12 @@ void DirStorage::delete_seed(const std::string& vm_id, port::Done done) {
   queue_->run<void>(
       vm_id, queue_->own_workers().quick, {},
       [directory = options_.seed_directory, vm_id](const Job&) { return storage::delete_seed(directory, vm_id); },
+      std::move(done));
+}
+
+void DirStorage::delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) {
+  queue_->run<void>(
+      vm_id, queue_->workers_of(pool).quick, {}, [pool, vm_id](const Job&) { return storage::delete_tpm(pool, vm_id); },
       std::move(done));
 }
 

@@ -45,6 +45,7 @@ class DirStorage final : public port::Storage {
   void make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
                  std::function<void(Result<std::string>)> done) override;
   void delete_seed(const std::string& vm_id, port::Done done) override;
+  void delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) override;
 
  private:
   class Queue;

@@ -28,6 +28,7 @@ struct LaunchOptions {
   std::string host_name;
   std::string user_data_path;
   std::string firmware;
+  bool tpm = false;
   std::string host;
   std::vector<std::string> host_labels;
   std::string cpu_model;
@@ -133,6 +134,7 @@ Result<v1::CreateVmRequest> make_request(Session& session, const LaunchOptions& 
   if (options.no_start) spec.set_power(v1::VmSpec::STOPPED);
   if (options.firmware == "uefi") spec.set_firmware(v1::VmSpec::UEFI);
   if (options.firmware == "bios") spec.set_firmware(v1::VmSpec::BIOS);
+  spec.set_tpm(options.tpm);
   const auto memory = parse_mebibytes(options.memory);
   if (!memory) return fail(memory.error());
   spec.set_memory_mib(*memory);
@@ -272,6 +274,7 @@ void add_launch_command(const Commands& commands) {
       ->check(CLI::ExistingFile.description(""));
   command->add_option("--firmware", options->firmware, "bios or uefi; as the image says if not given")
       ->check(CLI::IsMember({"bios", "uefi"}));
+  command->add_flag("--tpm", options->tpm, "Give it a TPM 2.0, as Windows 11 and sealed disks need");
   command->add_option("--host", options->host, "The one host it may run on")->type_name("HOST");
   command
       ->add_option("--host-label", options->host_labels,
