@@ -138,6 +138,10 @@ Result<v1::PoolStatus> status_of(const model::RbdLocation& pool) {
 
 port::PoolRequest local_part(const model::RbdLocation& pool) { return {.path = beside(pool, ""), .is_new = true}; }
 
+port::PoolRequest local_part(const std::string& pool_id, const std::string& directory) {
+  return {.path = directory + "/" + pool_id, .is_new = true};
+}
+
 std::string fresh_name(const port::PoolRequest& request, const std::string& name) {
   return name + worker_suffix(request) + kFreshSuffix;
 }

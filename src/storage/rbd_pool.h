@@ -33,6 +33,7 @@ Result<void> release_pool(const port::PoolRequest& request);
 
 // POOL_ID/ of above, as a pool.
 port::PoolRequest local_part(const model::RbdLocation& pool);
+port::PoolRequest local_part(const std::string& pool_id, const std::string& directory);
 
 // The name of what this host has not finished.
 std::string fresh_name(const port::PoolRequest& request, const std::string& name);
