@@ -53,9 +53,10 @@ Error judge(const Error& error, const model::RbdLocation& pool) {
   }
   if (error.code != ErrorCode::internal) return error;
   const std::string words = words_of(error.cause);
-  const bool connects = !has(words, "couldn't connect") && !has(words, "error connecting");
+  const bool connects = !has(words, "couldn't connect") && !has(words, "failed to fetch mon config");
   const ErrorCode code = words == "timed out" ? ErrorCode::unavailable : code_in(words);
-  if (!connects && code == ErrorCode::permission_denied) {
+  // Some say why only in their log.
+  if (!connects && (code == ErrorCode::permission_denied || has(error.cause, "handle_auth_bad_method"))) {
     return unusable(pool, "Ceph refuses user \"" + pool.user + "\": " + words,
                     "compare the pool's user and key with \"ceph auth get client." + pool.user + "\"");
   }
