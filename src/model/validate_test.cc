@@ -207,7 +207,7 @@ v1::CreatePoolRequest pool_of_ceph() {
 
 TEST(ValidatePool, OfCephWantsWhatReachesIt) {
   EXPECT_EQ(refused(pool_of_ceph()), "");
-  const auto refused_with = [](void (*change)(v1::PoolSpec& spec)) {
+  const auto refused_with = [](void (*change)(v1::PoolSpec & spec)) {
     v1::CreatePoolRequest request = pool_of_ceph();
     change(*request.mutable_spec());
     return refused(request);

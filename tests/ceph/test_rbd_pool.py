@@ -15,7 +15,7 @@ class RbdPoolTest(unittest.TestCase):
         cls.addClassCleanup(cls.ceph.stop)
         cls.ceph.start()
         cls.lab.start()
-        add_user(cls.ceph, "vms", "pool=rbd namespace=\"\"")
+        add_user(cls.ceph, "vms", "pool=rbd")
         cls.pool = CephPool(cls.ceph, user="vms")
         cls.pool.create(cls.lab)
         cls.key = cls.ceph.key("vms")
