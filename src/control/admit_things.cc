@@ -1,5 +1,6 @@
 // Admission of images and pools.
 #include <algorithm>
+#include <set>
 
 #include "control/admission.h"
 #include "control/admit_volume.h"
@@ -11,6 +12,15 @@
 
 namespace gantry::control {
 namespace {
+
+// Guests boot kernels from files on their host.
+Result<void> check_kind(const v1::CreateImageRequest& request, const v1::Pool& pool) {
+  if (request.spec().kind() != v1::ImageSpec::KERNEL || pool.spec().driver() != v1::PoolSpec::RBD) return {};
+  return fail(ErrorCode::unsupported,
+              "image \"" + request.name() + "\" cannot be in pool \"" + pool.meta().name() + "\"",
+              "it is a kernel, and the pool is one of Ceph, which holds disks", "name a pool that is a directory",
+              "kernel_in_ceph");
+}
 
 // Before there is a record: an image that cannot be built would hold its name.
 Result<void> check_recipe(const Change& change, const std::string& recipe, const std::string& host_id) {
@@ -55,6 +65,7 @@ Result<void> create_image(Change& change, const v1::CreateImageRequest& request)
   if (!meta) return fail(std::move(meta.error()));
   auto pool = choose_pool(change, request.spec().pool(), {});
   if (!pool) return fail(std::move(pool.error()));
+  if (auto fits = check_kind(request, **pool); !fits) return fits;
   const bool shared = (*pool)->spec().shared();
   const KeeperWish wish{.recipe = request.spec().recipe(), .upload = request.spec().upload()};
   const std::string host_id =
@@ -109,14 +120,34 @@ Result<void> announce_upload(Change& change, const std::string& image_name) {
 
 namespace {
 
-Result<void> check_directory_free(const Change& change, const std::string& path, const std::string& host_id) {
+// "/srv/fast", "vms of Ceph", "vms/blue of Ceph".
+std::string place_text(const v1::PoolSpec& spec) {
+  if (spec.driver() != v1::PoolSpec::RBD) return spec.path();
+  const v1::RbdPool& rbd = spec.rbd();
+  return rbd.pool() + (rbd.namespace_().empty() ? "" : "/" + rbd.namespace_()) + " of Ceph";
+}
+
+// Of one Ceph and another with pools of the same names, what the hosts find in them tells them apart.
+bool is_same_place(const v1::PoolSpec& one, const v1::PoolSpec& other) {
+  if (one.driver() != other.driver()) return false;
+  if (one.driver() != v1::PoolSpec::RBD) return one.path() == other.path();
+  const auto monitors = [](const v1::RbdPool& rbd) {
+    return std::set<std::string>(rbd.monitors().begin(), rbd.monitors().end());
+  };
+  return one.rbd().pool() == other.rbd().pool() && one.rbd().namespace_() == other.rbd().namespace_() &&
+         monitors(one.rbd()) == monitors(other.rbd());
+}
+
+Result<void> check_place_free(const Change& change, const v1::PoolSpec& spec, const std::string& host_id) {
   for (const std::string& other_id : pools_of_host(change.view(), host_id)) {
     const auto* other = change.view().find<v1::Pool>(other_id);
-    if (other == nullptr || other->spec().path() != path) continue;
+    if (other == nullptr || !is_same_place(other->spec(), spec)) continue;
     return fail(
-        ErrorCode::conflict, path + " cannot be a pool",
+        ErrorCode::conflict, place_text(spec) + " cannot be a pool",
         "it is pool \"" + other->meta().name() + "\" already on host \"" + host_name(change.view(), host_id) + "\"",
-        "give another directory", "path_in_use");
+        spec.driver() == v1::PoolSpec::RBD ? "give another pool of Ceph, or a namespace in it"
+                                           : "give another directory",
+        "path_in_use");
   }
   return {};
 }
@@ -125,7 +156,8 @@ Result<void> put_pool_on_host(Change& change, v1::Pool& pool) {
   auto host = choose_host(change, pool.spec().host_id());
   if (!host) return fail(std::move(host.error()));
   pool.mutable_spec()->set_host_id((*host)->meta().id());
-  change.step("use " + pool.spec().path() + " on host " + (*host)->meta().name() + " as pool " + pool.meta().name());
+  change.step("use " + place_text(pool.spec()) + " on host " + (*host)->meta().name() + " as pool " +
+              pool.meta().name());
   return {};
 }
 
@@ -146,8 +178,9 @@ Result<void> share_pool(Change& change, v1::Pool& pool) {
   if (!maker) return fail(std::move(maker.error()));
   spec.mutable_hosts()->Assign(ids.begin(), ids.end());
   pool.mutable_status()->add_hosts()->set_host_id((*maker)->meta().id());
-  change.step("make " + spec.path() + " a shared pool on host " + (*maker)->meta().name() +
-              ", where it must be mounted already");
+  const bool is_directory = spec.driver() == v1::PoolSpec::DIR;
+  change.step("make " + place_text(spec) + " a shared pool on host " + (*maker)->meta().name() +
+              (is_directory ? ", where it must be mounted already" : ""));
   change.step("use it as pool " + pool.meta().name() + " on " + (names.empty() ? "every host" : "hosts " + names));
   if ((*maker)->status().state() != v1::HostStatus::CONNECTED) {
     change.warn("host " + (*maker)->meta().name() + " is not connected: this waits until it is");
@@ -164,9 +197,13 @@ Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request) {
   v1::Pool pool;
   *pool.mutable_meta() = std::move(*meta);
   *pool.mutable_spec() = request.spec();
-  GANTRY_CHECK(request.spec().shared() ? share_pool(change, pool) : put_pool_on_host(change, pool));
+  if (pool.spec().driver() == v1::PoolSpec::RBD) {
+    pool.mutable_spec()->set_shared(true);
+    if (pool.spec().rbd().user().empty()) pool.mutable_spec()->mutable_rbd()->set_user("admin");
+  }
+  GANTRY_CHECK(pool.spec().shared() ? share_pool(change, pool) : put_pool_on_host(change, pool));
   for (const std::string& host_id : hosts_of_pool(change.view(), pool)) {
-    GANTRY_CHECK(check_directory_free(change, pool.spec().path(), host_id));
+    GANTRY_CHECK(check_place_free(change, pool.spec(), host_id));
   }
   change.draft.create(std::move(pool));
   return {};
@@ -181,7 +218,9 @@ Result<void> delete_pool(Change& change, const v1::ById& request) {
   // Its disks may have been moved elsewhere, its lease is where it was.
   if (auto empty = refuse_used<v1::Pool, v1::Vm>(change, pool, "pool_not_empty"); !empty) return empty;
   change.mark_deleted(*pool.mutable_meta());
-  change.step("forget pool " + pool.meta().name() + "; its directory " + pool.spec().path() + " stays");
+  const std::string place = place_text(pool.spec());
+  change.step("forget pool " + pool.meta().name() + "; " +
+              (pool.spec().driver() == v1::PoolSpec::RBD ? place : "its directory " + place) + " stays");
   return {};
 }
 

@@ -51,6 +51,13 @@ std::uint64_t wanted_bytes(const NewVolumeWish& wish) {
   return wish.capacity_bytes != 0 ? wish.capacity_bytes : image_bytes;
 }
 
+bool is_in_ceph(const v1::Pool& pool) { return pool.spec().driver() == v1::PoolSpec::RBD; }
+
+// What stands in a pool is made as that pool has it.
+v1::VolumeSpec::Format format_in(const v1::Pool& pool, v1::VolumeSpec::Format wanted) {
+  return is_in_ceph(pool) ? v1::VolumeSpec::RAW : wanted;
+}
+
 // Whether every host that has `pool`, or comes to have it, has the image's pool too.
 bool is_within_reach(const View& view, const v1::Pool& image_pool, const v1::Pool& pool) {
   if (image_pool.meta().id() == pool.meta().id()) return true;
@@ -61,8 +68,7 @@ bool is_within_reach(const View& view, const v1::Pool& image_pool, const v1::Poo
                                        [&](const std::string& host) { return has_pool(view, host, image_pool); });
 }
 
-Result<void> check_wish(const Change& change, const NewVolumeWish& wish) {
-  if (wish.image == nullptr) return {};
+Result<void> check_image_reach(const Change& change, const NewVolumeWish& wish) {
   const auto* image_pool = change.view().find<v1::Pool>(wish.image->spec().pool());
   if (image_pool == nullptr || !is_within_reach(change.view(), *image_pool, *wish.pool)) {
     return fail(ErrorCode::conflict,
@@ -74,6 +80,21 @@ Result<void> check_wish(const Change& change, const NewVolumeWish& wish) {
                                            : "use a pool on the image's host",
                 "image_out_of_reach");
   }
+  if (is_in_ceph(*image_pool) && image_pool->meta().id() != wish.pool->meta().id()) {
+    return fail(ErrorCode::conflict,
+                "volume \"" + wish.name + "\" cannot stand on image \"" + wish.image->meta().name() + "\"",
+                "the image is in pool \"" + image_pool->meta().name() +
+                    "\" of Ceph, where only volumes of that pool stand on it",
+                "make the volume in pool " + image_pool->meta().name() + ", or the image in pool " +
+                    wish.pool->meta().name() + " too",
+                "image_out_of_reach");
+  }
+  return {};
+}
+
+Result<void> check_wish(const Change& change, const NewVolumeWish& wish) {
+  if (wish.image == nullptr) return {};
+  GANTRY_CHECK(check_image_reach(change, wish));
   const std::uint64_t image_bytes = wish.image->status().virtual_size_bytes();
   if (wish.capacity_bytes != 0 && wish.capacity_bytes < image_bytes) {
     return fail(ErrorCode::invalid_argument, "volume \"" + wish.name + "\" is too small",
@@ -169,7 +190,7 @@ Result<const v1::Volume*> make_volume(Change& change, const NewVolumeWish& wish)
   v1::VolumeSpec& spec = *volume.mutable_spec();
   spec.set_pool(wish.pool->meta().id());
   spec.set_capacity_bytes(bytes);
-  spec.set_format(wish.format);
+  spec.set_format(format_in(*wish.pool, wish.format));
   if (wish.image != nullptr) spec.set_image(wish.image->meta().id());
   spec.set_owner_vm_id(wish.owner_vm_id);
   if (wish.pool->spec().shared()) {
@@ -177,7 +198,8 @@ Result<const v1::Volume*> make_volume(Change& change, const NewVolumeWish& wish)
   }
   volume.mutable_status()->set_state(v1::VolumeStatus::PENDING);
   const std::string size = bytes != 0 ? bytes_text(bytes) : "as large as its image";
-  change.step("make volume " + wish.name + " (" + size + ", " + (wish.format == v1::VolumeSpec::RAW ? "raw" : "qcow2") +
+  change.step("make volume " + wish.name + " (" + size + ", " +
+              (spec.format() == v1::VolumeSpec::RAW ? "raw" : "qcow2") +
               (wish.image != nullptr ? ", from image " + wish.image->meta().name() : "") + ") in " +
               pool_text(change.view(), *wish.pool));
   return &change.draft.create(std::move(volume));

@@ -34,6 +34,10 @@ v1::Vm shown(v1::Vm vm) {
   model::conceal(vm);
   return vm;
 }
+v1::Pool shown(v1::Pool pool) {
+  model::conceal(pool);
+  return pool;
+}
 template <class Record>
 const Record& shown(const Record& record) {
   return record;

@@ -86,6 +86,8 @@ class Core : public std::enable_shared_from_this<Core> {
   bool let_go(const std::string& id, PoolObject& pool);
   void pool_gone(const std::string& id);
   void pool_inspected(const std::string& id, const Result<v1::PoolStatus>& result);
+  // Where it lies: a path, or what stands for one.
+  [[nodiscard]] std::string place_of(const v1::Pool& pool) const;
   [[nodiscard]] port::PoolRequest pool_request(const std::string& id) const;
   [[nodiscard]] v1::PoolStatus pool_status(const std::string& id, const PoolObject& pool) const;
   void volume_missed(VolumeObject& volume);

@@ -24,7 +24,7 @@ std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
   if (pool == nullptr) return std::nullopt;
   port::LeaseWish wish;
   wish.vm_id = vm.wanted.meta().id();
-  wish.directory = pool->wanted.spec().path();
+  wish.directory = place_of(pool->wanted);
   wish.host_id = options_.host_id;
   wish.epoch = std::max<std::uint64_t>(1, vm.wanted.placement().epoch());
   wish.is_private = !pool->wanted.spec().shared();

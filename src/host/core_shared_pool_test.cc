@@ -46,6 +46,24 @@ TEST_F(CoreSharedPoolTest, TheKeeperDoesAsInAPoolOfItsOwn) {
   EXPECT_TRUE(world.pools.front().is_new);
 }
 
+TEST_F(CoreSharedPoolTest, OneOfCephIsReachedByWhatStandsForItsPath) {
+  v1::PoolSpec& spec = *pool.mutable_spec();
+  spec.set_driver(v1::PoolSpec::RBD);
+  spec.clear_path();
+  spec.mutable_rbd()->set_pool("vms");
+  spec.mutable_rbd()->set_namespace_("blue");
+  spec.mutable_rbd()->set_user("gantry");
+  spec.mutable_rbd()->set_key("key");
+  send();
+  const std::string place = "rbd:gantry@vms/blue/:/var/lib/gantry/ceph/pool-1.conf";
+  ASSERT_FALSE(world.volume_requests.empty());
+  EXPECT_EQ(world.pools.front().path, place);
+  EXPECT_EQ(world.pools.front().rbd.key(), "key");
+  EXPECT_EQ(world.volume_requests.back().pool.path, place);
+  ASSERT_FALSE(world.lease_wishes.empty());
+  EXPECT_EQ(world.lease_wishes.begin()->second.directory, place);
+}
+
 TEST_F(CoreSharedPoolTest, APoolThatWasReadyAnywhereIsNotMadeAnew) {
   pool.mutable_status()->set_state(v1::PoolStatus::READY);
   pool.mutable_status()->add_hosts()->set_host_id("host-2");

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "host/core.h"
+#include "model/rbd_location.h"
 #include "model/uid.h"
 
 namespace gantry::host {
@@ -76,17 +77,27 @@ bool Core::let_go(const std::string& id, PoolObject& pool) {
   return false;
 }
 
+std::string Core::place_of(const v1::Pool& pool) const {
+  const v1::PoolSpec& spec = pool.spec();
+  if (spec.driver() != v1::PoolSpec::RBD) return spec.path();
+  return model::to_text({.user = spec.rbd().user(),
+                         .pool = spec.rbd().pool(),
+                         .name_space = spec.rbd().namespace_(),
+                         .image = {},
+                         .configuration = options_.ceph_directory + "/" + pool.meta().id() + ".conf"});
+}
+
 port::PoolRequest Core::pool_request(const std::string& id) const {
   const PoolObject* pool = find_pool(id);
   if (pool == nullptr) return {};
   // What says whether it is new must outlive the agent and lie outside the pool: the manager's record, and what it was
   // told since.
   const bool was_told = pool->memory.told && was_ready(*pool->memory.told);
-  port::PoolRequest request{.path = pool->wanted.spec().path(),
-                            .is_new = !was_ready(pool->wanted.status()) && !was_told};
+  port::PoolRequest request{.path = place_of(pool->wanted), .is_new = !was_ready(pool->wanted.status()) && !was_told};
   if (!pool->wanted.spec().shared()) return request;
   request.shared_id = id;
   request.worker = options_.host_id;
+  request.rbd = pool->wanted.spec().rbd();
   return request;
 }
 

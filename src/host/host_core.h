@@ -56,6 +56,8 @@ struct Options {
   std::uint32_t stop_timeout_seconds = 60;
   // What images can be built by here, in order.
   std::vector<std::string> recipes = {};
+  // Where the storage keeps what reaches Ceph, absolute: a pool's configuration is POOL_ID.conf there.
+  std::string ceph_directory = "/var/lib/gantry/ceph";
   // One line each; may be empty.
   std::function<void(std::string_view)> log = {};
 };

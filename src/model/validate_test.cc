@@ -194,6 +194,46 @@ TEST(ValidatePool, WantsAPlainAbsoluteDirectory) {
   EXPECT_EQ(refused(request), "");
 }
 
+v1::CreatePoolRequest pool_of_ceph() {
+  v1::CreatePoolRequest request;
+  request.set_name("ceph");
+  request.mutable_spec()->set_driver(v1::PoolSpec::RBD);
+  v1::RbdPool& rbd = *request.mutable_spec()->mutable_rbd();
+  rbd.set_pool("vms");
+  rbd.add_monitors("10.0.0.1");
+  rbd.set_key("AQBTJcdlAAAAABAAGqKeB1pzxnBIr3lUcUyRtg==");
+  return request;
+}
+
+TEST(ValidatePool, OfCephWantsWhatReachesIt) {
+  EXPECT_EQ(refused(pool_of_ceph()), "");
+  const auto refused_with = [](void (*change)(v1::PoolSpec & spec)) {
+    v1::CreatePoolRequest request = pool_of_ceph();
+    change(*request.mutable_spec());
+    return refused(request);
+  };
+  EXPECT_THAT(refused_with([](auto& spec) { spec.set_path("/srv"); }), HasSubstr("spec.path"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.clear_rbd(); }), HasSubstr("spec.rbd.pool"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.mutable_rbd()->set_pool("a/b"); }), HasSubstr("spec.rbd.pool"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.mutable_rbd()->set_namespace_("a b"); }),
+              HasSubstr("spec.rbd.namespace"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.mutable_rbd()->set_user("a\n"); }), HasSubstr("spec.rbd.user"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.mutable_rbd()->clear_monitors(); }), HasSubstr("spec.rbd.monitors"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.mutable_rbd()->add_monitors("10.0.0.1\nkeyring=/etc/passwd"); }),
+              HasSubstr("spec.rbd.monitors"));
+  EXPECT_THAT(refused_with([](auto& spec) { spec.set_host_id("alpha"); }), HasSubstr("spec.hostId"));
+  const std::string said = refused_with([](auto& spec) { spec.mutable_rbd()->set_key("geheim"); });
+  EXPECT_THAT(said, HasSubstr("spec.rbd.key"));
+  EXPECT_EQ(said.find("geheim"), std::string::npos);
+  EXPECT_EQ(refused_with([](auto& spec) { spec.set_shared(true); }), "");
+  EXPECT_EQ(refused_with([](auto& spec) { spec.add_hosts("alpha"); }), "");
+  EXPECT_THAT(refused_with([](auto& spec) {
+                spec.set_driver(v1::PoolSpec::DIR);
+                spec.set_path("/srv/fast");
+              }),
+              HasSubstr("spec.rbd"));
+}
+
 TEST(Labels, FilterIsParsedAndChecked) {
   const auto filter = parse_label_filter("tier=web,zone=");
   ASSERT_TRUE(filter);

@@ -1,8 +1,10 @@
 // Volumes, images, networks and pools.
 #include <algorithm>
 
+#include "model/ceph_client.h"
 #include "model/ipv4.h"
 #include "model/network_kinds.h"
+#include "model/rbd_location.h"
 #include "model/validate.h"
 
 namespace gantry::model {
@@ -94,14 +96,48 @@ Checked check_subnet(const std::string& text) {
 
 Checked check_hosts(const v1::PoolSpec& spec) {
   constexpr int kHostsMax = 1'000;
-  if (spec.shared() && !spec.host_id().empty())
+  const bool shared = spec.shared() || spec.driver() == v1::PoolSpec::RBD;
+  if (shared && !spec.host_id().empty())
     return bad_field("spec.hostId", "a shared pool is not on one host",
                      "name its hosts in spec.hosts, or none for all");
-  if (!spec.shared() && !spec.hosts().empty())
+  if (!shared && !spec.hosts().empty())
     return bad_field("spec.hosts", "only shared pools have several", "set spec.shared, or name one in spec.hostId");
   if (spec.hosts_size() > kHostsMax) return bad_field("spec.hosts", "there are more than 1000", "leave it out for all");
   for (const std::string& host : spec.hosts()) GANTRY_CHECK(check_reference("spec.hosts", host, true));
   return {};
+}
+
+Checked check_rbd_name(std::string_view field, std::string_view name) {
+  if (is_rbd_name(name)) return {};
+  return bad_field(
+      field, "it is not 1 to 128 letters, digits, \"-\", \"_\" and \".\"",
+      "give the name that Ceph has for it: see \"ceph osd pool ls\", \"rbd namespace ls\" and \"ceph auth ls\"");
+}
+
+Checked check_rbd(const v1::PoolSpec& spec) {
+  constexpr int kMonitorsMax = 32;
+  if (!spec.path().empty())
+    return bad_field("spec.path", "a pool of Ceph is no directory", "leave it out, or set the driver to DIR");
+  const v1::RbdPool& rbd = spec.rbd();
+  GANTRY_CHECK(check_rbd_name("spec.rbd.pool", rbd.pool()));
+  if (!rbd.namespace_().empty()) GANTRY_CHECK(check_rbd_name("spec.rbd.namespace", rbd.namespace_()));
+  if (!rbd.user().empty()) GANTRY_CHECK(check_rbd_name("spec.rbd.user", rbd.user()));
+  if (rbd.monitors().empty() || rbd.monitors_size() > kMonitorsMax)
+    return bad_field("spec.rbd.monitors", "there are to be 1 to 32", "give those that \"ceph mon dump\" shows");
+  for (const std::string& monitor : rbd.monitors()) {
+    if (parse_ceph_monitor(monitor)) continue;
+    return bad_field("spec.rbd.monitors", "one is no IP address with or without a port",
+                     "write it as 10.0.0.1, 10.0.0.1:6789 or [fd00::1]:3300: see \"ceph mon dump\"");
+  }
+  if (is_ceph_key(rbd.key())) return {};
+  return bad_field("spec.rbd.key", "it is no key of Ceph", "give what \"ceph auth get-key client.NAME\" prints");
+}
+
+Checked check_place(const v1::PoolSpec& spec) {
+  if (spec.driver() == v1::PoolSpec::RBD) return check_rbd(spec);
+  if (spec.has_rbd())
+    return bad_field("spec.rbd", "only pools of the driver RBD have it", "leave it out, or set the driver to RBD");
+  return check_directory("spec.path", spec.path());
 }
 
 }  // namespace
@@ -188,7 +224,7 @@ Checked validate(const v1::CreatePoolRequest& request) {
   if (!v1::PoolSpec::Driver_IsValid(spec.driver()))
     return bad_field("spec.driver", "no such driver", std::string(kSeeApi));
   GANTRY_CHECK(check_reference("spec.hostId", spec.host_id()));
-  GANTRY_CHECK(check_directory("spec.path", spec.path()));
+  GANTRY_CHECK(check_place(spec));
   GANTRY_CHECK(check_hosts(spec));
   if (spec.overcommit_percent() == 0) return {};
   return check_range("spec.overcommitPercent", spec.overcommit_percent(), 10, 10'000);

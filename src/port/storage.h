@@ -19,6 +19,8 @@
 namespace gantry::port {
 
 struct PoolRequest {
+  // A directory; of a pool of Ceph an RbdLocation as text (model/rbd_location.h), whose configuration the storage
+  // writes.
   std::string path;
   // Never seen READY: its directories may be made. Those of any other pool are there as soon as its file system is.
   bool is_new = false;
@@ -26,6 +28,8 @@ struct PoolRequest {
   std::string shared_id = {};
   // Of such a pool: this host, whose unfinished work there bears its name.
   std::string worker = {};
+  // Of a pool of Ceph: how it is reached.
+  v1::RbdPool rbd = {};
 };
 
 struct VolumeRequest {
@@ -33,7 +37,8 @@ struct VolumeRequest {
   PoolRequest pool;
   v1::VolumeSpec::Format format = v1::VolumeSpec::QCOW2;
   std::uint64_t capacity_bytes = 0;
-  // The image file it is an overlay (raw: a copy) of; empty: blank.
+  // The image file it is an overlay (raw: a copy) of; empty: blank. In a pool of Ceph an image there, of which it is a
+  // clone, or a file, of which it is a copy.
   std::string image_path;
   // Who may open it; 0: whoever may already.
   std::uint32_t uid = 0;
@@ -73,7 +78,7 @@ class Storage {
   // of a new one.
   virtual void inspect_pool(const PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) = 0;
   // Of a shared pool that goes: takes away what says whose directory it is. Nothing to do where that is not there, or
-  // says another.
+  // says another; nor, of a pool of Ceph, where Ceph cannot be reached.
   virtual void release_pool(const PoolRequest& request, Done done) = 0;
 
   virtual void create_volume(const VolumeRequest& request, ProgressCallback progress, VolumeDone done) = 0;

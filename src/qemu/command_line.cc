@@ -10,7 +10,7 @@
 #include "model/ipv4.h"
 #include "model/limits.h"
 #include "model/mac.h"
-#include "qemu/disk_nodes.h"
+#include "model/rbd_location.h"
 
 namespace gantry::qemu {
 namespace {
@@ -58,7 +58,10 @@ Result<void> check(const CommandLineRequest& request) {
     return fail(unusable(guest, "it has more than " + std::to_string(model::kDevicesMax) + " disks and network cards"));
   }
   std::vector<std::string> paths = {request.console_log, request.vnc_socket};
-  for (const auto& disk : guest.disks) paths.push_back(disk.path);
+  for (const auto& disk : guest.disks) {
+    const auto image = model::rbd_location(disk.path);
+    if (!image || image->image.empty()) paths.push_back(disk.path);
+  }
   for (const auto* optional : {&guest.kernel, &guest.initramfs, &guest.seed}) {
     if (!optional->empty()) paths.push_back(*optional);
   }
@@ -145,8 +148,9 @@ void add_control(Arguments& arguments, const CommandLineRequest& request) {
   add_device(arguments, {{"driver", "pvpanic-pci"}});
 }
 
-void add_disk_nodes(Arguments& arguments, const std::string& node, const port::GuestDisk& disk, bool direct) {
-  const DiskNodes nodes = disk_nodes(node, disk, direct);
+void add_disk_nodes(Arguments& arguments, const std::string& node, const port::GuestDisk& disk,
+                    const DiskAccess& access) {
+  const DiskNodes nodes = disk_nodes(node, disk, access);
   add(arguments, "-blockdev", dump(nodes.file));
   add(arguments, "-blockdev", dump(nodes.format));
 }
@@ -156,7 +160,14 @@ Result<void> add_disks(Arguments& arguments, const CommandLineRequest& request) 
   for (std::size_t i = 0; i < request.guest.disks.size(); ++i) {
     const auto& disk = request.guest.disks[i];
     const std::string node = disk_node(i);
-    add_disk_nodes(arguments, node, disk, i < request.direct_io.size() && request.direct_io[i]);
+    if (const auto key = request.descriptors.keys.find(i); key != request.descriptors.keys.end()) {
+      add(arguments, "-object",
+          dump(Json{{"qom-type", "secret"},
+                    {"id", key_secret(node)},
+                    {"file", "/proc/self/fd/" + std::to_string(key->second)},
+                    {"format", "base64"}}));
+    }
+    add_disk_nodes(arguments, node, disk, i < request.access.size() ? request.access[i] : DiskAccess());
     const bool sata = disk.bus == v1::VmDisk::SATA;
     Json device = {
         {"driver", sata ? "ide-hd" : "virtio-blk-pci"}, {"id", disk_device(i)}, {"drive", node}, {"bootindex", i + 1}};
@@ -174,7 +185,7 @@ Result<void> add_disks(Arguments& arguments, const CommandLineRequest& request) 
   if (request.guest.seed.empty()) return {};
   const port::GuestDisk seed{
       .path = request.guest.seed, .format = v1::VolumeSpec::RAW, .read_only = true, .volume_id = {}};
-  add_disk_nodes(arguments, "seed", seed, false);
+  add_disk_nodes(arguments, "seed", seed, {});
   add_device(arguments, {{"driver", "virtio-blk-pci"}, {"id", "seed-device"}, {"drive", "seed"}});
   return {};
 }

@@ -2,12 +2,14 @@
 // only inside JSON strings, as whole arguments, or checked; it can never add an option.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "port/hypervisor.h"
+#include "qemu/disk_nodes.h"
 
 namespace gantry::qemu {
 
@@ -22,6 +24,8 @@ struct GuestDescriptors {
   int tpm = -1;
   // One for each NIC with a tap, in the NICs' order.
   std::vector<int> taps;
+  // For each disk in Ceph, by its position, a file with the key.
+  std::map<std::size_t, int> keys;
 };
 
 struct CommandLineRequest {
@@ -37,8 +41,8 @@ struct CommandLineRequest {
   std::string firmware_variables;
   // The guest comes from another host.
   bool incoming = false;
-  // For each disk whether its file system does direct I/O.
-  std::vector<bool> direct_io;
+  // For each disk; of one that lacks it nothing is known.
+  std::vector<DiskAccess> access;
 };
 
 Result<std::vector<std::string>> make_command_line(const CommandLineRequest& request);

@@ -73,7 +73,7 @@ TEST(CommandLine, GivesEachDiskItsNodesAndTheFirstBoots) {
       {.path = "/p/a.qcow2", .volume_id = "vol-1", .serial = "vol-4f7k2m9qzt3x"},
       {.path = "/p/b.raw", .format = v1::VolumeSpec::RAW, .bus = v1::VmDisk::SATA, .read_only = true, .volume_id = {}}};
   request.guest.seed = "/p/seed.iso";
-  request.direct_io = {true, false};
+  request.access = {{.direct = true}, {.direct = false}};
   const auto arguments = make_command_line(request);
   ASSERT_TRUE(arguments);
   const auto nodes = values_of(*arguments, "-blockdev");
@@ -92,6 +92,29 @@ TEST(CommandLine, GivesEachDiskItsNodesAndTheFirstBoots) {
   EXPECT_THAT(devices,
               Contains(R"({"driver":"ide-hd","id":"disk1-device","drive":"disk1","bootindex":2,"bus":"ide.0"})"));
   EXPECT_THAT(devices, Contains(R"({"driver":"virtio-blk-pci","id":"seed-device","drive":"seed"})"));
+}
+
+TEST(CommandLine, GivesADiskInCephAllThatItTakesToReachItButTheKey) {
+  auto request = small_guest();
+  request.guest.disks = {
+      {.path = "/p/a.raw", .format = v1::VolumeSpec::RAW, .volume_id = {}},
+      {.path = "rbd:gantry@vms/blue/vol-1:/s/ceph/pool-1.conf", .format = v1::VolumeSpec::RAW, .volume_id = {}}};
+  request.access = {{}, {.direct = true, .monitors = {{"10.0.0.1", 0}, {"fd00::2", 3300}}, .key = "QUJD"}};
+  request.descriptors.keys[1] = 9;
+  const auto arguments = make_command_line(request);
+  ASSERT_TRUE(arguments);
+  EXPECT_THAT(values_of(*arguments, "-object"),
+              Contains(R"({"qom-type":"secret","id":"disk1-key","file":"/proc/self/fd/9","format":"base64"})"));
+  const auto nodes = values_of(*arguments, "-blockdev");
+  ASSERT_EQ(nodes.size(), 4U);
+  EXPECT_EQ(
+      nodes[2],
+      R"({"driver":"rbd","node-name":"disk1-file","pool":"vms","namespace":"blue","image":"vol-1",)"
+      R"("conf":"/dev/null","user":"gantry","key-secret":"disk1-key","server":[{"host":"10.0.0.1","port":"3300"},)"
+      R"({"host":"10.0.0.1","port":"6789"},{"host":"fd00::2","port":"3300"}],"read-only":false,)"
+      R"("discard":"unmap","cache":{"direct":true,"no-flush":false}})");
+  EXPECT_THAT(nodes[3], HasSubstr(R"("driver":"raw","node-name":"disk1","file":"disk1-file")"));
+  for (const std::string& argument : *arguments) EXPECT_EQ(argument.find("QUJD"), std::string::npos) << argument;
 }
 
 TEST(CommandLine, AttachesNicsByTapOrUserModeWithForwards) {

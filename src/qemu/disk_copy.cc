@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "qemu/disk_nodes.h"
-
 namespace gantry::qemu {
 namespace {
 
@@ -89,13 +87,22 @@ void DiskCopy::found_disk(const std::string& blocks) {
   request_.note.from = node_of_disk(blocks, request_.note.index);
   if (request_.note.from.empty()) return end(copy_error("QEMU does not tell of that disk"));
   note(
-      DiskCopyNote::Phase::copying, [this] { add_copy(); },
+      DiskCopyNote::Phase::copying, [this] { add_key(); },
       [this](const Error& why) { end(copy_error(why.to_text())); });
 }
 
-void DiskCopy::add_copy() {
+void DiskCopy::add_key() {
   if (stage_ == Stage::ending) return;
-  const DiskNodes nodes = disk_nodes(request_.note.to, request_.copy, request_.direct);
+  if (request_.access.key.empty()) return add_copy();
+  const Json secret = {{"qom-type", "secret"},
+                       {"id", key_secret(request_.note.to)},
+                       {"data", request_.access.key},
+                       {"format", "base64"}};
+  step("object-add", secret.dump(), [this](const std::string&) { add_copy(); });
+}
+
+void DiskCopy::add_copy() {
+  const DiskNodes nodes = disk_nodes(request_.note.to, request_.copy, request_.access);
   step("blockdev-add", nodes.file.dump(), [this, format = nodes.format.dump()](const std::string&) {
     step("blockdev-add", format, [this](const std::string&) { start_mirror(); });
   });
@@ -248,7 +255,11 @@ void DiskCopy::remove_nodes(const std::string& node, std::function<void()> then)
   session_.execute("blockdev-del", Json{{"node-name", node}}.dump(),
                    [self = shared_from_this(), node, then = std::move(then)](const Result<std::string>&) {
                      self->session_.execute("blockdev-del", Json{{"node-name", file_node(node)}}.dump(),
-                                            [self, then](const Result<std::string>&) { then(); });
+                                            [self, node, then](const Result<std::string>&) {
+                                              self->session_.execute(
+                                                  "object-del", Json{{"id", key_secret(node)}}.dump(),
+                                                  [self, then](const Result<std::string>&) { then(); });
+                                            });
                    });
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "port/disk_copy.h"
+#include "qemu/disk_nodes.h"
 #include "qemu/guest_record.h"
 #include "qemu/move_session.h"
 
@@ -23,8 +24,7 @@ class DiskCopy : public std::enable_shared_from_this<DiskCopy> {
   struct Request {
     DiskCopyNote note;
     port::GuestDisk copy;
-    // Its file system does direct I/O.
-    bool direct = false;
+    DiskAccess access = {};
     std::uint64_t bytes_per_second_max = 0;
   };
   struct Handlers {
@@ -55,6 +55,7 @@ class DiskCopy : public std::enable_shared_from_this<DiskCopy> {
   void note(DiskCopyNote::Phase phase, std::function<void()> then, std::function<void(const Error&)> otherwise);
 
   void found_disk(const std::string& blocks);
+  void add_key();
   void add_copy();
   void start_mirror();
   void look();

@@ -5,7 +5,9 @@
 #include <linux/if_tun.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -113,6 +115,30 @@ Result<void> add_tpm(Prepared& prepared, const port::GuestDefinition& guest, Gue
   return {};
 }
 
+// A file without a name that holds the key: whoever has the descriptor can read it.
+Result<UniqueFd> make_key_file(const std::string& key) {
+  UniqueFd file(::memfd_create("disk-key", MFD_CLOEXEC));
+  if (!file.valid() || ::write(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size())) {
+    return fail(runtime::errno_error("cannot give QEMU the key of a disk", errno));
+  }
+  return file;
+}
+
+Result<void> add_disks(Prepared& prepared, const port::GuestDefinition& guest, CommandLineRequest& request) {
+  for (std::size_t i = 0; i < guest.disks.size(); ++i) {
+    auto access = find_access(guest.disks[i]);
+    if (!access) return fail(access.error());
+    if (!access->key.empty()) {
+      auto key = make_key_file(access->key);
+      if (!key) return fail(key.error());
+      prepared.launch.descriptors.push_back(std::move(*key));
+      request.descriptors.keys[i] = kFirstDescriptor + static_cast<int>(prepared.launch.descriptors.size()) - 1;
+    }
+    request.access.push_back(std::move(*access));
+  }
+  return {};
+}
+
 Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& directory,
                          const port::GuestDefinition& guest, bool incoming) {
   if (auto made = directory.prepare(guest.uid); !made) return fail(made.error());
@@ -129,7 +155,7 @@ Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& dir
   request.vnc_socket = directory.vnc_socket();
   request.firmware_code = options.firmware_code;
   request.firmware_variables = directory.firmware_variables();
-  for (const auto& disk : guest.disks) request.direct_io.push_back(does_direct_io(disk.path));
+  if (auto added = add_disks(prepared, guest, request); !added) return fail(added.error());
   if (auto added = add_sockets(prepared, directory, request.descriptors); !added) return fail(added.error());
   if (auto added = add_taps(prepared, guest, request.descriptors); !added) return fail(added.error());
   if (auto added = add_tpm(prepared, guest, request.descriptors); !added) return fail(added.error());

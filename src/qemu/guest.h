@@ -22,6 +22,7 @@
 namespace gantry::qemu {
 
 class DiskCopy;
+struct DiskAccess;
 class GuestAgentPoller;
 class MoveOut;
 
@@ -136,7 +137,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void drop_move_key();
 
   // guest_disk.cc
-  void begin_copy(const port::DiskCopyRequest& request, bool direct,
+  void begin_copy(const port::DiskCopyRequest& request, const DiskAccess& access,
                   std::function<void(const port::DiskCopyProgress&)> progress);
   void keep_note(const DiskCopyNote& note, port::Done done);
   void disk_copied(const Result<void>& result);

@@ -20,14 +20,15 @@ void Guest::copy_disk(const port::DiskCopyRequest& request, std::function<void(c
   }
   operation_ = std::move(done);
   stops_copying_ = false;
-  on_worker<Result<bool>>([path = request.copy.path]() -> Result<bool> { return does_direct_io(path); },
-                          [this, request, progress = std::move(progress)](const Result<bool>& direct) {
-                            if (process_ != Process::alive) return;
-                            begin_copy(request, direct && *direct, progress);
-                          });
+  on_worker<Result<DiskAccess>>([copy = request.copy] { return find_access(copy); },
+                                [this, request, progress = std::move(progress)](const Result<DiskAccess>& access) {
+                                  if (process_ != Process::alive) return;
+                                  if (!access) return answer_operation(fail(access.error()));
+                                  begin_copy(request, *access, progress);
+                                });
 }
 
-void Guest::begin_copy(const port::DiskCopyRequest& request, bool direct,
+void Guest::begin_copy(const port::DiskCopyRequest& request, const DiskAccess& access,
                        std::function<void(const port::DiskCopyProgress&)> progress) {
   if (std::exchange(stops_copying_, false)) {
     answer_operation(fail(ErrorCode::cancelled, "the copy of the disk was cancelled"));
@@ -45,7 +46,7 @@ void Guest::begin_copy(const port::DiskCopyRequest& request, bool direct,
   // The copy was no disk of this guest before: no node has its id for a name.
   DiskCopy::Request copy{.note = {.id = request.id, .index = request.index, .to = request.copy.volume_id},
                          .copy = request.copy,
-                         .direct = direct,
+                         .access = access,
                          .bytes_per_second_max = request.bytes_per_second_max};
   disk_copy_ = std::make_shared<DiskCopy>(std::move(copy), move_session(), std::move(handlers));
   disk_copy_->begin();

@@ -48,6 +48,7 @@ std::optional<v1::ChangeEvent> to_change_event(const port::Change& change) {
   event.set_deleted(change.kind == port::Write::Kind::erase);
   if (!event.deleted() && !read_record(change.entry, *field, event)) return std::nullopt;
   if (event.has_vm()) model::conceal(*event.mutable_vm());
+  if (event.has_pool()) model::conceal(*event.mutable_pool());
   return event;
 }
 

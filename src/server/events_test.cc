@@ -44,6 +44,19 @@ struct Listener {
   std::string greeting;
 };
 
+TEST(Events, DoNotTellTheKeyOfAPool) {
+  TestServer server;
+  Listener listener(server);
+  v1::Pool pool;
+  pool.mutable_meta()->set_id("pool-1");
+  pool.mutable_spec()->mutable_rbd()->set_pool("vms");
+  pool.mutable_spec()->mutable_rbd()->set_key("geheim");
+  server.store.put("/pool/pool-1", pool);
+  const std::string event = listener.next();
+  EXPECT_NE(event.find("vms"), std::string::npos) << event;
+  EXPECT_EQ(event.find("geheim"), std::string::npos) << event;
+}
+
 TEST(Events, TellChangesOfPublicRecordsOnly) {
   TestServer server;
   Listener listener(server);

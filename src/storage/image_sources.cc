@@ -22,7 +22,7 @@ Error not_asked_well(std::string cause, std::string next_step) {
   return Error{ErrorCode::invalid_argument, "the image cannot be made", std::move(cause), std::move(next_step)};
 }
 
-Result<void> check_recipe(const v1::ImageSpec& spec, const DirStorageOptions& options) {
+Result<void> check_recipe(const v1::ImageSpec& spec, const StorageOptions& options) {
   if (!options.recipes.contains(spec.recipe())) {
     std::string known;
     for (const auto& [name, program] : options.recipes) known += (known.empty() ? "" : ", ") + name;
@@ -52,7 +52,7 @@ Result<void> check_url(const v1::ImageSpec& spec) {
 
 }  // namespace
 
-Result<void> check_source(const port::ImageRequest& request, const DirStorageOptions& options) {
+Result<void> check_source(const port::ImageRequest& request, const StorageOptions& options) {
   const v1::ImageSpec& spec = request.spec;
   const int sources = (spec.recipe().empty() ? 0 : 1) + (spec.url().empty() ? 0 : 1) + (spec.upload() ? 1 : 0);
   if (sources != 1) {
@@ -64,7 +64,7 @@ Result<void> check_source(const port::ImageRequest& request, const DirStorageOpt
   return fail(not_asked_well("\"" + spec.sha256() + "\" is no SHA-256 checksum", "give 64 hexadecimal digits"));
 }
 
-Result<void> run_recipe(const port::ImageRequest& request, const DirStorageOptions& options, const std::string& output,
+Result<void> run_recipe(const port::ImageRequest& request, const StorageOptions& options, const std::string& output,
                         const Job& job) {
   if (auto made = runtime::make_directories(options.cache_directory); !made) return made;
   LineReader lines([&](std::string_view line) {
@@ -86,7 +86,7 @@ Result<void> run_recipe(const port::ImageRequest& request, const DirStorageOptio
   return {};
 }
 
-Result<void> fetch_url(const std::string& url, const DirStorageOptions& options, const std::string& output,
+Result<void> fetch_url(const std::string& url, const StorageOptions& options, const std::string& output,
                        std::uint32_t uid, const Job& job) {
   {
     auto made = make_file(output, 0600);

@@ -10,14 +10,14 @@
 namespace gantry::storage {
 
 // That the spec names exactly one source, and that it is one this host has.
-Result<void> check_source(const port::ImageRequest& request, const DirStorageOptions& options);
+Result<void> check_source(const port::ImageRequest& request, const StorageOptions& options);
 
 // Runs the recipe's program, which makes the qcow2 file `output`.
-Result<void> run_recipe(const port::ImageRequest& request, const DirStorageOptions& options, const std::string& output,
+Result<void> run_recipe(const port::ImageRequest& request, const StorageOptions& options, const std::string& output,
                         const Job& job);
 
 // Fetches the URL into `output` as that user (0: as the daemon).
-Result<void> fetch_url(const std::string& url, const DirStorageOptions& options, const std::string& output,
+Result<void> fetch_url(const std::string& url, const StorageOptions& options, const std::string& output,
                        std::uint32_t uid, const Job& job);
 
 // Against spec.sha256; done at once when there is none. reason "checksum_mismatch".

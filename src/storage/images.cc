@@ -158,7 +158,7 @@ Result<void> import_upload(const port::ImageRequest& request, const Job& job) {
   return import_file(request, source, job);
 }
 
-Result<void> import_url(const port::ImageRequest& request, const DirStorageOptions& options, const Job& job) {
+Result<void> import_url(const port::ImageRequest& request, const StorageOptions& options, const Job& job) {
   const std::string source = fetch_path(request);
   Result<void> done = fetch_url(request.spec.url(), options, source, reader_of(request), job.part(0, 60));
   if (done) done = import_file(request, source, job.part(60, 99));
@@ -195,7 +195,7 @@ bool blames_content(const Error& error) {
          (error.code == ErrorCode::unsupported && !error.reason.empty());
 }
 
-Result<void> make_content(const port::ImageRequest& request, const DirStorageOptions& options, const Job& job) {
+Result<void> make_content(const port::ImageRequest& request, const StorageOptions& options, const Job& job) {
   const v1::ImageSpec& spec = request.spec;
   const std::string fresh = fresh_of(request, main_path(request));
   Result<void> done = !spec.recipe().empty() ? run_recipe(request, options, fresh, job.part(0, 98))
@@ -213,7 +213,7 @@ Result<void> make_content(const port::ImageRequest& request, const DirStorageOpt
 
 }  // namespace
 
-Result<port::ImageFacts> import_image(const port::ImageRequest& request, const DirStorageOptions& options,
+Result<port::ImageFacts> import_image(const port::ImageRequest& request, const StorageOptions& options,
                                       const Job& job) {
   if (auto checked = check_request(request); !checked) return fail(checked.error());
   if (auto checked = check_source(request, options); !checked) return fail(checked.error());

@@ -7,8 +7,7 @@
 
 namespace gantry::storage {
 
-Result<port::ImageFacts> import_image(const port::ImageRequest& request, const DirStorageOptions& options,
-                                      const Job& job);
+Result<port::ImageFacts> import_image(const port::ImageRequest& request, const StorageOptions& options, const Job& job);
 Result<port::ImageFacts> inspect_image(const port::ImageRequest& request);
 Result<void> delete_image(const port::ImageRequest& request);
 

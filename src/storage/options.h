@@ -6,7 +6,7 @@
 
 namespace gantry::storage {
 
-struct DirStorageOptions {
+struct StorageOptions {
   // Seeds of VMs; need not outlive a reboot of the machine, but may.
   std::string seed_directory = "/var/lib/gantry/seeds";
   // What recipes keep for their next run; may be deleted at any time.

@@ -46,13 +46,6 @@ bool is_unfinished(const std::string& name) {
   return name.find(kFreshSuffix) != std::string::npos || name.find(kFetchSuffix) != std::string::npos;
 }
 
-// Nobody wrote there for a day.
-bool is_old(const std::string& path) {
-  constexpr std::int64_t kDaySeconds = 24LL * 60 * 60;
-  struct stat facts {};
-  return ::lstat(path.c_str(), &facts) == 0 && facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
-}
-
 // What another host has not finished is left to it, unless it was lost long ago.
 bool is_leftover(const port::PoolRequest& pool, const std::string& directory, const std::string& name) {
   if (!is_unfinished(name)) return false;
@@ -158,6 +151,12 @@ Result<void> require_directory(const port::PoolRequest& request) {
 }
 
 }  // namespace
+
+bool is_old(const std::string& path) {
+  constexpr std::int64_t kDaySeconds = 24LL * 60 * 60;
+  struct stat facts {};
+  return ::lstat(path.c_str(), &facts) == 0 && facts.st_mtim.tv_sec + kDaySeconds < runtime::real_now().unix_ms / 1000;
+}
 
 void ActiveObjects::begin_work(const std::string& id) {
   std::unique_lock lock(mutex_);

@@ -43,6 +43,9 @@ Result<void> remove_unfinished(const std::string& directory, const std::string& 
 // shared pool that is new it makes the directory the pool's.
 Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObjects& active);
 
+// Nobody wrote there for a day.
+bool is_old(const std::string& path);
+
 // Free for us on that file system.
 Result<std::uint64_t> available_bytes(const std::string& pool_path);
 

@@ -13,7 +13,7 @@
 
 #include "port/executor.h"
 #include "runtime/worker_pool.h"
-#include "storage/dir_storage.h"
+#include "storage/host_storage.h"
 
 namespace gantry::storage {
 
@@ -100,14 +100,14 @@ class StorageTest : public testing::Test {
   OwnMounts mounts;
   std::string pool = directory.path("pool");
   bool pool_is_new = true;
-  DirStorageOptions options;
+  StorageOptions options;
   PumpExecutor executor;
   std::vector<v1::Progress> progress;
   runtime::WorkerPool quick{2};
   runtime::WorkerPool slow{2};
   runtime::WorkerPool shared_quick{1};
   runtime::WorkerPool shared_slow{1};
-  std::optional<DirStorage> storage;
+  std::optional<HostStorage> storage;
 };
 
 // The program's output; a failed expectation when it fails.

@@ -30,8 +30,8 @@ std::string sentinel_program() {
   return (std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "gantry-sentinel").string();
 }
 
-storage::DirStorageOptions storage_options(const DaemonOptions& options) {
-  storage::DirStorageOptions storage;
+storage::StorageOptions storage_options(const DaemonOptions& options) {
+  storage::StorageOptions storage;
   storage.seed_directory = options.state_directory + "/seeds";
   storage.cache_directory = options.state_directory + "/cache/images";
   storage.recipes["debian-12"] = find_data_directory(options.data_directory) + "/images/make-debian-image";
@@ -59,7 +59,7 @@ std::string group_suffix(const std::string& state_directory) {
 }  // namespace
 
 Result<void> make_machine_directories(const DaemonOptions& options) {
-  for (const char* directory : {"/vms", "/seeds", "/cache/images", "/network"}) {
+  for (const char* directory : {"/vms", "/seeds", "/cache/images", "/network", "/ceph"}) {
     if (auto made = runtime::make_directories(options.state_directory + directory, 0711); !made) return made;
   }
   return {};
@@ -113,11 +113,17 @@ host::Options host_options(const DaemonOptions& options, HostIdentity identity) 
   host.host_name = std::move(identity.name);
   host.incarnation = identity.incarnation;
   for (const auto& [name, program] : storage_options(options).recipes) host.recipes.push_back(name);
+  host.ceph_directory = ceph_directory(options);
   host.log = [](std::string_view line) { spdlog::info("{}", line); };
   return host;
 }
 
 std::string network_directory(const DaemonOptions& options) { return options.state_directory + "/network"; }
+
+std::string ceph_directory(const DaemonOptions& options) {
+  // Part of the text that says where a pool is, which knows no other paths than absolute ones.
+  return std::filesystem::absolute(options.state_directory + "/ceph").lexically_normal().string();
+}
 
 std::string default_pool_path(const DaemonOptions& options) { return options.state_directory + "/pools/default"; }
 

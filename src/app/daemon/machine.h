@@ -21,7 +21,7 @@
 #include "qemu/hypervisor.h"
 #include "runtime/event_loop.h"
 #include "runtime/worker_pool.h"
-#include "storage/dir_storage.h"
+#include "storage/host_storage.h"
 
 namespace gantry::app {
 
@@ -56,7 +56,7 @@ struct Machine {
   qemu::ConsoleHub consoles;
   qemu::QemuHypervisor hypervisor;
   qemu::MachineFacts facts;
-  storage::DirStorage storage;
+  storage::HostStorage storage;
   network::HostNetwork network;
   sentinel::Client sentinel;
   std::thread thread;
@@ -73,6 +73,9 @@ host::Options host_options(const DaemonOptions& options, HostIdentity identity);
 
 // Where the machine's networks keep their files.
 std::string network_directory(const DaemonOptions& options);
+
+// Where a machine keeps what reaches pools of Ceph.
+std::string ceph_directory(const DaemonOptions& options);
 
 // Where a machine's first pool lies.
 std::string default_pool_path(const DaemonOptions& options);

@@ -32,8 +32,8 @@ server::ApiServerOptions api_options(const DaemonOptions& options, port::Manager
   api.version = GANTRY_VERSION;
   api.own_host_id = std::move(parts.own_host_id);
   api.join_point = std::move(parts.join_point);
-  api.upload_path = [&manager, own_host_id = api.own_host_id](const v1::Image& image) {
-    return find_upload_path(manager, own_host_id, image);
+  api.upload_path = [&manager, own_host_id = api.own_host_id, ceph = ceph_directory(options)](const v1::Image& image) {
+    return find_upload_path(manager, own_host_id, ceph, image);
   };
   return api;
 }

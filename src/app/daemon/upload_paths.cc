@@ -6,6 +6,8 @@
 
 #include "gantry/v1/routes.pb.h"
 #include "storage/paths.h"
+#include "storage/pools.h"
+#include "storage/rbd_pool.h"
 
 namespace gantry::app {
 namespace {
@@ -21,9 +23,19 @@ Result<void> check_usable(const v1::Pool& pool, const std::string& own_host_id) 
               "see gantry pool show " + pool.meta().name(), "pool_unusable");
 }
 
+// Into Ceph it goes by way of this machine's own disk: the host that was to make the image may be another manager's.
+Result<void> check_makes(const v1::Image& image, const std::string& own_host_id) {
+  if (image.keeper().host_id() == own_host_id) return {};
+  return fail(ErrorCode::unavailable, "cannot take the upload here",
+              "another host makes image \"" + image.meta().name() + "\", and its pool is one of Ceph",
+              "send it to that host's manager; if that is gone, delete the image and import it again",
+              "upload_elsewhere");
+}
+
 }  // namespace
 
-Result<std::string> find_upload_path(port::Manager& manager, const std::string& own_host_id, const v1::Image& image) {
+Result<std::string> find_upload_path(port::Manager& manager, const std::string& own_host_id,
+                                     const std::string& ceph_directory, const v1::Image& image) {
   v1::ById request;
   request.set_id(image.spec().pool());
   // Shared: the answer may come after we stopped waiting.
@@ -42,7 +54,13 @@ Result<std::string> find_upload_path(port::Manager& manager, const std::string& 
   const auto found = pool.get();
   if (!found) return fail(found.error());
   if (auto usable = check_usable(*found, own_host_id); !usable) return fail(usable.error());
-  return storage::upload_path(found->spec().path(), image.meta().id());
+  if (found->spec().driver() != v1::PoolSpec::RBD) {
+    return storage::upload_path(found->spec().path(), image.meta().id());
+  }
+  if (auto makes = check_makes(image, own_host_id); !makes) return fail(makes.error());
+  const std::string local = storage::rbd::local_part(found->meta().id(), ceph_directory).path;
+  if (auto made = storage::make_pool_directories(local); !made) return fail(made.error());
+  return storage::upload_path(local, image.meta().id());
 }
 
 }  // namespace gantry::app

@@ -1,4 +1,4 @@
-// Where what is uploaded for an image is put: in the pool it will lie in.
+// Where what is uploaded for an image is put: in the pool it will lie in; of a pool of Ceph, on this machine.
 #pragma once
 
 #include <string>
@@ -11,6 +11,7 @@ namespace gantry::app {
 
 // Refused while the machine with that id, on which the manager runs, cannot use a pool that it shares. Waits for the
 // manager, a few milliseconds as a rule; not to be called on its thread.
-Result<std::string> find_upload_path(port::Manager& manager, const std::string& own_host_id, const v1::Image& image);
+Result<std::string> find_upload_path(port::Manager& manager, const std::string& own_host_id,
+                                     const std::string& ceph_directory, const v1::Image& image);
 
 }  // namespace gantry::app

@@ -1,4 +1,4 @@
-#include "storage/dir_storage.h"
+#include "storage/host_storage.h"
 
 #include <algorithm>
 #include <deque>
@@ -7,10 +7,14 @@
 #include <set>
 #include <utility>
 
+#include "model/rbd_location.h"
 #include "storage/images.h"
 #include "storage/job.h"
 #include "storage/pool_identity.h"
 #include "storage/pools.h"
+#include "storage/rbd_images.h"
+#include "storage/rbd_pool.h"
+#include "storage/rbd_volumes.h"
 #include "storage/seeds.h"
 #include "storage/tpms.h"
 #include "storage/volumes.h"
@@ -28,10 +32,12 @@ auto guarded(const Work& work) -> decltype(work()) {
   }
 }
 
+bool is_in_ceph(const port::PoolRequest& pool) { return model::rbd_location(pool.path).has_value(); }
+
 }  // namespace
 
 // Does one thing at a time for each object, on workers, and answers on the executor while the driver lives.
-class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
+class HostStorage::Queue : public std::enable_shared_from_this<Queue> {
  public:
   Queue(port::Executor& executor, Workers own, Workers shared) : executor_(executor), own_(own), shared_(shared) {}
 
@@ -162,75 +168,87 @@ class DirStorage::Queue : public std::enable_shared_from_this<Queue> {
   bool closed_ = false;
 };
 
-DirStorage::DirStorage(port::Executor& executor, Workers own, Workers shared, DirStorageOptions options)
+HostStorage::HostStorage(port::Executor& executor, Workers own, Workers shared, StorageOptions options)
     : queue_(std::make_shared<Queue>(executor, own, shared)), options_(std::move(options)) {}
 
-DirStorage::~DirStorage() { queue_->close(); }
+HostStorage::~HostStorage() { queue_->close(); }
 
-void DirStorage::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
+void HostStorage::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
   queue_->note_pool(request);
+  const auto inspect = is_in_ceph(request) ? rbd::inspect_pool : storage::inspect_pool;
   queue_->run<v1::PoolStatus>(
       request.path, queue_->workers_of(request).quick, {},
-      [request, active = queue_->active()](const Job&) { return storage::inspect_pool(request, *active); },
+      [request, inspect, active = queue_->active()](const Job&) { return inspect(request, *active); }, std::move(done));
+}
+
+void HostStorage::release_pool(const port::PoolRequest& request, port::Done done) {
+  const auto release = is_in_ceph(request) ? rbd::release_pool : storage::remove_identity;
+  queue_->run<void>(
+      request.path, queue_->workers_of(request).quick, {}, [request, release](const Job&) { return release(request); },
       std::move(done));
 }
 
-void DirStorage::release_pool(const port::PoolRequest& request, port::Done done) {
-  queue_->run<void>(
-      request.path, queue_->workers_of(request).quick, {},
-      [request](const Job&) { return storage::remove_identity(request); }, std::move(done));
-}
-
-void DirStorage::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
-                               port::VolumeDone done) {
+void HostStorage::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress,
+                                port::VolumeDone done) {
   const bool copies = request.format == v1::VolumeSpec::RAW && !request.image_path.empty();
   const Workers& workers = queue_->workers_of(request.pool, request.image_path);
+  const auto create = is_in_ceph(request.pool) ? rbd::create_volume : storage::create_volume;
   queue_->run<port::VolumeFacts>(
       request.volume_id, copies ? workers.slow : workers.quick, std::move(progress),
-      [request](const Job& job) { return storage::create_volume(request, job); }, std::move(done));
+      [request, create](const Job& job) { return create(request, job); }, std::move(done));
 }
 
-void DirStorage::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+void HostStorage::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+  const auto inspect = is_in_ceph(request.pool) ? rbd::inspect_volume : storage::inspect_volume;
   queue_->run<port::VolumeFacts>(
       request.volume_id, queue_->workers_of(request.pool, request.image_path).quick, {},
-      [request](const Job&) { return storage::inspect_volume(request); }, std::move(done));
+      [request, inspect](const Job&) { return inspect(request); }, std::move(done));
 }
 
-void DirStorage::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+void HostStorage::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
+  const auto resize = is_in_ceph(request.pool) ? rbd::resize_volume : storage::resize_volume;
   queue_->run<port::VolumeFacts>(
       request.volume_id, queue_->workers_of(request.pool, request.image_path).quick, {},
-      [request](const Job&) { return storage::resize_volume(request); }, std::move(done));
+      [request, resize](const Job&) { return resize(request); }, std::move(done));
 }
 
-void DirStorage::delete_volume(const port::VolumeRequest& request, port::Done done) {
+void HostStorage::delete_volume(const port::VolumeRequest& request, port::Done done) {
   queue_->cancel(request.volume_id);
+  const Workers& workers = queue_->workers_of(request.pool);
+  // Ceph removes an image piece by piece.
+  const bool in_ceph = is_in_ceph(request.pool);
   queue_->run<void>(
-      request.volume_id, queue_->workers_of(request.pool).quick, {},
-      [request](const Job&) { return storage::delete_volume(request); }, std::move(done));
-}
-
-void DirStorage::import_image(const port::ImageRequest& request, port::ProgressCallback progress,
-                              port::ImageDone done) {
-  queue_->run<port::ImageFacts>(
-      request.image_id, queue_->workers_of(request.pool).slow, std::move(progress),
-      [request, options = options_](const Job& job) { return storage::import_image(request, options, job); },
+      request.volume_id, in_ceph ? workers.slow : workers.quick, {},
+      [request, in_ceph](const Job& job) {
+        return in_ceph ? rbd::delete_volume(request, job) : storage::delete_volume(request);
+      },
       std::move(done));
 }
 
-void DirStorage::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
+void HostStorage::import_image(const port::ImageRequest& request, port::ProgressCallback progress,
+                               port::ImageDone done) {
+  const auto import = is_in_ceph(request.pool) ? rbd::import_image : storage::import_image;
+  queue_->run<port::ImageFacts>(
+      request.image_id, queue_->workers_of(request.pool).slow, std::move(progress),
+      [request, import, options = options_](const Job& job) { return import(request, options, job); }, std::move(done));
+}
+
+void HostStorage::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
+  const auto inspect = is_in_ceph(request.pool) ? rbd::inspect_image : storage::inspect_image;
   queue_->run<port::ImageFacts>(
       request.image_id, queue_->workers_of(request.pool).quick, {},
-      [request](const Job&) { return storage::inspect_image(request); }, std::move(done));
+      [request, inspect](const Job&) { return inspect(request); }, std::move(done));
 }
 
-void DirStorage::delete_image(const port::ImageRequest& request, port::Done done) {
+void HostStorage::delete_image(const port::ImageRequest& request, port::Done done) {
   queue_->cancel(request.image_id);
+  const auto remove = is_in_ceph(request.pool) ? rbd::delete_image : storage::delete_image;
   queue_->run<void>(
       request.image_id, queue_->workers_of(request.pool).quick, {},
-      [request](const Job&) { return storage::delete_image(request); }, std::move(done));
+      [request, remove](const Job&) { return remove(request); }, std::move(done));
 }
 
-void DirStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
+void HostStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
                            std::function<void(Result<std::string>)> done) {
   queue_->run<std::string>(
       vm_id, queue_->own_workers().quick, {},
@@ -240,7 +258,7 @@ void DirStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const st
       std::move(done));
 }
 
-void DirStorage::delete_seed(const std::string& vm_id, port::Done done) {
+void HostStorage::delete_seed(const std::string& vm_id, port::Done done) {
   queue_->run<void>(
       vm_id, queue_->own_workers().quick, {},
       [directory = options_.seed_directory, vm_id](const Job&) { return storage::delete_seed(directory, vm_id); },

@@ -1,4 +1,6 @@
-// The pool driver `dir`: volumes and images as files in a directory, made by qemu-img.
+// The storage of a host: pools of the driver `dir`, with volumes and images as files in a directory, made by qemu-img
+// (pools.h, volumes.h, images.h), and of the driver `rbd`, with images of Ceph (rbd_pool.h, rbd_volumes.h,
+// rbd_images.h). Each call goes to the one or the other by where its pool is.
 //
 // Nothing is kept in memory but what is under way: the files are the truth. A file has its final name only when it is
 // complete and synced, so a crash at any moment leaves only files that inspect_pool or the next call for the same
@@ -21,16 +23,16 @@ struct Workers {
   runtime::WorkerPool& slow;
 };
 
-class DirStorage final : public port::Storage {
+class HostStorage final : public port::Storage {
  public:
   // `shared` do the work in pools that several hosts have: a server of such a pool that hangs takes them all, and pools
   // of this host alone are still worked in. All must outlive this; the workers are best destroyed next, which waits for
   // what is under way and was cancelled here.
-  DirStorage(port::Executor& executor, Workers own, Workers shared, DirStorageOptions options);
+  HostStorage(port::Executor& executor, Workers own, Workers shared, StorageOptions options);
   // On the executor's thread, or when it runs no more. Cancels what is under way; nothing is answered afterwards.
-  ~DirStorage() override;
-  DirStorage(const DirStorage&) = delete;
-  DirStorage& operator=(const DirStorage&) = delete;
+  ~HostStorage() override;
+  HostStorage(const HostStorage&) = delete;
+  HostStorage& operator=(const HostStorage&) = delete;
 
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override;
   void release_pool(const port::PoolRequest& request, port::Done done) override;
@@ -50,7 +52,7 @@ class DirStorage final : public port::Storage {
  private:
   class Queue;
   std::shared_ptr<Queue> queue_;
-  DirStorageOptions options_;
+  StorageOptions options_;
 };
 
 }  // namespace gantry::storage
