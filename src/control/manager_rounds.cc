@@ -109,8 +109,11 @@ port::Txn ManagerCore::Impl::plan_round(Round& round) {
     dirty.insert(host_id);
   }
   for (const auto& [key, news] : round.observations) {
+    const std::uint64_t touches = draft.touches();
     observe(draft, news.host_id, news.mark, news.observation);
-    dirty.insert(news.observation.id());
+    const std::string& id = news.observation.id();
+    // Most say again what is known, of what nothing is to come of any more.
+    if (draft.touches() != touches || is_open(view_, id)) dirty.insert(id);
   }
   std::set<std::string> look_again;
   round.put_off.clear();
