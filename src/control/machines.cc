@@ -195,8 +195,9 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
 }
 
 bool is_open(const View& view, const std::string& id) {
-  return !view.users_of_kind<v1::Task>(id).empty() || is_unsettled<v1::Vm>(view, id) ||
-         is_unsettled<v1::Volume>(view, id) || is_unsettled<v1::Image>(view, id) ||
+  const auto* host = view.find<v1::Host>(id);
+  return (host != nullptr && host->meta().has_deletion()) || !view.users_of_kind<v1::Task>(id).empty() ||
+         is_unsettled<v1::Vm>(view, id) || is_unsettled<v1::Volume>(view, id) || is_unsettled<v1::Image>(view, id) ||
          is_unsettled<v1::Network>(view, id) || is_unsettled<v1::Pool>(view, id);
 }
 

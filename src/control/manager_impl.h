@@ -37,7 +37,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   using SureDone = std::function<void(Impl&, port::CommitResult, bool was_in_doubt)>;
 
   // So small a part of the hosts is sent to at a time.
-  static constexpr Milliseconds kResendParts = 50;
+  static constexpr Milliseconds kResendParts = 100;
 
   struct Call {
     std::string rpc;
@@ -116,13 +116,20 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // Whether what it says is listened to.
   [[nodiscard]] bool is_known(const std::string& host_id) const;
   void note_connected(const std::string& host_id);
+  void take_status(const v1::FromHost& message);
   void take_observation(const std::string& host_id, const v1::ObservationMark& mark,
                         const v1::Observation& observation);
+  // The last round, while it is not known, or not in the view, what became of it.
+  [[nodiscard]] const Round* unsettled_round() const;
+  // Most say again what is known, of what nothing is to come of any more: that is worth no round.
+  [[nodiscard]] bool is_worth_a_round(const v1::FromHost& message) const;
+  [[nodiscard]] bool is_worth_a_round(const std::string& key, const ObservationNews& news) const;
   // Those of the hosts that are connected and whose records are gone are cut off.
   void drop_strangers(const View::Ids& host_ids);
   void send_all(const std::string& host_id);
   void send_changed(const View::Ids& ids);
-  // What one change makes a difference to may be much, on many hosts: of what changes in a crowd they are told together.
+  // What one change makes a difference to may be much, on many hosts: of what changes in a crowd they are told
+  // together.
   void send_reached(const View::Ids& ids);
   void resend_some();
   void resend(const std::string& host_id);
@@ -159,6 +166,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   std::string round_trouble_;
   bool round_scheduled_ = false;
   bool round_under_way_ = false;
+  // The last one that had something to write.
+  std::shared_ptr<const Round> last_round_;
   port::Revision round_waits_for_ = 0;
   Milliseconds round_delay_ms_ = 0;
   std::map<std::string, Milliseconds> progress_written_ms_;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "control/assignments.h"
+#include "control/host_address.h"
 #include "control/manager_impl.h"
 #include "control/observations.h"
 
@@ -32,7 +33,8 @@ void ManagerCore::Impl::connection_changed(const std::string& host_id, bool conn
 
 void ManagerCore::Impl::note_connected(const std::string& host_id) {
   if (!connected_.insert(host_id).second) return;
-  resends_[host_id].last_ms = executor_.now().monotonic_ms;
+  // Of many that come at once not all are sent everything in the same turn.
+  resends_[host_id] = {.last_ms = executor_.now().monotonic_ms, .count = resends_.size()};
   next_round_.dirty.insert(host_id);
 }
 
@@ -52,19 +54,49 @@ void ManagerCore::Impl::message_came(const v1::FromHost& message) {
   if (!is_known(host_id)) return;
   note_connected(host_id);
   if (message.hello() && loaded_) send_all(host_id);
-  const bool facts = message.has_host() && message.host().ByteSizeLong() <= kHostStatusBytesMax;
-  if (facts || view_.find<v1::Host>(host_id) == nullptr) {
-    HostNews& news = next_round_.hosts[host_id];
-    if (news.name.empty() || is_newer(message.mark(), news.mark)) {
-      news.name = message.host_name();
-      news.mark = message.mark();
-      if (facts) news.status = message.host();
-    }
-  }
+  take_status(message);
   for (const v1::Observation& observation : message.observations()) {
     take_observation(host_id, message.mark(), observation);
   }
   schedule_round();
+}
+
+void ManagerCore::Impl::take_status(const v1::FromHost& message) {
+  const std::string& host_id = message.host_id();
+  const bool facts = message.has_host() && message.host().ByteSizeLong() <= kHostStatusBytesMax;
+  if (!facts && view_.find<v1::Host>(host_id) != nullptr) return;
+  if (facts && !is_worth_a_round(message)) return;
+  HostNews& news = next_round_.hosts[host_id];
+  if (!news.name.empty() && !is_newer(message.mark(), news.mark)) return;
+  news.name = message.host_name();
+  news.mark = message.mark();
+  if (facts) news.status = message.host();
+}
+
+const ManagerCore::Impl::Round* ManagerCore::Impl::unsettled_round() const {
+  return round_under_way_ || view_.revision() < round_waits_for_ ? last_round_.get() : nullptr;
+}
+
+bool ManagerCore::Impl::is_worth_a_round(const v1::FromHost& message) const {
+  const std::string& host_id = message.host_id();
+  const auto* host = view_.find<v1::Host>(host_id);
+  if (!loaded_ || host == nullptr || host->status().state() != v1::HostStatus::CONNECTED) return true;
+  const Round* unsettled = unsettled_round();
+  if (next_round_.hosts.contains(host_id) || (unsettled != nullptr && unsettled->hosts.contains(host_id))) return true;
+  v1::Host next = *host;
+  observe_host(next, with_usable_address(Draft(view_), host_id, message.host()), message.mark(), executor_.now());
+  return is_open(view_, host_id) || to_bytes(next.status()) != to_bytes(host->status());
+}
+
+bool ManagerCore::Impl::is_worth_a_round(const std::string& key, const ObservationNews& news) const {
+  // What comes after one that waits, or may come again, must not be forgotten before it.
+  const Round* unsettled = unsettled_round();
+  const bool follows =
+      next_round_.observations.contains(key) || (unsettled != nullptr && unsettled->observations.contains(key));
+  if (!loaded_ || follows || is_open(view_, news.observation.id())) return true;
+  Draft draft(view_);
+  observe(draft, news.host_id, news.mark, news.observation);
+  return draft.touches() != 0;
 }
 
 void ManagerCore::Impl::take_observation(const std::string& host_id, const v1::ObservationMark& mark,
@@ -79,7 +111,8 @@ void ManagerCore::Impl::take_observation(const std::string& host_id, const v1::O
   Newest& newest = newest_[key];
   if (!newest.id.empty() && !is_newer(mark, newest.mark)) return;
   newest = {observation.id(), mark};
-  next_round_.observations[key] = {host_id, mark, observation};
+  ObservationNews news{host_id, mark, observation};
+  if (is_worth_a_round(key, news)) next_round_.observations[key] = std::move(news);
 }
 
 void ManagerCore::Impl::send_all(const std::string& host_id) {

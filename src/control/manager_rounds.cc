@@ -88,6 +88,7 @@ void ManagerCore::Impl::run_round() {
     return;
   }
   round_under_way_ = true;
+  last_round_ = round;
   commit_surely(txn, false,
                 [round](Impl& self, const port::CommitResult& result, bool) { self.round_committed(round, result); });
 }
@@ -109,11 +110,8 @@ port::Txn ManagerCore::Impl::plan_round(Round& round) {
     dirty.insert(host_id);
   }
   for (const auto& [key, news] : round.observations) {
-    const std::uint64_t touches = draft.touches();
     observe(draft, news.host_id, news.mark, news.observation);
-    const std::string& id = news.observation.id();
-    // Most say again what is known, of what nothing is to come of any more.
-    if (draft.touches() != touches || is_open(view_, id)) dirty.insert(id);
+    dirty.insert(news.observation.id());
   }
   std::set<std::string> look_again;
   round.put_off.clear();

@@ -307,6 +307,7 @@ TEST(SecurityGroups, TravelWithTheVmAndNameTheirMembers) {
   ASSERT_EQ(groups_of(one).size(), 1);
   EXPECT_TRUE(groups_of(one)[0].members().empty()) << "no rule names it";
   const auto member_addresses = [&] {
+    world.executor.run_for(300);
     for (const auto& group : groups_of(two)) {
       if (group.group().meta().id() == web) return std::vector(group.members().begin(), group.members().end());
     }

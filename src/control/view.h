@@ -163,7 +163,8 @@ class View {
   std::map<std::string, Ids> users_;
   std::map<std::string, HostUse> host_use_;
   std::map<std::string, std::uint64_t> promised_;
-  // "mac M", "address NETWORK IP", "port HOST PROTOCOL PORT", "uid N", "host-at IP", "gateway IP", and how many have it.
+  // "mac M", "address NETWORK IP", "port HOST PROTOCOL PORT", "uid N", "host-at IP", "gateway IP", and how many have
+  // it.
   std::map<std::string, int> taken_;
   std::map<std::string, VmsByHost> nics_;
   std::map<std::string, Key> idempotency_keys_;

@@ -50,16 +50,16 @@ void fill_field(Message& message, const FieldDescriptor* field, Rng& rng, int de
       return reflection.SetDouble(&message, field, static_cast<double>(rng.below(2'000'000)) / 1'000 - 1'000);
     case FieldDescriptor::CPPTYPE_BOOL: return reflection.SetBool(&message, field, rng.below(2) == 1);
     case FieldDescriptor::CPPTYPE_ENUM: {
-      const auto number = static_cast<int>(rng.below(static_cast<std::uint64_t>(field->enum_type()->value_count()) + 1));
-      return many ? reflection.AddEnumValue(&message, field, number)
-                  : reflection.SetEnumValue(&message, field, number);
+      const auto number =
+          static_cast<int>(rng.below(static_cast<std::uint64_t>(field->enum_type()->value_count()) + 1));
+      return many ? reflection.AddEnumValue(&message, field, number) : reflection.SetEnumValue(&message, field, number);
     }
     case FieldDescriptor::CPPTYPE_STRING:
       return many ? reflection.AddString(&message, field, any_text(rng))
                   : reflection.SetString(&message, field, any_text(rng));
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return fill_message(
-          many ? *reflection.AddMessage(&message, field) : *reflection.MutableMessage(&message, field), rng, depth + 1);
+      return fill_message(many ? *reflection.AddMessage(&message, field) : *reflection.MutableMessage(&message, field),
+                          rng, depth + 1);
     default: FAIL() << field->full_name() << " is of a type that this test does not know";
   }
 }

@@ -1,7 +1,8 @@
 // Machines for measuring a manager: each joins by a token of its own, keeps its own stream of the host link, and says
 // of everything assigned to it that it is as wanted, at once and again every ten seconds.
 //
-//   fleet TOKENS [FIRST]    one token a line; prints how long they took to join and to be connected; ends when its input
+//   fleet TOKENS [FIRST]    one token a line; prints how long they took to join and to be connected; ends when its
+//   input
 //                           does. FIRST: how many machines there are of another fleet; none has the address of another
 #include <atomic>
 #include <chrono>
