@@ -81,7 +81,7 @@ control::View make_view() {
   range.entries.push_back(std::move(entry));
   control::View view;
   view.own_hosts = {host.meta().id()};
-  control::View::Ids touched;
+  control::View::Touched touched;
   view.load(range, touched);
   return view;
 }

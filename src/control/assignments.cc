@@ -273,28 +273,32 @@ bool route_kind(const View& view, const std::string& id, std::vector<Routed>& ro
   return true;
 }
 
+// Something is left to do for it there, be it that it goes.
+bool is_open_on_host(const View& view, const v1::Network& network, const std::string& host_id) {
+  const auto* host = view.find<v1::Host>(host_id);
+  const bool goes = network.meta().has_deletion() || (host != nullptr && host->meta().has_deletion());
+  return goes || !is_settled_on_host(network, host_id);
+}
+
 // To all that have something to do for it, or NICs in it.
 std::vector<Routed> route_segment(const View& view, const v1::Network& network) {
   std::vector<Routed> all;
   for (const v1::NetworkOnHost& entry : network.status().hosts()) {
-    auto assignment = segment_assignment(view, network, entry.host_id());
-    const bool open = !is_settled_on_host(network, entry.host_id());
-    if (!assignment ||
-        !(open || assignment->network().meta().has_deletion() || has_nic_on(view, network, entry.host_id())))
-      continue;
-    all.push_back({.host_id = entry.host_id(), .assignment = std::move(*assignment)});
+    const std::string& host_id = entry.host_id();
+    if (!is_open_on_host(view, network, host_id) && !has_nic_on(view, network, host_id)) continue;
+    auto assignment = segment_assignment(view, network, host_id);
+    if (assignment) all.push_back({.host_id = host_id, .assignment = std::move(*assignment)});
   }
   return all;
 }
 
 void add_segments(const View& view, const std::string& host_id, bool only_open,
                   std::vector<v1::Assignment>& assignments) {
-  for (const auto& [id, network] : view.all<v1::Network>().by_id) {
-    if (!model::spans_hosts(network)) continue;
-    auto assignment = segment_assignment(view, network, host_id);
-    const bool open =
-        assignment && (assignment->network().meta().has_deletion() || !is_settled_on_host(network, host_id));
-    if (assignment && (open || !only_open)) assignments.push_back(std::move(*assignment));
+  for (const std::string& id : view.segments()) {
+    const auto* network = view.find<v1::Network>(id);
+    if (network == nullptr || (only_open && !is_open_on_host(view, *network, host_id))) continue;
+    auto assignment = segment_assignment(view, *network, host_id);
+    if (assignment) assignments.push_back(std::move(*assignment));
   }
 }
 

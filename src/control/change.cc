@@ -44,25 +44,12 @@ Change::Change(Draft& on, const port::CallOptions& options, Now now, Rng& rng)
   task.set_state(v1::Task::PENDING);
 }
 
-bool Change::is_uid_taken(std::uint32_t uid) const {
-  if (uids_.empty()) {
-    const auto gather = [this](const auto& records) {
-      for (const auto& [id, record] : records.by_id) uids_.insert(model::guest_uid(id));
-    };
-    gather(view().all<v1::Vm>());
-    gather(view().all<v1::Volume>());
-    gather(view().all<v1::Image>());
-  }
-  return uids_.count(uid) != 0;
-}
-
 std::string Change::new_id(std::string_view prefix, bool has_uid) {
   while (true) {
     std::string id = make_id(prefix, rng_);
     if (!has_uid) return id;
     const std::uint32_t uid = model::guest_uid(id);
-    if (is_uid_taken(uid)) continue;
-    uids_.insert(uid);
+    if (view().has_uid(uid) || !uids_.insert(uid).second) continue;
     return id;
   }
 }

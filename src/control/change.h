@@ -94,7 +94,6 @@ class Change {
       std::is_same_v<Record, v1::Vm> || std::is_same_v<Record, v1::Volume> || std::is_same_v<Record, v1::Image>;
 
   std::string new_id(std::string_view prefix, bool has_uid);
-  [[nodiscard]] bool is_uid_taken(std::uint32_t uid) const;
   [[nodiscard]] v1::Meta make_meta(std::string id, const std::string& name,
                                    const google::protobuf::Map<std::string, std::string>& labels) const;
   static tl::unexpected<Error> not_found(std::string_view noun, const std::string& name_or_id);
@@ -115,8 +114,8 @@ class Change {
   const port::CallOptions& options_;
   Now now_;
   Rng& rng_;
-  // Of all records that have one, and of those made here; filled when first asked for.
-  mutable std::set<std::uint32_t> uids_;
+  // Of the records made here.
+  std::set<std::uint32_t> uids_;
 };
 
 }  // namespace gantry::control

@@ -29,6 +29,7 @@ class Draft {
   // To change it; it must exist. What is left as it was is not written.
   template <class Record>
   Record& edit(const std::string& id) {
+    ++touches_;
     auto& staged = std::get<Staged<Record>>(staged_).records;
     const auto found = staged.find(id);
     if (found != staged.end()) return *found->second;
@@ -36,12 +37,14 @@ class Draft {
   }
   template <class Record>
   Record& create(Record record) {
+    ++touches_;
     const std::string id = record.meta().id();
     return *std::get<Staged<Record>>(staged_).records.emplace(id, std::move(record)).first->second;
   }
   // With its name.
   template <class Record>
   void erase(const std::string& id) {
+    ++touches_;
     std::get<Staged<Record>>(staged_).records[id] = std::nullopt;
   }
   // Whether a record of that kind has that name, here or in the view.
@@ -68,6 +71,8 @@ class Draft {
   void guard();
   [[nodiscard]] bool is_guarded() const { return guarded_; }
 
+  // How often records were given out to be changed: while this is the same, none came to be another.
+  [[nodiscard]] std::uint64_t touches() const { return touches_; }
   // How many records and keys were touched.
   [[nodiscard]] std::size_t changes() const;
   // Forgets the records that were touched but are as they were. What edit() answered before is not to be used any more.
@@ -90,6 +95,7 @@ class Draft {
   const View& view_;
   EachKind<Staged> staged_;
   port::Txn extra_;
+  std::uint64_t touches_ = 0;
   bool guarded_ = false;
 };
 

@@ -147,6 +147,12 @@ std::set<std::string> followers(const Draft& draft, const std::set<std::string>&
   return all;
 }
 
+template <class Record>
+bool is_unsettled(const View& view, const std::string& id) {
+  const Record* record = view.find<Record>(id);
+  return record != nullptr && !model::is_converged(*record);
+}
+
 bool is_old(const View& view, const std::string& key, Now now) {
   const v1::IdempotencyKey& record = view.idempotency_keys().at(key).record;
   return now.unix_ms - time_of(record.accepted_at()) >= kIdempotencyKeyMs;
@@ -177,7 +183,7 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
   };
   bool hosts_moved = false;
   each([&](MachineContext& machine, const std::string& id) { hosts_moved = run_host(machine, id) || hosts_moved; });
-  for (const auto& [id, network] : context.draft.view().all<v1::Network>().by_id) {
+  for (const std::string& id : context.draft.view().segments()) {
     if (!hosts_moved && !all.contains(id)) continue;
     if (has_room()) {
       settle_segment(context.draft, id);
@@ -186,6 +192,13 @@ void run_machines(MachineContext& context, const std::set<std::string>& dirty) {
     }
   }
   for (const auto run : {run_move, run_evacuation, run_disk_move, run_vm, run_keepers, run_rule, run_task}) each(run);
+}
+
+bool is_open(const View& view, const std::string& id) {
+  const auto* host = view.find<v1::Host>(id);
+  return (host != nullptr && host->meta().has_deletion()) || !view.users_of_kind<v1::Task>(id).empty() ||
+         is_unsettled<v1::Vm>(view, id) || is_unsettled<v1::Volume>(view, id) || is_unsettled<v1::Image>(view, id) ||
+         is_unsettled<v1::Network>(view, id) || is_unsettled<v1::Pool>(view, id);
 }
 
 bool has_ended_token(const View& view, Now now) {

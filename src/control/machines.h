@@ -46,6 +46,9 @@ struct MachineContext {
 // tasks of a VM...).
 void run_machines(MachineContext& context, const std::set<std::string>& dirty);
 
+// Whether something is still to become of the record: it is not as wanted, goes, moves, or a task waits for it.
+bool is_open(const View& view, const std::string& id);
+
 // A host token has ended.
 bool has_ended_token(const View& view, Now now);
 // The oldest idempotency key is more than a day old.

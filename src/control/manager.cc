@@ -6,6 +6,7 @@ namespace gantry::control {
 namespace {
 constexpr Milliseconds kMaintainEveryMs = 60'000;
 constexpr Milliseconds kExpireEveryMs = 1'000;
+constexpr Milliseconds kForgetEveryMs = 60'000;
 }  // namespace
 
 ManagerCore::Impl::Impl(port::Store& store, port::ManagerLink& link, port::Executor& executor, ManagerOptions options)
@@ -33,7 +34,9 @@ void ManagerCore::Impl::start() {
     for (const auto& [id, host] : self.view_.all<v1::Host>().by_id) self.next_round_.dirty.insert(id);
     self.schedule_round();
   });
-  each(options_.resend_ms, &Impl::resend);
+  each(options_.resend_ms, &Impl::check_watch);
+  each(options_.resend_ms / kResendParts, &Impl::resend_some);
+  each(kForgetEveryMs, &Impl::forget_marks);
   each(kMaintainEveryMs, &Impl::maintain);
   each(kExpireEveryMs, &Impl::expire_calls);
 }

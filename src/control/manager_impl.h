@@ -36,6 +36,9 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // `was_in_doubt`: an earlier try had an unknown outcome.
   using SureDone = std::function<void(Impl&, port::CommitResult, bool was_in_doubt)>;
 
+  // So small a part of the hosts is sent to at a time.
+  static constexpr Milliseconds kResendParts = 100;
+
   struct Call {
     std::string rpc;
     std::shared_ptr<const google::protobuf::Message> request;
@@ -78,13 +81,14 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   void load();
   void loaded(Result<port::Range, port::StoreError> range);
   void watch();
+  void check_watch();
   void watched(std::uint64_t watch_number, Result<port::ChangeBatch, port::StoreError> batch);
   void commit(const port::Txn& txn, CommitDone done);
   // A defect of ours: the same transaction will never be taken.
   static bool is_invalid(const port::CommitResult& result);
   // Tries again until the outcome is not unknown. A conflict after doubt: it is committed already, or never will be.
   void commit_surely(const std::shared_ptr<const port::Txn>& txn, bool in_doubt, SureDone done);
-  void view_changed(const View::Ids& touched);
+  void view_changed(const View::Ids& records);
 
   // manager_calls.cc
   void enqueue(Call call);
@@ -112,13 +116,24 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   // Whether what it says is listened to.
   [[nodiscard]] bool is_known(const std::string& host_id) const;
   void note_connected(const std::string& host_id);
+  void take_status(const v1::FromHost& message);
   void take_observation(const std::string& host_id, const v1::ObservationMark& mark,
                         const v1::Observation& observation);
-  // Connected hosts whose records are gone are cut off.
-  void drop_strangers();
+  // The last round, while it is not known, or not in the view, what became of it.
+  [[nodiscard]] const Round* unsettled_round() const;
+  // Most say again what is known, of what nothing is to come of any more: that is worth no round.
+  [[nodiscard]] bool is_worth_a_round(const v1::FromHost& message) const;
+  [[nodiscard]] bool is_worth_a_round(const std::string& key, const ObservationNews& news) const;
+  // Those of the hosts that are connected and whose records are gone are cut off.
+  void drop_strangers(const View::Ids& host_ids);
   void send_all(const std::string& host_id);
-  void send_changed(const View::Ids& touched);
-  void resend();
+  void send_changed(const View::Ids& ids);
+  // What one change makes a difference to may be much, on many hosts: of what changes in a crowd they are told
+  // together.
+  void send_reached(const View::Ids& ids);
+  void resend_some();
+  void resend(const std::string& host_id);
+  void forget_marks();
   void send(const std::string& host_id, std::vector<v1::Assignment> assignments, bool complete);
 
   port::Store& store_;
@@ -151,6 +166,8 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   std::string round_trouble_;
   bool round_scheduled_ = false;
   bool round_under_way_ = false;
+  // The last one that had something to write.
+  std::shared_ptr<const Round> last_round_;
   port::Revision round_waits_for_ = 0;
   Milliseconds round_delay_ms_ = 0;
   std::map<std::string, Milliseconds> progress_written_ms_;
@@ -159,7 +176,17 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
 
   std::set<std::string> connected_;
   std::map<std::string, std::uint64_t> sequences_;
-  std::uint64_t resends_ = 0;
+  View::Ids reached_;
+  bool reached_scheduled_ = false;
+  Milliseconds reached_sent_ms_ = 0;
+  struct Resends {
+    Milliseconds last_ms = 0;
+    std::uint64_t count = 0;
+  };
+  // Of the connected hosts.
+  std::map<std::string, Resends> resends_;
+  // The last one that was sent to.
+  std::string last_resent_;
   struct Newest {
     std::string id;
     v1::ObservationMark mark;

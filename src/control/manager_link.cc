@@ -1,11 +1,15 @@
 // What hosts are sent, and what they say.
+#include <utility>
+
 #include "control/assignments.h"
+#include "control/host_address.h"
 #include "control/manager_impl.h"
 #include "control/observations.h"
 
 namespace gantry::control {
 namespace {
 constexpr std::uint64_t kResendsForAll = 3;
+constexpr Milliseconds kReachedEveryMs = 250;
 // More than any host has to say of one thing.
 constexpr std::size_t kObservationBytesMax = 32U << 10U;
 constexpr std::size_t kHostStatusBytesMax = 16U << 10U;
@@ -21,25 +25,26 @@ void ManagerCore::Impl::connection_changed(const std::string& host_id, bool conn
     note_connected(host_id);
     if (loaded_) send_all(host_id);
   } else if (connected_.erase(host_id) != 0) {
+    resends_.erase(host_id);
     next_round_.dirty.insert(host_id);
   }
   schedule_round();
 }
 
 void ManagerCore::Impl::note_connected(const std::string& host_id) {
-  if (connected_.insert(host_id).second) next_round_.dirty.insert(host_id);
+  if (!connected_.insert(host_id).second) return;
+  // Of many that come at once not all are sent everything in the same turn.
+  resends_[host_id] = {.last_ms = executor_.now().monotonic_ms, .count = resends_.size()};
+  next_round_.dirty.insert(host_id);
 }
 
-void ManagerCore::Impl::drop_strangers() {
-  for (auto host_id = connected_.begin(); host_id != connected_.end();) {
-    if (is_known(*host_id)) {
-      ++host_id;
-      continue;
-    }
-    link_.drop(*host_id);
-    sequences_.erase(*host_id);
-    next_round_.hosts.erase(*host_id);
-    host_id = connected_.erase(host_id);
+void ManagerCore::Impl::drop_strangers(const View::Ids& host_ids) {
+  for (const std::string& host_id : host_ids) {
+    if (is_known(host_id) || connected_.erase(host_id) == 0) continue;
+    link_.drop(host_id);
+    resends_.erase(host_id);
+    sequences_.erase(host_id);
+    next_round_.hosts.erase(host_id);
   }
 }
 
@@ -49,19 +54,49 @@ void ManagerCore::Impl::message_came(const v1::FromHost& message) {
   if (!is_known(host_id)) return;
   note_connected(host_id);
   if (message.hello() && loaded_) send_all(host_id);
-  const bool facts = message.has_host() && message.host().ByteSizeLong() <= kHostStatusBytesMax;
-  if (facts || view_.find<v1::Host>(host_id) == nullptr) {
-    HostNews& news = next_round_.hosts[host_id];
-    if (news.name.empty() || is_newer(message.mark(), news.mark)) {
-      news.name = message.host_name();
-      news.mark = message.mark();
-      if (facts) news.status = message.host();
-    }
-  }
+  take_status(message);
   for (const v1::Observation& observation : message.observations()) {
     take_observation(host_id, message.mark(), observation);
   }
   schedule_round();
+}
+
+void ManagerCore::Impl::take_status(const v1::FromHost& message) {
+  const std::string& host_id = message.host_id();
+  const bool facts = message.has_host() && message.host().ByteSizeLong() <= kHostStatusBytesMax;
+  if (!facts && view_.find<v1::Host>(host_id) != nullptr) return;
+  if (facts && !is_worth_a_round(message)) return;
+  HostNews& news = next_round_.hosts[host_id];
+  if (!news.name.empty() && !is_newer(message.mark(), news.mark)) return;
+  news.name = message.host_name();
+  news.mark = message.mark();
+  if (facts) news.status = message.host();
+}
+
+const ManagerCore::Impl::Round* ManagerCore::Impl::unsettled_round() const {
+  return round_under_way_ || view_.revision() < round_waits_for_ ? last_round_.get() : nullptr;
+}
+
+bool ManagerCore::Impl::is_worth_a_round(const v1::FromHost& message) const {
+  const std::string& host_id = message.host_id();
+  const auto* host = view_.find<v1::Host>(host_id);
+  if (!loaded_ || host == nullptr || host->status().state() != v1::HostStatus::CONNECTED) return true;
+  const Round* unsettled = unsettled_round();
+  if (next_round_.hosts.contains(host_id) || (unsettled != nullptr && unsettled->hosts.contains(host_id))) return true;
+  v1::Host next = *host;
+  observe_host(next, with_usable_address(Draft(view_), host_id, message.host()), message.mark(), executor_.now());
+  return is_open(view_, host_id) || to_bytes(next.status()) != to_bytes(host->status());
+}
+
+bool ManagerCore::Impl::is_worth_a_round(const std::string& key, const ObservationNews& news) const {
+  // What comes after one that waits, or may come again, must not be forgotten before it.
+  const Round* unsettled = unsettled_round();
+  const bool follows =
+      next_round_.observations.contains(key) || (unsettled != nullptr && unsettled->observations.contains(key));
+  if (!loaded_ || follows || is_open(view_, news.observation.id())) return true;
+  Draft draft(view_);
+  observe(draft, news.host_id, news.mark, news.observation);
+  return draft.touches() != 0;
 }
 
 void ManagerCore::Impl::take_observation(const std::string& host_id, const v1::ObservationMark& mark,
@@ -76,16 +111,17 @@ void ManagerCore::Impl::take_observation(const std::string& host_id, const v1::O
   Newest& newest = newest_[key];
   if (!newest.id.empty() && !is_newer(mark, newest.mark)) return;
   newest = {observation.id(), mark};
-  next_round_.observations[key] = {host_id, mark, observation};
+  ObservationNews news{host_id, mark, observation};
+  if (is_worth_a_round(key, news)) next_round_.observations[key] = std::move(news);
 }
 
 void ManagerCore::Impl::send_all(const std::string& host_id) {
   send(host_id, assignments_of(view_, host_id, false), true);
 }
 
-void ManagerCore::Impl::send_changed(const View::Ids& touched) {
+void ManagerCore::Impl::send_changed(const View::Ids& ids) {
   std::map<std::string, std::vector<v1::Assignment>> by_host;
-  for (const std::string& id : touched) {
+  for (const std::string& id : ids) {
 #ifdef GANTRY_BREAK_TELL_EVERYONE
     // A defect for the simulator to catch: all hosts are told what concerns one.
     for (const std::string& host_id : connected_) {
@@ -98,25 +134,52 @@ void ManagerCore::Impl::send_changed(const View::Ids& touched) {
   for (auto& [host_id, assignments] : by_host) send(host_id, std::move(assignments), false);
 }
 
-void ManagerCore::Impl::resend() {
+void ManagerCore::Impl::send_reached(const View::Ids& ids) {
+  reached_.insert(ids.begin(), ids.end());
+  if (reached_.empty() || reached_scheduled_) return;
+  const Milliseconds now_ms = executor_.now().monotonic_ms;
+  const Milliseconds wait_ms = reached_sent_ms_ + kReachedEveryMs - now_ms;
+  if (reached_sent_ms_ == 0 || wait_ms <= 0) {
+    reached_sent_ms_ = now_ms;
+    return send_changed(std::exchange(reached_, {}));
+  }
+  reached_scheduled_ = true;
+  later(wait_ms, [](Impl& self) {
+    self.reached_scheduled_ = false;
+    self.send_reached({});
+  });
+}
+
+// To each host in its turn, so that nobody waits while all of them are sent everything.
+void ManagerCore::Impl::resend_some() {
   if (!loaded_) return;
-  // The watch should have brought that long ago.
-  if (view_.revision() < std::max(calls_wait_for_, round_waits_for_)) load();
-  // Now and then all of them: a message that came late may have made the host forget what is settled.
-  const bool all = ++resends_ % kResendsForAll == 0;
-  for (const std::string& host_id : connected_) {
-    if (all) {
-      send_all(host_id);
-      continue;
+  const Milliseconds now_ms = executor_.now().monotonic_ms;
+  auto next = resends_.upper_bound(last_resent_);
+  std::size_t turns = resends_.size() / kResendParts + 1;
+  for (std::size_t looked = 0; looked < resends_.size() && turns > 0; ++looked) {
+    if (next == resends_.end()) next = resends_.begin();
+    if (now_ms - next->second.last_ms >= options_.resend_ms) {
+      --turns;
+      next->second.last_ms = now_ms;
+      last_resent_ = next->first;
+      resend(next->first);
     }
-    auto open = assignments_of(view_, host_id, true);
-    if (!open.empty()) send(host_id, std::move(open), false);
+    ++next;
   }
-  // Marks of records that are gone are of no use any more.
-  for (auto mark = newest_.begin(); mark != newest_.end();) {
-    const bool waits = next_round_.observations.count(mark->first) != 0;
-    mark = waits || view_.has(mark->second.id) ? std::next(mark) : newest_.erase(mark);
-  }
+}
+
+void ManagerCore::Impl::resend(const std::string& host_id) {
+  // Now and then all of it: a message that came late may have made the host forget what is settled.
+  if (++resends_[host_id].count % kResendsForAll == 0) return send_all(host_id);
+  auto open = assignments_of(view_, host_id, true);
+  if (!open.empty()) send(host_id, std::move(open), false);
+}
+
+// Those of records that are gone are of no use any more.
+void ManagerCore::Impl::forget_marks() {
+  std::erase_if(newest_, [this](const auto& mark) {
+    return !next_round_.observations.contains(mark.first) && !view_.has(mark.second.id);
+  });
 }
 
 void ManagerCore::Impl::send(const std::string& host_id, std::vector<v1::Assignment> assignments, bool complete) {

@@ -88,6 +88,7 @@ void ManagerCore::Impl::run_round() {
     return;
   }
   round_under_way_ = true;
+  last_round_ = round;
   commit_surely(txn, false,
                 [round](Impl& self, const port::CommitResult& result, bool) { self.round_committed(round, result); });
 }

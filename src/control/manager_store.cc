@@ -42,16 +42,16 @@ void ManagerCore::Impl::loaded(Result<port::Range, port::StoreError> range) {
     return;
   }
   load_delay_ms_ = 0;
-  View::Ids touched;
+  View::Touched touched;
   view_.load(*range, touched);
   // The bridges of networks on record go with their networks; one that an installation left behind stays in the way.
   if (!loaded_) view_.host_subnets = foreign_subnets(view_, options_.taken_subnets);
   loaded_ = true;
   watch();
-  drop_strangers();
+  drop_strangers(View::Ids(connected_));
   for (const std::string& host_id : connected_) send_all(host_id);
   for (const std::string& host_id : connected_) next_round_.dirty.insert(host_id);
-  view_changed(touched);
+  view_changed(touched.records);
 }
 
 void ManagerCore::Impl::watch() {
@@ -71,15 +71,21 @@ void ManagerCore::Impl::watched(std::uint64_t watch_number, Result<port::ChangeB
     later(load_delay_ms_, [](Impl& self) { self.load(); });
     return;
   }
-  View::Ids touched;
+  View::Touched touched;
   view_.apply(*batch, touched);
-  drop_strangers();
-  send_changed(touched);
-  view_changed(touched);
+  drop_strangers(touched.records);
+  send_changed(touched.records);
+  send_reached(touched.assignments);
+  view_changed(touched.records);
 }
 
-void ManagerCore::Impl::view_changed(const View::Ids& touched) {
-  next_round_.dirty.insert(touched.begin(), touched.end());
+// It should have brought that long ago.
+void ManagerCore::Impl::check_watch() {
+  if (loaded_ && view_.revision() < std::max(calls_wait_for_, round_waits_for_)) load();
+}
+
+void ManagerCore::Impl::view_changed(const View::Ids& records) {
+  next_round_.dirty.insert(records.begin(), records.end());
   // Not only now and then: round after round for as long as there are too many, however fast tasks end.
   if (view_.ended_tasks() >= options_.ended_tasks_max + kSlack ||
       view_.keys_by_age().size() >= options_.idempotency_keys_max + kSlack) {

@@ -204,7 +204,7 @@ TEST(Placement, WhereSeveralHostsMayRunItTheProcessorsAreWhatAllHave) {
   pool.mutable_meta()->set_id("pool-1");
   pool.mutable_spec()->set_shared(true);
   add(pool, model::kPool);
-  View::Ids touched;
+  View::Touched touched;
   view.load(range, touched);
   policy::PlaceDemand demand;
   add_reach(view, "", pool, demand);

@@ -1,5 +1,7 @@
 #include "control/reach.h"
 
+#include <algorithm>
+
 #include "model/network_kinds.h"
 
 namespace gantry::control {
@@ -10,6 +12,14 @@ void touch_overlays(const View& view, const v1::Vm& vm, View::Ids& touched) {
     const auto* network = view.find<v1::Network>(nic.network());
     if (network != nullptr && network->spec().kind() == v1::NetworkSpec::OVERLAY) touched.insert(nic.network());
   }
+}
+
+// The addresses of its members are told where rules name it alone.
+bool names_itself(const View& view, const std::string& group_id) {
+  const auto* group = view.find<v1::SecurityGroup>(group_id);
+  return group != nullptr && std::ranges::any_of(group->spec().rules(), [&](const v1::SecurityRule& rule) {
+           return rule.group() == group_id;
+         });
 }
 
 void touch_vms(const View& view, const std::string& group_id, View::Ids& touched) {
@@ -35,8 +45,7 @@ void touch_reach(const View& view, const v1::Vm& vm, View::Ids& touched) {
   touch_overlays(view, vm, touched);
   for (const v1::VmNic& nic : vm.spec().nics()) {
     for (const std::string& group_id : nic.security_groups()) {
-      // Its own rules may name it.
-      touch_vms(view, group_id, touched);
+      if (names_itself(view, group_id)) touch_vms(view, group_id, touched);
       for (const std::string& other : view.users_of_kind<v1::SecurityGroup>(group_id)) touch_vms(view, other, touched);
     }
   }
@@ -44,8 +53,8 @@ void touch_reach(const View& view, const v1::Vm& vm, View::Ids& touched) {
 
 void touch_reach(const View& view, const v1::Host& host, View::Ids& touched) {
   // One that leaves is to take its part of them down.
-  for (const auto& [id, network] : view.all<v1::Network>().by_id) {
-    if (host.meta().has_deletion() && model::spans_hosts(network)) touched.insert(id);
+  if (host.meta().has_deletion()) {
+    for (const std::string& id : view.segments()) touched.insert(id);
   }
   for (const std::string& vm_id : view.users_of_kind<v1::Vm>(host.meta().id())) {
     if (const auto* vm = view.find<v1::Vm>(vm_id)) touch_overlays(view, *vm, touched);

@@ -4,6 +4,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "control/vm_hosts.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -65,6 +66,7 @@ std::vector<std::string> references(const v1::Image& image) {
 }
 
 std::vector<std::string> references(const v1::Network& network) {
+  if (model::spans_hosts(network)) return {std::string(kEveryHost)};
   std::vector<std::string> ids;
   add(ids, network.status().host_id());
   return ids;

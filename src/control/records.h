@@ -75,7 +75,7 @@ inline constexpr std::uint32_t kSchemaVersion = 1;
 inline constexpr std::string_view kAdmissionKey = "/guard/admission";
 inline constexpr std::string_view kIdempotencyPrefix = "/idempotency/";
 
-// In the place of an id: what a shared pool refers to that every host has.
+// In the place of an id: what a shared pool, or a network, refers to that every host has.
 inline constexpr std::string_view kEveryHost = "every-host";
 
 // The same bytes for the same content, without meta.revision.

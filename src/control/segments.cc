@@ -30,8 +30,8 @@ void erase_entry(v1::Network& network, const std::string& host_id) {
 // The ids of all networks that are on every host.
 std::vector<std::string> segments(const Draft& draft) {
   std::vector<std::string> ids;
-  for (const auto& [id, network] : draft.view().all<v1::Network>().by_id) {
-    if (model::spans_hosts(network) && draft.find<v1::Network>(id) != nullptr) ids.push_back(id);
+  for (const std::string& id : draft.view().segments()) {
+    if (draft.find<v1::Network>(id) != nullptr) ids.push_back(id);
   }
   return ids;
 }
@@ -70,6 +70,22 @@ v1::Problem problem_of(const v1::Network& network, const Together& all) {
   problem.set_summary("network \"" + network.meta().name() + "\" cannot be had on " + all.names);
   if (problem.cause().empty()) problem.set_cause(all.failed->problem().summary());
   return problem;
+}
+
+// Of those that are there, not of those on their way.
+void add_entries(const View& view, const v1::Network& network, const v1::Host& host, const View::Ids& vms,
+                 std::vector<v1::OverlayEntry>& entries) {
+  for (const std::string& vm_id : vms) {
+    const auto* vm = view.find<v1::Vm>(vm_id);
+    if (vm == nullptr || vm->placement().host_id() != host.meta().id()) continue;
+    for (const v1::VmNic& nic : vm->spec().nics()) {
+      if (nic.network() != network.meta().id()) continue;
+      v1::OverlayEntry& entry = entries.emplace_back();
+      entry.set_mac(nic.mac());
+      entry.set_ipv4(nic.ipv4());
+      entry.set_address(host.status().address());
+    }
+  }
 }
 
 void settle_deletion(const Draft& draft, v1::Network& network) {
@@ -191,14 +207,14 @@ std::optional<v1::Assignment> segment_assignment(const View& view, const v1::Net
                                                  const std::string& host_id) {
   if (find_on_host(network, host_id) == nullptr) return std::nullopt;
   v1::Assignment assignment;
-  *assignment.mutable_network() = network;
+  // What other hosts are told of is none of its business.
+  *assignment.mutable_network()->mutable_meta() = network.meta();
+  *assignment.mutable_network()->mutable_spec() = network.spec();
   const auto* host = view.find<v1::Host>(host_id);
   v1::Meta& meta = *assignment.mutable_network()->mutable_meta();
   if (host != nullptr && host->meta().has_deletion() && !meta.has_deletion()) {
     *meta.mutable_deletion() = host->meta().deletion();
   }
-  // What other hosts are told of is none of its business.
-  assignment.mutable_network()->clear_status();
   for (v1::OverlayEntry& entry : overlay_entries(view, network, host_id)) {
     *assignment.add_overlay_entries() = std::move(entry);
   }
@@ -213,11 +229,7 @@ bool is_settled_on_host(const v1::Network& network, const std::string& host_id) 
 }
 
 bool has_nic_on(const View& view, const v1::Network& network, const std::string& host_id) {
-  const auto users = view.users_of_kind<v1::Vm>(network.meta().id());
-  return std::any_of(users.begin(), users.end(), [&](const std::string& vm_id) {
-    const auto* vm = view.find<v1::Vm>(vm_id);
-    return vm != nullptr && (vm->placement().host_id() == host_id || vm->placement().move().host_id() == host_id);
-  });
+  return view.nics_in(network.meta().id()).contains(host_id);
 }
 
 std::vector<v1::OverlayEntry> overlay_entries(const View& view, const v1::Network& network,
@@ -225,20 +237,12 @@ std::vector<v1::OverlayEntry> overlay_entries(const View& view, const v1::Networ
   std::vector<v1::OverlayEntry> entries;
   if (network.spec().kind() != v1::NetworkSpec::OVERLAY || !has_nic_on(view, network, host_id)) return entries;
   const auto* own = view.find<v1::Host>(host_id);
-  for (const std::string& vm_id : view.users_of_kind<v1::Vm>(network.meta().id())) {
-    const auto* vm = view.find<v1::Vm>(vm_id);
-    if (vm == nullptr || vm->placement().host_id().empty() || vm->placement().host_id() == host_id) continue;
-    const auto* host = view.find<v1::Host>(vm->placement().host_id());
+  for (const auto& [other_id, vms] : view.nics_in(network.meta().id())) {
+    const auto* host = other_id == host_id ? nullptr : view.find<v1::Host>(other_id);
     // Whatever a host calls its address goes to other hosts' kernels.
     if (host == nullptr || !model::parse_ipv4(host->status().address())) continue;
     if (own != nullptr && host->status().address() == own->status().address()) continue;
-    for (const v1::VmNic& nic : vm->spec().nics()) {
-      if (nic.network() != network.meta().id()) continue;
-      v1::OverlayEntry& entry = entries.emplace_back();
-      entry.set_mac(nic.mac());
-      entry.set_ipv4(nic.ipv4());
-      entry.set_address(host->status().address());
-    }
+    add_entries(view, network, *host, vms, entries);
   }
   return entries;
 }

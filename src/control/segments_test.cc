@@ -89,7 +89,7 @@ struct Cluster : World {
     for (const auto& rule : rules) *request.mutable_spec()->add_rules() = rule;
     const auto accepted = accept("CreateSecurityGroup", request);
     EXPECT_EQ(accepted.task().state(), v1::Task::SUCCEEDED);
-    executor.run_for(100);
+    executor.run_for(300);
     return accepted.task().target_id();
   }
 };
@@ -217,17 +217,17 @@ TEST(Segments, HostsThatHaveGuestsInItAreToldWhereTheOthersAre) {
   const auto one = world.make_on("one", "alpha-example");
   EXPECT_THAT(world.entries(kHostId), IsEmpty());
   const auto two = world.make_on("two", "beta");
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   EXPECT_THAT(world.entries(kHostId), ElementsAre(Cluster::text_of(two, "192.0.2.2")));
   EXPECT_THAT(world.entries(world.beta), ElementsAre(Cluster::text_of(one, "192.0.2.1")));
   // An address that is none goes nowhere; one that changes is told.
   world.joined[world.beta]->address = "192.0.2.9";
   world.joined[world.beta]->connect();
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   EXPECT_THAT(world.entries(kHostId), ElementsAre(Cluster::text_of(two, "192.0.2.9")));
   world.joined[world.beta]->address = "192.0.2.9; reboot";
   world.joined[world.beta]->connect();
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   EXPECT_THAT(world.entries(kHostId), IsEmpty());
   world.delete_vm("two");
   EXPECT_THAT(world.entries(kHostId), IsEmpty());
@@ -242,7 +242,7 @@ TEST(Segments, AHostHasAnAddressOfItsOwnOrNone) {
   const auto claim = [&](const std::string& address) {
     world.joined[world.beta]->address = address;
     world.joined[world.beta]->connect();
-    world.executor.run_for(100);
+    world.executor.run_for(300);
   };
   const auto subnet = model::parse_ipv4_subnet(world.find<v1::Network>("segment")->spec().ipv4_subnet());
   for (const std::string& address :
@@ -277,7 +277,7 @@ TEST(Segments, AHostileHostSpeaksForItselfAlone) {
   other.set_host_id(kHostId);
   other.set_state(v1::NetworkStatus::FAILED);
   world.link.say(lie);
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   const auto& status = world.find<v1::Network>("segment")->status();
   EXPECT_EQ(status.state(), v1::NetworkStatus::READY);
   ASSERT_EQ(status.hosts_size(), 2);
@@ -289,7 +289,7 @@ TEST(Segments, AHostileHostSpeaksForItselfAlone) {
   said.clear_status();
   said.set_absent(true);
   world.link.say(lie);
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   EXPECT_EQ(world.find<v1::Network>("segment")->status().hosts_size(), 2);
 }
 
@@ -307,6 +307,7 @@ TEST(SecurityGroups, TravelWithTheVmAndNameTheirMembers) {
   ASSERT_EQ(groups_of(one).size(), 1);
   EXPECT_TRUE(groups_of(one)[0].members().empty()) << "no rule names it";
   const auto member_addresses = [&] {
+    world.executor.run_for(300);
     for (const auto& group : groups_of(two)) {
       if (group.group().meta().id() == web) return std::vector(group.members().begin(), group.members().end());
     }
@@ -319,7 +320,7 @@ TEST(SecurityGroups, TravelWithTheVmAndNameTheirMembers) {
   request.set_id("three");
   request.add_nic_security_groups();
   EXPECT_EQ(world.accept("UpdateVm", request).task().state(), v1::Task::SUCCEEDED);
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   EXPECT_EQ(member_addresses().size(), 1U);
   EXPECT_TRUE(groups_of(three).empty());
   world.delete_vm("one");
@@ -338,7 +339,7 @@ TEST(SecurityGroups, OtherRulesAreToldAtOnce) {
   const auto planned = world.accept("UpdateSecurityGroup", request, {.actor = "admin", .dry_run = true});
   EXPECT_THAT(planned.plan().steps(0), HasSubstr("1 VM"));
   EXPECT_EQ(world.accept("UpdateSecurityGroup", request).task().state(), v1::Task::SUCCEEDED);
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   const auto told = world.told(world.beta, two.meta().id());
   ASSERT_EQ(told.groups_size(), 1);
   EXPECT_EQ(told.groups(0).group().spec().rules_size(), 2);
@@ -356,7 +357,7 @@ TEST(SecurityGroups, WhatIsUsedStays) {
   world.delete_vm("one");
   world.accept("DeleteSecurityGroup", World::by_id("database"));
   world.accept("DeleteSecurityGroup", World::by_id("web"));
-  world.executor.run_for(100);
+  world.executor.run_for(300);
   EXPECT_TRUE(world.core->view().all<v1::SecurityGroup>().by_id.empty());
 }
 

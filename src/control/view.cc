@@ -2,7 +2,10 @@
 
 #include "control/reach.h"
 #include "control/vm_hosts.h"
+#include "model/ipv4.h"
+#include "model/network_kinds.h"
 #include "model/state.h"
+#include "model/uid.h"
 
 namespace gantry::control {
 namespace {
@@ -15,6 +18,11 @@ std::string port_word(const std::string& host_id, v1::PortForward::Protocol prot
   return "port " + host_id + " " + std::to_string(protocol) + " " + std::to_string(port);
 }
 
+std::string uid_word(std::uint32_t uid) { return "uid " + std::to_string(uid); }
+std::string uid_word(const v1::Meta& meta) { return uid_word(model::guest_uid(meta.id())); }
+std::string host_word(const std::string& ipv4) { return "host-at " + ipv4; }
+std::string gateway_word(const std::string& ipv4) { return "gateway " + ipv4; }
+
 void touch(const v1::Volume& volume, View::Ids& touched) {
   if (!volume.spec().owner_vm_id().empty()) touched.insert(volume.spec().owner_vm_id());
 }
@@ -23,7 +31,7 @@ void touch(const Record&, View::Ids&) {}
 
 }  // namespace
 
-void View::load(const port::Range& range, Ids& touched) {
+void View::load(const port::Range& range, Touched& touched) {
   auto subnets = std::move(host_subnets);
   auto own = std::move(own_hosts);
   const std::uint32_t overcommit = cpu_overcommit;
@@ -35,12 +43,12 @@ void View::load(const port::Range& range, Ids& touched) {
   revision_ = range.revision;
 }
 
-void View::apply(const port::ChangeBatch& batch, Ids& touched) {
+void View::apply(const port::ChangeBatch& batch, Touched& touched) {
   for (const port::Change& each : batch.changes) change(each, touched);
   revision_ = batch.revision;
 }
 
-void View::change(const port::Change& change, Ids& touched) {
+void View::change(const port::Change& change, Touched& touched) {
   const bool put = change.kind == port::Write::Kind::put;
   const std::string& key = change.entry.key;
   if (key == kAdmissionKey) {
@@ -87,12 +95,12 @@ void View::change_token(const port::Change& change) {
 }
 
 template <class Record>
-bool View::change_kind(const port::Change& change, Ids& touched) {
+bool View::change_kind(const port::Change& change, Touched& touched) {
   const std::string prefix = model::prefix_of(Kind<Record>::word);
   if (change.entry.key.rfind(prefix, 0) != 0) return false;
   const std::string id = change.entry.key.substr(prefix.size());
   auto& table = std::get<Table<Record>>(tables_);
-  touched.insert(id);
+  touched.records.insert(id);
   Record next;
   const bool put = change.kind == port::Write::Kind::put;
   // What cannot be read whole is kept as far as it can: a record must not vanish by a defect of another version.
@@ -100,8 +108,8 @@ bool View::change_kind(const port::Change& change, Ids& touched) {
   const auto found = table.by_id.find(id);
   const bool reaches = reach_of(next) != (found != table.by_id.end() ? reach_of(found->second) : reach_of(Record()));
   if (found != table.by_id.end()) {
-    touch(found->second, touched);
-    if (reaches) touch_reach(*this, found->second, touched);
+    touch(found->second, touched.records);
+    if (reaches) touch_reach(*this, found->second, touched.assignments);
     index(found->second, -1);
   }
   if (!put) {
@@ -112,8 +120,8 @@ bool View::change_kind(const port::Change& change, Ids& touched) {
   record = std::move(next);
   record.mutable_meta()->set_revision(change.entry.modified);
   index(record, +1);
-  touch(record, touched);
-  if (reaches) touch_reach(*this, record, touched);
+  touch(record, touched.records);
+  if (reaches) touch_reach(*this, record, touched.assignments);
   return true;
 }
 
@@ -140,6 +148,7 @@ void View::index(const Record& record, int sign) {
 }
 
 void View::account(const v1::Vm& vm, int sign) {
+  take(uid_word(vm.meta()), sign);
   const auto hosts = hosts_of(vm);
   for (const std::string& host_id : hosts) {
     if (!holds_memory_on(vm, host_id)) continue;
@@ -150,6 +159,7 @@ void View::account(const v1::Vm& vm, int sign) {
   }
   for (const v1::VmNic& nic : vm.spec().nics()) {
     take("mac " + nic.mac(), sign);
+    account_nic(vm, nic, sign);
     if (!nic.ipv4().empty()) take(address_word(nic.network(), nic.ipv4()), sign);
     for (const v1::PortForward& forward : nic.port_forwards()) {
       for (const std::string& host_id : hosts) take(port_word(host_id, forward.protocol(), forward.host_port()), sign);
@@ -157,7 +167,26 @@ void View::account(const v1::Vm& vm, int sign) {
   }
 }
 
+void View::account_nic(const v1::Vm& vm, const v1::VmNic& nic, int sign) {
+  for (const std::string& host_id : {vm.placement().host_id(), vm.placement().move().host_id()}) {
+    if (host_id.empty()) continue;
+    if (sign > 0) {
+      nics_[nic.network()][host_id].insert(vm.meta().id());
+      continue;
+    }
+    // Another NIC of it may have been in the same.
+    const auto network = nics_.find(nic.network());
+    if (network == nics_.end()) continue;
+    const auto host = network->second.find(host_id);
+    if (host == network->second.end()) continue;
+    host->second.erase(vm.meta().id());
+    if (host->second.empty()) network->second.erase(host);
+    if (network->second.empty()) nics_.erase(network);
+  }
+}
+
 void View::account(const v1::Volume& volume, int sign) {
+  take(uid_word(volume.meta()), sign);
   const std::uint64_t bytes = model::promised_bytes(volume);
   promised_[volume.spec().pool()] += sign > 0 ? bytes : -bytes;
 }
@@ -170,6 +199,19 @@ void View::account(const v1::Task& task, int sign) {
     tasks_by_time_.erase(place);
   }
   if (model::is_ended(task.state())) ended_tasks_ += sign > 0 ? std::size_t{1} : -std::size_t{1};
+}
+
+void View::account(const v1::Image& image, int sign) { take(uid_word(image.meta()), sign); }
+
+void View::account(const v1::Network& network, int sign) {
+  if (!model::has_gateway(network.spec().kind())) return;
+  const auto subnet = model::parse_ipv4_subnet(network.spec().ipv4_subnet());
+  const auto gateway = subnet ? subnet->host(1) : std::nullopt;
+  if (gateway) take(gateway_word(model::format_ipv4(*gateway)), sign);
+}
+
+void View::account(const v1::Host& host, int sign) {
+  if (!host.status().address().empty()) take(host_word(host.status().address()), sign);
 }
 
 void View::take(const std::string& what, int sign) {
@@ -204,12 +246,29 @@ std::uint64_t View::promised_bytes(const std::string& pool_id) const {
   return found == promised_.end() ? 0 : found->second;
 }
 
+int View::taken(const std::string& what) const {
+  const auto found = taken_.find(what);
+  return found == taken_.end() ? 0 : found->second;
+}
+
+bool View::has_uid(std::uint32_t uid) const { return taken(uid_word(uid)) != 0; }
+int View::hosts_at(const std::string& ipv4) const { return taken(host_word(ipv4)); }
+int View::gateways_at(const std::string& ipv4) const { return taken(gateway_word(ipv4)); }
+
+std::vector<std::string> View::segments() const { return users_of_kind<v1::Network>(std::string(kEveryHost)); }
+
+const View::VmsByHost& View::nics_in(const std::string& network_id) const {
+  static const VmsByHost kNone;
+  const auto found = nics_.find(network_id);
+  return found == nics_.end() ? kNone : found->second;
+}
+
 bool View::has_address(const std::string& network_id, const std::string& ipv4) const {
-  return taken_.count(address_word(network_id, ipv4)) != 0;
+  return taken(address_word(network_id, ipv4)) != 0;
 }
 
 bool View::has_port(const std::string& host_id, v1::PortForward::Protocol protocol, std::uint32_t port) const {
-  return taken_.count(port_word(host_id, protocol, port)) != 0;
+  return taken(port_word(host_id, protocol, port)) != 0;
 }
 
 }  // namespace gantry::control

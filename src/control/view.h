@@ -37,11 +37,16 @@ class View {
   // Nor this: how many virtual processors are promised for each of a host's.
   std::uint32_t cpu_overcommit = policy::kCpuOvercommit;
 
-  // Replaces everything that is of the store. The ids of all records are added to `touched`.
-  void load(const port::Range& range, Ids& touched);
-  // Adds the ids of the changed records, of the VMs whose own volumes changed, and of the records whose assignments
-  // say something else by the change (reach.h) to `touched`.
-  void apply(const port::ChangeBatch& batch, Ids& touched);
+  // What changes make a difference to; ids are added.
+  struct Touched {
+    // The changed records, and the VMs whose own volumes changed.
+    Ids records;
+    // Records whose assignments say something else by it, though they are as they were (reach.h).
+    Ids assignments;
+  };
+  // Replaces everything that is of the store, and touches all records.
+  void load(const port::Range& range, Touched& touched);
+  void apply(const port::ChangeBatch& batch, Touched& touched);
 
   [[nodiscard]] port::Revision revision() const { return revision_; }
 
@@ -89,7 +94,17 @@ class View {
   // Their virtual processors.
   [[nodiscard]] std::uint64_t promised_cpus(const std::string& host_id) const;
   [[nodiscard]] std::uint64_t promised_bytes(const std::string& pool_id) const;
-  [[nodiscard]] bool has_mac(const std::string& mac) const { return taken_.count("mac " + mac) != 0; }
+  // Whether a VM, volume or image has that number (model/uid.h).
+  [[nodiscard]] bool has_uid(std::uint32_t uid) const;
+  // How many hosts say that it is their address, and networks have it as their gateway's.
+  [[nodiscard]] int hosts_at(const std::string& ipv4) const;
+  [[nodiscard]] int gateways_at(const std::string& ipv4) const;
+  // The networks that are on every host (segments.h).
+  [[nodiscard]] std::vector<std::string> segments() const;
+  // The VMs with a NIC in the network, by the hosts that they are on or on their way to.
+  using VmsByHost = std::map<std::string, Ids>;
+  [[nodiscard]] const VmsByHost& nics_in(const std::string& network_id) const;
+  [[nodiscard]] bool has_mac(const std::string& mac) const { return taken("mac " + mac) != 0; }
   [[nodiscard]] bool has_address(const std::string& network_id, const std::string& ipv4) const;
   [[nodiscard]] bool has_port(const std::string& host_id, v1::PortForward::Protocol protocol, std::uint32_t port) const;
 
@@ -124,27 +139,34 @@ class View {
     std::uint32_t guests = 0;
   };
 
-  void change(const port::Change& change, Ids& touched);
+  void change(const port::Change& change, Touched& touched);
   void change_key(const port::Change& change);
   void change_token(const port::Change& change);
   template <class Record>
-  bool change_kind(const port::Change& change, Ids& touched);
+  bool change_kind(const port::Change& change, Touched& touched);
   // Adds (+1) or takes away (-1) what follows from a record.
   template <class Record>
   void index(const Record& record, int sign);
   void account(const v1::Vm& vm, int sign);
   void account(const v1::Volume& volume, int sign);
   void account(const v1::Task& task, int sign);
+  void account(const v1::Image& image, int sign);
+  void account(const v1::Network& network, int sign);
+  void account(const v1::Host& host, int sign);
   template <class Record>
   void account(const Record&, int) {}
+  void account_nic(const v1::Vm& vm, const v1::VmNic& nic, int sign);
   void take(const std::string& what, int sign);
+  [[nodiscard]] int taken(const std::string& what) const;
 
   EachKind<Table> tables_;
   std::map<std::string, Ids> users_;
   std::map<std::string, HostUse> host_use_;
   std::map<std::string, std::uint64_t> promised_;
-  // "mac M", "address NETWORK IP", "port HOST PROTOCOL PORT", and how many have it.
+  // "mac M", "address NETWORK IP", "port HOST PROTOCOL PORT", "uid N", "host-at IP", "gateway IP", and how many have
+  // it.
   std::map<std::string, int> taken_;
+  std::map<std::string, VmsByHost> nics_;
   std::map<std::string, Key> idempotency_keys_;
   std::map<port::Revision, std::string> keys_by_age_;
   std::map<std::string, Token> host_tokens_;

@@ -34,17 +34,20 @@ const std::set<std::string>& public_kinds() {
   return kinds;
 }
 
-std::optional<v1::ChangeEvent> to_change_event(const port::Change& change) {
+std::string kind_of(const port::Change& change) {
   const std::string& key = change.entry.key;
   const std::size_t slash = key.find('/', 1);
-  if (key.empty() || key[0] != '/' || slash == std::string::npos) return std::nullopt;
-  const std::string kind = key.substr(1, slash - 1);
+  return key.empty() || key[0] != '/' || slash == std::string::npos ? std::string() : key.substr(1, slash - 1);
+}
+
+std::optional<v1::ChangeEvent> to_change_event(const port::Change& change) {
+  const std::string kind = kind_of(change);
   const FieldDescriptor* field = record_field(kind);
   if (field == nullptr) return std::nullopt;
   v1::ChangeEvent event;
   event.set_revision(change.entry.modified);
   event.set_kind(kind);
-  event.set_id(key.substr(slash + 1));
+  event.set_id(change.entry.key.substr(kind.size() + 2));
   event.set_deleted(change.kind == port::Write::Kind::erase);
   if (!event.deleted() && !read_record(change.entry, *field, event)) return std::nullopt;
   if (event.has_vm()) model::conceal(*event.mutable_vm());

@@ -14,6 +14,8 @@ namespace gantry::server {
 // The kinds a ChangeEvent can carry, in order: those of its oneof.
 const std::set<std::string>& public_kinds();
 
+// Of the record that changed, by its key; empty when the key is not of that form.
+std::string kind_of(const port::Change& change);
 // Nothing for keys of other kinds (users, sessions, tokens, name indexes) and for records that cannot be read.
 std::optional<v1::ChangeEvent> to_change_event(const port::Change& change);
 

@@ -96,7 +96,9 @@ void EventHub::watch_shared(port::Revision from) {
 void EventHub::on_shared(const Result<port::ChangeBatch, port::StoreError>& batch) {
   if (!batch) return restart_later(batch.error() != port::StoreError::unavailable);
   last_ = batch->revision;
-  const std::vector<Item> items = items_of(*batch);
+  std::set<std::string> kinds;
+  for (const auto& [number, client] : clients_) kinds.insert(client.kinds.begin(), client.kinds.end());
+  const std::vector<Item> items = items_of(*batch, kinds);
   for (const std::uint64_t number : numbers()) {
     const auto found = clients_.find(number);
     if (found == clients_.end() || !found->second.begun || found->second.own) continue;
@@ -145,7 +147,7 @@ void EventHub::on_own(std::uint64_t number, std::uint64_t own_number,
   }
   // What the shared watch brought, it will not bring again: from there on it serves this client too.
   if (batch->revision >= last_) client.own.reset();
-  give(client, batch->revision, items_of(*batch));
+  give(client, batch->revision, items_of(*batch, client.kinds));
 }
 
 // By a copy, because the client may go while it runs.
@@ -173,9 +175,10 @@ void EventHub::resync(Client& client) const {
   deliver(client, event_text("resync", event) + "id: " + std::to_string(last_) + "\n\n");
 }
 
-std::vector<EventHub::Item> EventHub::items_of(const port::ChangeBatch& batch) {
+std::vector<EventHub::Item> EventHub::items_of(const port::ChangeBatch& batch, const std::set<std::string>& kinds) {
   std::vector<Item> items;
   for (const port::Change& change : batch.changes) {
+    if (!kinds.contains(kind_of(change))) continue;
     const auto event = to_change_event(change);
     if (event) items.push_back({event->kind(), event_text("change", *event)});
   }

@@ -73,7 +73,7 @@ class EventHub {
   static void deliver(const Client& client, const std::string& text);
   void give(Client& client, port::Revision revision, const std::vector<Item>& items) const;
   void resync(Client& client) const;
-  static std::vector<Item> items_of(const port::ChangeBatch& batch);
+  static std::vector<Item> items_of(const port::ChangeBatch& batch, const std::set<std::string>& kinds);
   [[nodiscard]] std::vector<std::uint64_t> numbers() const;
 
   port::Store* store_;

@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "server/json_writer.h"
+
 namespace gantry::server {
 namespace {
 
@@ -114,9 +116,14 @@ Result<void> read_checked(std::string_view text, Message& message) {
 }  // namespace
 
 std::string write_json(const Message& message) {
+  std::string text;
+  if (append_json(message, text)) {
+    text += '\n';
+    return text;
+  }
+  text.clear();
   google::protobuf::util::JsonPrintOptions options;
   options.always_print_primitive_fields = true;
-  std::string text;
   if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) {
     // Only a record with a text that is no UTF-8 or a time out of range comes here.
     text = R"({"status":500,"code":"internal","summary":"a record cannot be shown as JSON","cause":"","nextStep":""})";

@@ -27,7 +27,8 @@ SqliteConnection::SqliteConnection(const std::string& path, const std::string& v
   const int code = sqlite3_open_v2(path.c_str(), &handle, flags, vfs.empty() ? nullptr : vfs.c_str());
   handle_.reset(handle);
   if (code != SQLITE_OK) raise(handle, code);
-  // Replaces the automatic checkpoint, which would make whoever commits wait for it.
+  // Replaces the automatic checkpoint, which would make whoever commits wait for it. PRAGMA wal_autocheckpoint would in
+  // turn replace this.
   sqlite3_wal_hook(handle, remember_log_pages, log_pages_.get());
 }
 

@@ -27,7 +27,6 @@ constexpr const char* kSettings =
 constexpr const char* kDurability =
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=FULL;"
-    "PRAGMA wal_autocheckpoint=0;"
     "PRAGMA journal_size_limit=8388608;";
 
 // `entry` is what is; `history` what happened, a row for each change, and `counter` one row of its own.

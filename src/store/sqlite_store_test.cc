@@ -187,6 +187,22 @@ TEST_F(SqliteStoreTest, RefusesATruncatedFile) {
   EXPECT_EQ(open_error().code, ErrorCode::corrupt);
 }
 
+// Else it would grow with every change, and be read whole at the next start.
+TEST_F(SqliteStoreTest, ThePlaceOfTheLogIsUsedAgain) {
+  SqliteStoreOptions small = options();
+  small.checkpoint_pages = 50;
+  small.history_revisions_max = 10;
+  const auto store = must_open(small);
+  const std::string value(20'000, 'x');
+  for (int i = 0; i < 200; ++i) {
+    const auto result = commit(*store, {{}, {put("/a" + std::to_string(i % 5), value)}});
+    ASSERT_EQ(result.outcome, port::CommitOutcome::committed);
+  }
+  // 50 pages, and what one group of commits has.
+  EXPECT_LT(std::filesystem::file_size(path_ + "-wal"), 100U * 4'096);
+  EXPECT_GT(std::filesystem::file_size(path_), 100'000U);
+}
+
 TEST_F(SqliteStoreTest, RefusesTablesOfANewerGantry) {
   { const auto store = must_open(options()); }
   run_sql("PRAGMA user_version=2");

@@ -1,7 +1,9 @@
 // Machines for measuring a manager: each joins by a token of its own, keeps its own stream of the host link, and says
 // of everything assigned to it that it is as wanted, at once and again every ten seconds.
 //
-//   fleet TOKENS    one token a line; prints how long they took to join and to be connected; ends when its input does
+//   fleet TOKENS [FIRST]    one token a line; prints how long they took to join and to be connected; ends when its
+//   input
+//                           does. FIRST: how many machines there are of another fleet; none has the address of another
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -183,11 +185,12 @@ struct Joined {
   std::vector<std::string> failures;
 };
 
-void join_some(const std::vector<std::string>& tokens, std::atomic<std::size_t>& next, Joined& joined) {
+void join_some(const std::vector<std::string>& tokens, std::size_t first, std::atomic<std::size_t>& next,
+               Joined& joined) {
   for (std::size_t i = next++; i < tokens.size(); i = next++) {
     const auto token = model::parse_join_token(tokens[i]);
     link::JoinWish wish;
-    wish.host_name = "fleet" + std::to_string(i);
+    wish.host_name = "fleet" + std::to_string(first + i);
     wish.pool_path = "/var/lib/gantry/pool";
     wish.step_ms = 60'000;
     auto credentials = token ? link::join_cluster(*token, wish) : Result<link::HostCredentials>(fail(token.error()));
@@ -207,7 +210,7 @@ std::vector<std::string> lines_of(const char* path) {
   return lines;
 }
 
-int run(const char* path) {
+int run(const char* path, std::size_t first) {
   const std::vector<std::string> tokens = lines_of(path);
   Joined joined;
   std::atomic<std::size_t> next = 0;
@@ -215,7 +218,7 @@ int run(const char* path) {
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < std::min(kJoinsAtOnce, tokens.size()); ++i) {
-      threads.emplace_back([&] { join_some(tokens, next, joined); });
+      threads.emplace_back([&] { join_some(tokens, first, next, joined); });
     }
   }
   for (const std::string& failure : joined.failures) std::cerr << failure << '\n';
@@ -225,7 +228,7 @@ int run(const char* path) {
   std::atomic<int> connected = 0;
   std::vector<std::unique_ptr<FleetHost>> hosts;
   for (link::HostCredentials& credentials : joined.hosts) {
-    const int number = static_cast<int>(hosts.size());
+    const int number = static_cast<int>(first + hosts.size());
     hosts.push_back(std::make_unique<FleetHost>(loop, std::move(credentials), number, connected));
     loop.post([host = hosts.back().get()] { host->start(); });
   }
@@ -243,7 +246,7 @@ int run(const char* path) {
 }  // namespace gantry
 
 int main(int count, char** arguments) {
-  if (count == 2) return gantry::run(arguments[1]);
-  std::fputs("usage: fleet TOKENS\n", stderr);
+  if (count == 2 || count == 3) return gantry::run(arguments[1], count == 3 ? std::stoul(arguments[2]) : 0);
+  std::fputs("usage: fleet TOKENS [FIRST]\n", stderr);
   return 2;
 }

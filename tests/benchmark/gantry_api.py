@@ -22,15 +22,18 @@ def _connect(access):
 
 
 class Api:
-    """`access`: what gantryd writes into local.json. Must be made in the network namespace gantryd is in."""
+    """`access`: what gantryd writes into local.json. Must be made in the network namespace gantryd is in. One that does
+    not follow the events can only call."""
 
-    def __init__(self, access):
+    def __init__(self, access, follow=True):
         self._access = access
         self._headers = {"Authorization": "Bearer " + access["token"], "Content-Type": "application/json"}
         self._calls = _connect(access)
-        self._events = _connect(access)
         self._states = []  # (monotonic time seen, id of a VM or task, state), in order
         self._changed = threading.Condition()
+        if not follow:
+            return
+        self._events = _connect(access)
         self._events.request("GET", "/api/v1/events?kinds=vm,task", headers=self._headers)
         self._stream = self._events.getresponse()
         if self._stream.status != 200:
@@ -38,12 +41,16 @@ class Api:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def call(self, method, path, body=None):
+        return json.loads(self.fetch(method, path, body))
+
+    def fetch(self, method, path, body=None):
+        """The answer's bytes."""
         self._calls.request(method, path, body=None if method == "GET" else json.dumps(body or {}), headers=self._headers)
         answer = self._calls.getresponse()
         text = answer.read()
         if answer.status >= 300:
             raise AssertionError(f"{method} {path}: {answer.status} {text.decode()}")
-        return json.loads(text)
+        return text
 
     def change_vm(self, vm_id, verb, state, body=None, seconds=120):
         """POSTs `verb` and answers when it was sent and when `state` was seen, in seconds of the monotonic clock."""
