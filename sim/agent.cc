@@ -199,9 +199,9 @@ void Agent::forget(const std::string& vm_id, port::Done done) {
 
 // ---- mover
 
-void Agent::receive(const port::GuestDefinition& guest, const std::string& listen_address,
-                    const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
-  if (auto begun = world_.begin_receive(guest, copied_disks); !begun) {
+void Agent::receive(const port::GuestDefinition& guest, const std::string& listen_address, const port::MoveTerms& terms,
+                    port::ListeningDone done) {
+  if (auto begun = world_.begin_receive(guest, terms); !begun) {
     executor_.post([done = std::move(done), why = begun.error()] { done(fail(why)); });
     return;
   }

@@ -37,8 +37,8 @@ class Agent final : public port::Hypervisor,
   void reset(const std::string& vm_id, const std::string& reset_id, port::Done done) override;
   void forget(const std::string& vm_id, port::Done done) override;
   // port::Mover
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
-               const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override;
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, const port::MoveTerms& terms,
+               port::ListeningDone done) override;
   void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) override;
   void send(const std::string& vm_id, const port::MoveRequest& request,
             std::function<void(const port::MoveProgress&)> progress, port::Done done) override;

@@ -111,6 +111,8 @@ Client::Request Client::move_vm(std::string id) {
   const Place place = pick_place();
   if (rng_.chance(2, 3)) request->set_host(place.host.empty() ? own_host_id_ : place.host);
   if (rng_.chance(1, 6)) request->set_pool(kSharedPool);
+  request->set_postcopy(rng_.chance(1, 3));
+  if (rng_.chance(1, 6)) request->set_connections(static_cast<std::uint32_t>(1 + rng_.below(16)));
   return request;
 }
 

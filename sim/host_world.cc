@@ -37,6 +37,7 @@ port::GuestObservation HostWorld::observation_of(const std::string& vm_id) const
   observation.cpus = guest.definition.cpus;
   observation.memory_mib = guest.definition.memory_mib;
   observation.copies_disk = guest.copying.has_value();
+  observation.fetching = guest.fetching && lives(guest);
   observation.disk_copy_id = guest.disk_copy_id;
   if (guest.disk_full && guest.state == GuestState::paused) {
     observation.problem.set_code("disk_full");
@@ -192,6 +193,7 @@ void HostWorld::end(const std::string& vm_id, v1::VmExit::Reason reason) {
   guest.exit.mutable_at()->set_seconds(scheduler_.now().unix_ms / 1000);
   guest.exit_settled = guest_changed != nullptr;
   const bool copied = std::exchange(guest.copying, std::nullopt).has_value();
+  if (guest.fetching) break_fetch(vm_id, guest.move_secret);
   note("guest", vm_id + " ended: " + v1::VmExit::Reason_Name(reason));
   changed(vm_id);
   if (std::exchange(guest.sending, std::nullopt) && send_ended) {
@@ -326,6 +328,7 @@ void HostWorld::lose_power() {
     guest.sending.reset();
     guest.copying.reset();
     guest.state = GuestState::ended;
+    if (guest.fetching) break_fetch(vm_id, guest.move_secret);
     guest.definition.boot_id.clear();
     guest.exit.Clear();
   }

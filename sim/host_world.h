@@ -45,6 +45,9 @@ struct ModelGuest {
   Milliseconds began_ms = 0;
   // Of the last move that it came or went by, or was to.
   std::string move_secret;
+  // It may go on at the target of that move while what it misses of its memory is fetched; and it is now.
+  bool postcopy = false;
+  bool fetching = false;
   struct Sending {
     // It stands still, and the last of it is on its way.
     bool stands = false;
@@ -143,7 +146,7 @@ class HostWorld {
   void end_by_sentinel(const std::string& vm_id);
 
   // What the mover does. Two processes that speak with each other go on when their agents die.
-  Result<void> begin_receive(const port::GuestDefinition& definition, const std::vector<std::size_t>& copied_disks);
+  Result<void> begin_receive(const port::GuestDefinition& definition, const port::MoveTerms& terms);
   Result<v1::MoveAddress> listen(const std::string& vm_id, std::uint64_t process, const std::string& host);
   void end_receive(const std::string& vm_id, std::uint64_t process);
   Result<void> begin_send(const std::string& vm_id, const port::MoveRequest& request);
@@ -244,6 +247,12 @@ class HostWorld {
   void has_gone(const std::string& vm_id, std::uint64_t process);
   void end_send(const std::string& vm_id, const Error& why);
   void go_on_from(const std::string& vm_id, const std::string& secret);
+  // The machines whose processes have part of that guest each.
+  [[nodiscard]] std::vector<HostWorld*> fetchers(const std::string& vm_id, const std::string& secret) const;
+  void begin_fetch(const std::string& vm_id, HostWorld& target);
+  void look_at_fetch(const std::string& vm_id, const std::string& secret, Milliseconds ends_ms);
+  void break_fetch(const std::string& vm_id, const std::string& secret);
+  bool end_fetch_to_go_on(const std::string& vm_id);
   void copy_later(const std::string& vm_id, std::uint64_t process, const std::string& id, Milliseconds delay_ms);
   void copy_is_in_step(const std::string& vm_id, std::uint64_t process);
   void end_copy(const std::string& vm_id, const Error& why);

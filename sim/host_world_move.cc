@@ -67,8 +67,7 @@ void HostWorld::note_boot(const std::string& vm_id) {
 
 // ---- the target
 
-Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition,
-                                      const std::vector<std::size_t>& copied_disks) {
+Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition, const port::MoveTerms& terms) {
   const std::string& vm_id = definition.vm_id;
   const auto found = guests.find(vm_id);
   if (found != guests.end() && lives(found->second)) {
@@ -86,7 +85,8 @@ Result<void> HostWorld::begin_receive(const port::GuestDefinition& definition,
   ModelGuest guest;
   guest.state = GuestState::receiving;
   guest.definition = definition;
-  guest.copied_disks = copied_disks;
+  guest.copied_disks = terms.copied_disks;
+  guest.postcopy = terms.postcopy;
   guest.process = ++processes_;
   guest.began_ms = scheduler_.now().monotonic_ms;
   std::string number = std::to_string(++deeds_.moves);
@@ -123,7 +123,10 @@ void HostWorld::end_receive(const std::string& vm_id, std::uint64_t process) {
     deeds_.boots.erase(boot_key(vm_id, guest->definition.boot_id));
   }
   note("guest", vm_id + " is awaited no more");
+  const bool fetched = guest->fetching;
+  const std::string secret = guest->move_secret;
   guests.erase(vm_id);
+  if (fetched) break_fetch(vm_id, secret);
   changed(vm_id);
 }
 
@@ -180,6 +183,7 @@ Result<void> HostWorld::begin_send(const std::string& vm_id, const port::MoveReq
   }
   guest.sending.emplace();
   guest.copied_disks = request.copied_disks;
+  guest.postcopy = request.postcopy;
   guest.move_secret = request.target.secret();
   guest.went = false;
   const bool slow = !calm && rng_.chance(swarm_.slow_calls, 1'000);
@@ -236,6 +240,7 @@ void HostWorld::arrive(const std::string& vm_id, std::uint64_t process) {
   if (auto copied = copy_disks(*guest, target.guests.at(vm_id)); !copied) return end_send(vm_id, copied.error());
   target.guests.at(vm_id).ignores_acpi = guest->ignores_acpi;
   guest->went = true;
+  if (guest->postcopy && (calm || rng_.chance(2, 3))) begin_fetch(vm_id, target);
   scheduler_.at(static_cast<Milliseconds>(rng_.below(100)),
                 [&target, vm_id, process_there] { target.has_come(vm_id, process_there); });
   scheduler_.at(static_cast<Milliseconds>(rng_.below(100)), [this, vm_id, process] { has_gone(vm_id, process); });
@@ -260,7 +265,7 @@ Result<void> HostWorld::copy_disks(const ModelGuest& guest, ModelGuest& awaited)
 void HostWorld::has_gone(const std::string& vm_id, std::uint64_t process) {
   ModelGuest* guest = sent_guest(vm_id, process);
   if (guest == nullptr) return;
-  if (!calm && rng_.chance(swarm_.transient_errors, 1'000)) {
+  if (!guest->fetching && !calm && rng_.chance(swarm_.transient_errors, 1'000)) {
     return end_send(vm_id, broken("the last word of the other process did not come"));
   }
   guest->sending.reset();
@@ -308,6 +313,7 @@ Result<void> HostWorld::take_over(const std::string& vm_id, bool runs) {
   ModelGuest& guest = found->second;
   if (guest.frozen) return fail(ErrorCode::unavailable, "the emulator does not answer");
   const bool came = guest.state == GuestState::received;
+  if (!came && !end_fetch_to_go_on(vm_id)) return fail(ErrorCode::unavailable, "the guest is lost");
   check_place(vm_id);
   check_rule(vm_id);
   check_writers(guest.definition);

@@ -51,10 +51,11 @@ void User::remove(const std::string& vm) {
   client_.ask("DeleteVm", std::move(request));
 }
 
-void User::move(const std::string& vm, const std::string& host) {
+void User::move(const std::string& vm, const std::string& host, bool postcopy) {
   auto request = std::make_shared<v1::MoveVmRequest>();
   request->set_id(vm);
   request->set_host(host);
+  request->set_postcopy(postcopy);
   client_.ask("MoveVm", std::move(request));
 }
 

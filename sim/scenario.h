@@ -44,7 +44,7 @@ class User {
   void start(const std::string& vm);
   void stop(const std::string& vm);
   void remove(const std::string& vm);
-  void move(const std::string& vm, const std::string& host);
+  void move(const std::string& vm, const std::string& host, bool postcopy = false);
   void move_disk(const std::string& volume, const std::string& pool);
   void maintain(const std::string& host, bool on = true);
   void cancel(const std::string& task_id);

@@ -45,6 +45,10 @@ Result<void> check_runs(const View& view, const v1::Vm& vm) {
     return refuse(vm, "task " + placement.disk_move().task_id() + " moves a disk of it",
                   "wait for that task, or cancel it", "vm_moving");
   }
+  if (status.move().fetching()) {
+    return refuse(vm, "the rest of its memory is still fetched from the host that it came from",
+                  "wait until all of it is there: see \"gantry show\"", "vm_moving");
+  }
   const auto* host = view.find<v1::Host>(placement.host_id());
   if (host == nullptr || host->status().state() != v1::HostStatus::CONNECTED) {
     return refuse(vm, "host \"" + host_name(view, placement.host_id()) + "\", where it runs, is not connected",
@@ -112,13 +116,19 @@ void add_trouble(Trouble& trouble, const std::string& host_id, const std::string
   all += (all.empty() ? "" : "; ") + reason;
 }
 
+std::string postcopy_obstacle(const v1::Host& host) {
+  const std::string& problem = host.status().postcopy_problem();
+  return problem.empty() ? "" : "it cannot take a guest by postcopy: " + problem;
+}
+
 // What a guest that runs asks of a host beside what it asks to be started there.
-void add_move_trouble(const View& view, const v1::Vm& vm, Trouble& trouble) {
+void add_move_trouble(const View& view, const v1::Vm& vm, bool postcopy, Trouble& trouble) {
   const auto* source = view.find<v1::Host>(vm.placement().host_id());
   for (const auto& [id, host] : view.all<v1::Host>().by_id) {
     if (source == nullptr || id == source->meta().id()) continue;
     add_trouble(trouble, id, machine_obstacle(vm, *source, host));
     add_trouble(trouble, id, port_obstacle(view, vm, id));
+    if (postcopy) add_trouble(trouble, id, postcopy_obstacle(host));
     if (find_left(vm, id) != nullptr) add_trouble(trouble, id, "it has yet to take away what it had of the VM before");
   }
 }
@@ -160,9 +170,10 @@ std::map<std::string, MoveStorage> plan_storages(const Change& change, const v1:
   return storages;
 }
 
-Result<Target> choose_target(const Change& change, const std::string& wanted, const v1::Pool* pool, const v1::Vm& vm,
-                             const MovesTogether& others) {
+Result<Target> choose_target(const Change& change, const v1::MoveVmRequest& request, const v1::Pool* pool,
+                             const v1::Vm& vm, const MovesTogether& others) {
   const View& view = change.view();
+  const std::string& wanted = request.host();
   const v1::Host* host = nullptr;
   if (!wanted.empty()) {
     auto found = change.find<v1::Host>(wanted);
@@ -178,7 +189,7 @@ Result<Target> choose_target(const Change& change, const std::string& wanted, co
                   "make it without naming a host for it", "no_host_fits");
   }
   policy::PlaceDemand demand = move_demand(view, vm);
-  add_move_trouble(view, vm, demand.trouble);
+  add_move_trouble(view, vm, request.postcopy(), demand.trouble);
   for (const auto& [id, reason] : others.trouble) add_trouble(demand.trouble, id, reason);
   const auto hosts = candidates(view, vm, host, others);
   auto storages = plan_storages(change, vm, pool, hosts, demand.trouble);
@@ -228,11 +239,18 @@ void describe(Change& change, const v1::Vm& vm, const v1::VmMove& move, const Mo
               host_name(change.view(), vm.placement().host_id()) + " while it runs" +
               (move.bytes_per_second_max() == 0
                    ? ""
-                   : ", " + model::bytes_text(move.bytes_per_second_max()) + " each second at most"));
+                   : ", " + model::bytes_text(move.bytes_per_second_max()) + " each second at most") +
+              (move.connections() > 1 ? ", over " + std::to_string(move.connections()) + " connections" : ""));
   const std::uint32_t downtime_ms =
       move.downtime_ms_max() == 0 ? model::kMoveDowntimeMsDefault : move.downtime_ms_max();
   change.step("hold it for the last of its memory, for about " + std::to_string(downtime_ms) +
               " ms, and let it go on on " + target);
+  if (!move.postcopy()) return;
+  change.step("if it changes its memory too fast for that: let it go on on " + target +
+              " before all of it is there, and fetch the rest while it runs");
+  change.warn("by postcopy " + name +
+              " is lost as by a loss of power if either host or the network between them ends while the rest of its "
+              "memory is fetched");
 }
 
 }  // namespace
@@ -247,6 +265,10 @@ Result<void> move_with_others(Change& change, const v1::MoveVmRequest& request, 
   if (!target) return fail(std::move(target.error()));
   v1::Vm& vm = **target;
   GANTRY_CHECK(check_runs(change.view(), vm));
+  if (request.postcopy() && request.connections() > 1) {
+    return refuse(vm, "memory that is fetched by postcopy comes over one connection", "leave out one of the two",
+                  "postcopy_one_connection");
+  }
   // Old records may not say it, and it must be known where it was when it has gone to another pool.
   vm.mutable_spec()->set_lease_pool(lease_pool(change.draft, vm.spec()));
   const v1::Pool* pool = nullptr;
@@ -255,7 +277,7 @@ Result<void> move_with_others(Change& change, const v1::MoveVmRequest& request, 
     if (!found) return fail(std::move(found.error()));
     pool = *found;
   }
-  auto chosen = choose_target(change, request.host(), pool, vm, others);
+  auto chosen = choose_target(change, request, pool, vm, others);
   if (!chosen) return fail(std::move(chosen.error()));
   const MoveStorage& storage = chosen->storage;
   if (pool != nullptr && storage.pool == nullptr) {
@@ -268,6 +290,8 @@ Result<void> move_with_others(Change& change, const v1::MoveVmRequest& request, 
   move.set_epoch(epoch);
   move.set_downtime_ms_max(request.downtime_ms_max());
   move.set_bytes_per_second_max(request.bytes_per_second_max());
+  move.set_postcopy(request.postcopy());
+  move.set_connections(request.connections());
   GANTRY_CHECK(copy_disks(change, storage, move));
   describe(change, vm, move, storage);
   others.add(move.host_id(), vm.spec());

@@ -45,6 +45,34 @@ TEST(AdmitMove, IsRefusedWithItsReason) {
   EXPECT_THAT(world.why_not(MoveWorld::move_request()), HasSubstr("it is not connected"));
 }
 
+TEST(AdmitMove, ByPostcopyItGoesOnlyWhereThatCanBe) {
+  MoveWorld world;
+  world.change_facts(world.target, [](auto& facts) { facts.set_postcopy_problem("its kernel has no userfaultfd(2)"); });
+  v1::MoveVmRequest request = MoveWorld::move_request(world.target);
+  request.set_postcopy(true);
+  EXPECT_THAT(world.why_not(request), HasSubstr("by postcopy: its kernel has no userfaultfd(2)"));
+  world.change_facts(world.target, [](auto& facts) { facts.clear_postcopy_problem(); });
+  request.set_connections(2);
+  EXPECT_EQ(world.why_not(request).substr(0, 23), "postcopy_one_connection");
+  request.set_connections(1);
+  const auto planned = world.accept("MoveVm", request, {.actor = "a", .dry_run = true});
+  EXPECT_THAT(planned.plan().ShortDebugString(), HasSubstr("is lost as by a loss of power"));
+  world.accept("MoveVm", request);
+  EXPECT_TRUE(world.move().postcopy());
+}
+
+TEST(AdmitMove, SeveralConnectionsAreToldBothHosts) {
+  MoveWorld world;
+  v1::MoveVmRequest request = MoveWorld::move_request(world.target);
+  request.set_connections(4);
+  const auto accepted = world.accept("MoveVm", request);
+  EXPECT_THAT(accepted.plan().ShortDebugString(), HasSubstr("over 4 connections"));
+  world.executor.run_for(1'000);
+  for (const std::string& id : {world.source, world.target}) {
+    EXPECT_EQ(world.last_sent(id).placement().move().connections(), 4U);
+  }
+}
+
 TEST(AdmitMove, BothHostsHaveItsRoomAndItsPorts) {
   MoveWorld world;
   v1::CreateVmRequest request = MoveWorld::vm_there("other");

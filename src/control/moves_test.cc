@@ -295,6 +295,39 @@ TEST(Move, IsGivenUpForWhatIsWantedLater) {
   }
 }
 
+TEST(Move, ByPostcopyItIsDoneWhenAllOfItsMemoryIsThere) {
+  MoveWorld world;
+  v1::MoveVmRequest request = MoveWorld::move_request();
+  request.set_postcopy(true);
+  const v1::Accepted accepted = world.accept("MoveVm", request);
+  world.executor.run_for(1'000);
+  world.prepare();
+  EXPECT_TRUE(world.last_sent(world.source).placement().move().postcopy());
+  world.tell(world.source, v1::VmMoveStatus::SENT);
+  world.tell(world.target, v1::VmMoveStatus::ARRIVED);
+  v1::VmMoveStatus arrived = world.word(v1::VmMoveStatus::ARRIVED);
+  arrived.set_downtime_ms(30);
+  arrived.set_total_ms(5'000);
+  arrived.set_fetching(true);
+  const std::string id = world.vm().meta().id();
+  world.fake(world.target).moves[id] = arrived;
+  world.tell(world.source, v1::VmMoveStatus::GIVEN);
+  world.executor.run_for(5'000);
+  EXPECT_EQ(world.placement().host_id(), world.target);
+  EXPECT_TRUE(world.fake(world.target).runs(id));
+  const std::string task_id = accepted.task().meta().id();
+  EXPECT_EQ(world.task(task_id).state(), v1::Task::RUNNING);
+  EXPECT_THAT(world.task(task_id).progress().phase(), HasSubstr("fetching the rest of its memory"));
+  EXPECT_THAT(world.why_not(MoveWorld::move_request(world.source)), HasSubstr("vm_moving"));
+  arrived.set_fetching(false);
+  arrived.set_total_ms(9'000);
+  world.fake(world.target).tell_of_move(world.vm(), arrived);
+  const v1::Task task = world.ended(accepted);
+  EXPECT_EQ(task.state(), v1::Task::SUCCEEDED) << task.ShortDebugString();
+  EXPECT_EQ(task.progress().phase(), "moved in 9000 ms, of which the guest stood still for 30 ms");
+  EXPECT_FALSE(world.vm().status().move().fetching());
+}
+
 TEST(Move, OfADeletedVmLeavesNothingOnEitherHost) {
   MoveWorld world;
   const v1::Accepted accepted = begin_move(world);

@@ -45,6 +45,7 @@ void steady(const v1::VmStatus& before, v1::VmStatus& after) {
   known.clear_problem();
   known.MergeFrom(after.move());
   known.set_phase(after.move().phase());
+  known.set_fetching(after.move().fetching());
   *after.mutable_move() = std::move(known);
 }
 void steady(const v1::ImageStatus&, v1::ImageStatus&) {}

@@ -236,6 +236,10 @@ TaskVerdict judge_move(const Draft& draft, const v1::Task& task, const v1::Vm& v
   }
   const bool goes_on = status.state() == v1::VmStatus::RUNNING || status.state() == v1::VmStatus::PAUSED;
   if (!goes_on && !model::boot_ended(vm)) return working_on(vm);
+  if (told && goes_on && status.move().fetching()) {
+    return working("the guest goes on on " + host_text(draft, placement.host_id()) +
+                   "; fetching the rest of its memory" + forecast_text(status.move()));
+  }
   TaskVerdict verdict = succeeded();
   if (told) verdict.progress.set_phase(measured_text(status.move()));
   return verdict;

@@ -46,6 +46,9 @@ void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObse
   // A guest that was frozen because nobody held its lease cannot be seen before somebody does.
   const bool may_live = guests_known_ ? is_live(guest) : model::holds_memory(vm.wanted);
   const VmRole role = role_of(vm.wanted, options_.host_id);
+  // Whether a process that leaves still serves is not known yet: what the sentinel was told before holds.
+  const bool may_serve = !guests_known_ || guest.state == port::GuestObservation::State::unknown;
+  if (role == VmRole::leaving && may_serve) return;
   if (role == VmRole::resident) {
     // Of a guest that is gone, only the lease can tell whether it went to another host.
     const bool moves = vm.wanted.placement().has_move();
@@ -54,6 +57,7 @@ void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObse
   } else {
     wish->incoming = role == VmRole::arriving || may_live;
   }
+  wish->serves = serves_memory(guest) && (role == VmRole::leaving || !wish->heir.empty());
   ports_.sentinel.want(*wish);
 }
 
@@ -62,7 +66,8 @@ void Core::need_lease(const VmObject& vm, VmNeeds& needs) const {
   if (const auto found = leases_.find(id); found != leases_.end()) {
     needs.lease = found->second.status;
     needs.is_guarded = !found->second.guard.empty();
-    needs.sentinel_is_too_old = found->second.moves_nothing;
+    const bool needs_server = vm.wanted.placement().move().postcopy() && found->second.serves_nothing;
+    needs.sentinel_is_too_old = found->second.moves_nothing || needs_server;
   }
   const auto wish = lease_wish(vm);
   if (wish && needs.lease.epoch() == wish->epoch) return;

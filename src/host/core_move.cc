@@ -24,7 +24,15 @@ policy::MoveLoad load_of(const v1::Vm& vm, std::uint64_t disk_bytes, std::uint64
           .disk_bytes = disk_bytes,
           .dirty_bytes_per_second = dirty_bytes_per_second,
           .bytes_per_second = move.bytes_per_second_max() == 0 ? kAssumedBytesPerSecond : move.bytes_per_second_max(),
-          .downtime_max_ms = downtime_max_ms(move)};
+          .downtime_max_ms = downtime_max_ms(move),
+          .postcopy = move.postcopy()};
+}
+
+port::MoveTerms terms_of(const v1::Vm& vm) {
+  const v1::VmMove& move = vm.placement().move();
+  return {.copied_disks = copied_disks(vm),
+          .connections = std::max<std::uint32_t>(1, move.connections()),
+          .postcopy = move.postcopy()};
 }
 
 std::uint32_t to_u32(Milliseconds time_ms) {
@@ -53,7 +61,7 @@ void Core::receive(const std::string& id, VmObject& vm) {
                             "it is not known by which address other hosts reach it",
                             "give it one by \"link-address\" in its configuration", "no_host_address"));
   }
-  ports_.mover.receive(define(vm), address, copied_disks(vm.wanted), alive(took));
+  ports_.mover.receive(define(vm), address, terms_of(vm.wanted), alive(took));
 }
 
 // What is nowhere written is not sent. What an image under a disk has of it is not known, so all of it may be.
@@ -94,9 +102,8 @@ void Core::measure(const std::string& id, VmObject& vm) {
 
 void Core::send_guest(const std::string& id, VmObject& vm) {
   const v1::VmMove& move = vm.wanted.placement().move();
-  port::MoveRequest request;
+  port::MoveRequest request{terms_of(vm.wanted)};
   request.target = move.target().address();
-  request.copied_disks = copied_disks(vm.wanted);
   request.downtime_max_ms = downtime_max_ms(move);
   request.bytes_per_second_max = move.bytes_per_second_max();
   vm.memory.move.stops_sending = false;
@@ -151,6 +158,7 @@ void Core::take_over(const std::string& id, VmObject& vm) {
                              memory.figures.set_downtime_ms(to_u32(sent.downtime_ms() + waited_ms));
                              memory.figures.set_total_ms(to_u32(sent.total_ms() + waited_ms));
                              memory.figures.clear_progress();
+                             memory.went_on_at_ms = now_ms;
                            } else if (const v1::VmMove& move = object.wanted.placement().move();
                                       !move.cancelled() && move.target().phase() == v1::VmMoveStatus::PREPARED) {
                              memory.problem = make_problem("move_not_answered",

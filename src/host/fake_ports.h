@@ -157,14 +157,14 @@ class FakeWorld final : public port::Hypervisor,
   }
   // port::Mover. What comes and goes is told by the test, by change().
   std::vector<port::MoveRequest> move_requests;
-  std::vector<std::size_t> awaited_disks;
+  port::MoveTerms awaited;
   // Of every volume.
   std::uint64_t allocation_bytes = 0;
   std::function<void(const port::MoveProgress&)> move_progress;
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
-               const std::vector<std::size_t>& copied_disks, port::ListeningDone done) override {
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, const port::MoveTerms& terms,
+               port::ListeningDone done) override {
     definitions.push_back(guest);
-    awaited_disks = copied_disks;
+    awaited = terms;
     give<v1::MoveAddress>("receive", std::move(done), [this, guest, listen_address] {
       change(guest.vm_id, [&guest](port::GuestObservation& seen) {
         seen.state = State::receiving;
@@ -213,6 +213,7 @@ class FakeWorld final : public port::Hypervisor,
   std::map<std::string, port::LeaseWish> lease_wishes;
   bool refuses_leases = false;
   bool sentinel_moves_nothing = false;
+  bool sentinel_serves_nothing = false;
   void tell_lease(const std::string& id, v1::LeaseStatus::State state, const std::string& reason = "") {
     port::LeaseObservation seen;
     seen.vm_id = id;
@@ -220,6 +221,7 @@ class FakeWorld final : public port::Hypervisor,
     seen.status.set_epoch(lease_wishes[id].epoch);
     seen.status.set_reason(reason);
     seen.moves_nothing = sentinel_moves_nothing;
+    seen.serves_nothing = sentinel_serves_nothing;
     const bool guards_arrival = lease_wishes[id].incoming && !sentinel_moves_nothing;
     if (state == v1::LeaseStatus::HELD || guards_arrival) seen.guard = "/guards/" + id;
     lease_observer_(seen);

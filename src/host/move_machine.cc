@@ -140,6 +140,27 @@ std::vector<std::size_t> copied_disks(const v1::Vm& vm) {
   return positions;
 }
 
+namespace {
+
+// Of a process that has ended: as it was then, which an agent before this one may have told.
+void note_fetching(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, Now now) {
+  const v1::VmMoveStatus& told = wanted.status().move();
+  if (guest.state == State::unknown) return;
+  if (!is_live(guest)) {
+    const bool is_over = guest.state == State::ended && told.task_id() == memory.task_id;
+    memory.fetching = memory.fetching || (is_over && !memory.task_id.empty() && told.fetching());
+    return;
+  }
+  const bool all_came = memory.fetching && !guest.fetching && memory.went_on_at_ms != 0;
+  if (all_came) {
+    const auto took_ms = static_cast<std::uint32_t>(now.monotonic_ms - memory.went_on_at_ms);
+    memory.figures.set_total_ms(memory.figures.total_ms() + took_ms);
+  }
+  memory.fetching = guest.fetching;
+}
+
+}  // namespace
+
 void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, Now now) {
   const v1::VmPlacement& placement = wanted.placement();
   const std::string& task_id = placement.has_move() ? placement.move().task_id() : placement.moved_by();
@@ -153,11 +174,14 @@ void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObs
   };
   note(memory.sent_at_ms, guest.state == State::sent);
   if (guest.state == State::received && !memory.received_at_ms) memory.received_at_ms = now.monotonic_ms;
+  note_fetching(memory, wanted, guest, now);
   // The other host's word is the last of it, until it goes on here.
   const bool went_on = wanted.status().host_id() == placement.host_id();
   const bool is_here = is_live(guest) || guest.state == State::ended;
   if (!placement.has_move() && !task_id.empty() && !went_on && !is_here) memory.lost = true;
 }
+
+bool serves_memory(const port::GuestObservation& guest) { return guest.state == State::sent && guest.fetching; }
 
 bool is_given(const VmInput& input) {
   const auto lease = input.needs.lease.state();
@@ -231,6 +255,8 @@ VmPlan plan_arrival(const VmInput& input) {
 
 VmPlan plan_leave(const VmInput& input) {
   if (const auto until = waits_until(input.memory.trouble, input.now)) return wait_for("another try", until);
+  // Whatever ends that is seen by both processes: none waits for ever.
+  if (serves_memory(input.guest)) return wait_for("the other host to fetch the rest of the guest's memory");
   if (is_live(input.guest)) return just(VmStep::kill);
   if (!input.memory.detached) return just(VmStep::detach);
   if (!input.memory.seed_deleted) return just(VmStep::delete_seed);
@@ -269,6 +295,7 @@ MoveStatus source_status(const VmInput& input) {
     const MoveStatus& told = input.wanted.status().move();
     // An agent before this one may have said more.
     if (status.phase() != MoveStatus::ARRIVED && told.task_id() == memory.task_id) status = told;
+    status.set_fetching(memory.fetching);
     return status;
   }
   if (is_given(input)) {

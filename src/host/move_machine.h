@@ -58,6 +58,9 @@ struct MoveMemory {
   bool gives = false;
   std::optional<Milliseconds> sent_at_ms;
   std::optional<Milliseconds> received_at_ms;
+  // What is missing of its memory is fetched, or was when its process ended; and since when it has gone on here.
+  bool fetching = false;
+  Milliseconds went_on_at_ms = 0;
   // It belongs to this host since, and no process that has it is left.
   bool lost = false;
 };
@@ -65,6 +68,8 @@ struct MoveMemory {
 // Forgets what was of another move, and notes since when things are as they are.
 void refresh_move(MoveMemory& memory, const v1::Vm& wanted, const port::GuestObservation& guest, Now now);
 
+// Its process stands, and the other host fetches from it what it misses of the memory.
+bool serves_memory(const port::GuestObservation& guest);
 // The source signed its lease over, or another has it by the move under way.
 bool is_given(const VmInput& input);
 // Nobody here can say yet whether its guest went to the other host or ended.

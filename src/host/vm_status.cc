@@ -9,12 +9,18 @@ void set_exit_problem(const VmInput& input, v1::VmStatus& status) {
   const v1::VmExit& exit = input.guest.exit;
   const bool crashed = exit.reason() == v1::VmExit::CRASH;
   v1::Problem& problem = *status.mutable_problem();
+  *problem.mutable_since() = exit.at();
+  problem.set_cause(exit.last_words());
+  if (crashed && input.memory.move.fetching) {
+    problem.set_code("guest_lost_in_move");
+    problem.set_summary("VM \"" + input.wanted.meta().name() + "\" was lost while its memory went to another host");
+    problem.set_next_step("start it: its disks are as they were when it was lost, as after a loss of power");
+    return;
+  }
   problem.set_code(crashed ? "guest_crashed" : "start_failed");
   problem.set_summary((crashed ? "the hypervisor process of VM \"" : "cannot start VM \"") +
                       input.wanted.meta().name() + (crashed ? "\" ended unexpectedly" : "\""));
-  problem.set_cause(exit.last_words());
   problem.set_next_step("see the cause, then start the VM again");
-  *problem.mutable_since() = exit.at();
 }
 
 // Of a boot that is over and was wanted to run.

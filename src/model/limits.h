@@ -30,6 +30,7 @@ inline constexpr std::uint32_t kStopTimeoutSecondsMax = 86'400;
 // Of a move: how long its guest may be let stand still, and the least it may be told to use of the network.
 inline constexpr std::uint32_t kMoveDowntimeMsDefault = 100;
 inline constexpr std::uint32_t kMoveDowntimeMsMax = 10'000;
+inline constexpr std::uint32_t kMoveConnectionsMax = 16;
 inline constexpr std::uint64_t kMoveBytesPerSecondMin = 1ULL << 20U;
 inline constexpr std::uint64_t kMoveBytesPerSecondMax = 1ULL << 40U;
 // Moves that a host takes part in at once, from it and to it, where Gantry itself empties hosts.

@@ -311,6 +311,11 @@ TEST(ValidateMove, BoundsWhatItMayTake) {
   request.set_bytes_per_second_max(0);
   request.set_downtime_ms_max(kMoveDowntimeMsMax + 1);
   EXPECT_FALSE(validate(request));
+  request.set_downtime_ms_max(0);
+  request.set_connections(kMoveConnectionsMax);
+  EXPECT_TRUE(validate(request));
+  request.set_connections(kMoveConnectionsMax + 1);
+  EXPECT_FALSE(validate(request));
 }
 
 TEST(Validate, AMoveOfADiskNamesItAndItsPool) {

@@ -171,6 +171,7 @@ Checked validate(const v1::MoveVmRequest& request) {
   GANTRY_CHECK(check_reference("host", request.host(), false));
   GANTRY_CHECK(check_reference("pool", request.pool(), false));
   GANTRY_CHECK(check_range("downtimeMsMax", request.downtime_ms_max(), 0, kMoveDowntimeMsMax));
+  GANTRY_CHECK(check_range("connections", request.connections(), 0, kMoveConnectionsMax));
   return check_bandwidth(request.bytes_per_second_max());
 }
 

@@ -19,6 +19,8 @@ struct MoveLoad {
   // Of the way between the hosts, or what the move may use of it.
   std::uint64_t bytes_per_second = 0;
   Milliseconds downtime_max_ms = 100;
+  // What does not fit is fetched once the guest goes on at the target, and nobody slows it down.
+  bool postcopy = false;
 };
 
 struct MoveForecast {
@@ -28,6 +30,8 @@ struct MoveForecast {
   Milliseconds total_ms = 0;
   Milliseconds downtime_ms = 0;
   std::uint32_t rounds = 0;
+  // It goes on before all of its memory is there.
+  bool fetches = false;
   // A sentence: why it does not converge, or what it is counted from.
   std::string reason = {};
 };

@@ -54,6 +54,27 @@ TEST(MoveForecast, OneThatNothingHelpsIsRefusedWithItsRates) {
   EXPECT_THAT(forecast.reason, HasSubstr("119.0 MiB/s"));
 }
 
+TEST(MoveForecast, ByPostcopyNothingIsRefusedAndNobodyIsSlowedDown) {
+  const auto busy = forecast_move({.memory_bytes = 1190 * kMib,
+                                   .dirty_bytes_per_second = 20000 * kMib,
+                                   .bytes_per_second = kGigabit,
+                                   .postcopy = true});
+  EXPECT_TRUE(busy.converges);
+  EXPECT_TRUE(busy.fetches);
+  EXPECT_EQ(busy.speed_percent, 100U);
+  EXPECT_EQ(busy.rounds, 1U);
+  EXPECT_EQ(busy.downtime_ms, 20);
+  EXPECT_EQ(busy.total_ms, 20'020) << "once before it goes over, and once after";
+  // One that converges is moved as ever.
+  const auto calm = forecast_move({.memory_bytes = 1190 * kMib,
+                                   .dirty_bytes_per_second = 10 * kMib,
+                                   .bytes_per_second = kGigabit,
+                                   .postcopy = true});
+  EXPECT_FALSE(calm.fetches);
+  EXPECT_GT(calm.rounds, 1U);
+  EXPECT_LE(calm.downtime_ms, 100);
+}
+
 TEST(MoveForecast, ADowntimeThatLeavesNoTimeCannotBeKept) {
   EXPECT_FALSE(
       forecast_move(

@@ -103,6 +103,8 @@ struct GuestObservation {
   std::string disk_copy_id;
   // A disk of it is being copied, or it cannot be told yet which it uses.
   bool copies_disk = false;
+  // It came, or went, by postcopy (port/move.h), and part of its memory is still on its way between the two processes.
+  bool fetching = false;
 };
 
 class Hypervisor {

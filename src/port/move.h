@@ -15,11 +15,21 @@
 
 namespace gantry::port {
 
-struct MoveRequest {
-  // Of QEMU's own connections, encrypted and proved by the secret: 64 hexadecimal digits, for this move alone.
-  v1::MoveAddress target;
+// What both ends of a move must agree on.
+struct MoveTerms {
   // Those of the guest's disks, by position, whose content goes too; the others are there already.
-  std::vector<std::size_t> copied_disks;
+  std::vector<std::size_t> copied_disks = {};
+  // That send memory at once; 1 with `postcopy`.
+  std::uint32_t connections = 1;
+  // The guest may be `sent` before all of its memory is there: the target fetches the rest from the process at the
+  // source, which stands (GuestObservation::fetching). If either ends before, or the way between them, the guest is
+  // lost at both.
+  bool postcopy = false;
+};
+
+struct MoveRequest : MoveTerms {
+  // Of QEMU's own connections, encrypted and proved by the secret: 64 hexadecimal digits, for this move alone.
+  v1::MoveAddress target = {};
   // How long the guest may stand still while the last of its memory is sent.
   Milliseconds downtime_max_ms = 100;
   // 0: as much as goes.
@@ -45,10 +55,10 @@ class Mover {
   virtual ~Mover() = default;
 
   // At the target: a process that waits for the guest at `listen_address`, an IP address of this host; answered once it
-  // does. `copied_disks`: those, by position, are there and as large, and are filled by the source. The guest is
-  // `receiving`, then `received`; when that fails it is absent again. kill() ends it.
-  virtual void receive(const GuestDefinition& guest, const std::string& listen_address,
-                       const std::vector<std::size_t>& copied_disks, ListeningDone done) = 0;
+  // does. The copied disks are there and as large, and are filled by the source. The guest is `receiving`, then
+  // `received`; when that fails it is absent again. kill() ends it.
+  virtual void receive(const GuestDefinition& guest, const std::string& listen_address, const MoveTerms& terms,
+                       ListeningDone done) = 0;
   // How fast a guest that runs changes its memory, in bytes a second; takes a second.
   virtual void measure(const std::string& vm_id, std::function<void(Result<std::uint64_t>)> done) = 0;
   // At the source: done when the guest is `sent`. On failure it goes on as before.

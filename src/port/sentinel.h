@@ -34,6 +34,9 @@ struct LeaseWish {
   // and does not go on by itself. It is ended once the lease is given.
   std::string heir = {};
   std::uint64_t heir_epoch = 0;
+  // Without `hold`: the process that is left here stands, does not go on by itself, and gives another host's what it
+  // misses of the guest's memory. It is not ended, and is let go on if it was frozen, though the lease is another's.
+  bool serves = false;
 
   bool operator==(const LeaseWish&) const = default;
 };
@@ -46,6 +49,8 @@ struct LeaseObservation {
   std::string guard;
   // Told by a program from before guests could move: it guards none that comes, and signs nothing over to others.
   bool moves_nothing = false;
+  // Told by a program from before postcopy: it ends a process that serves.
+  bool serves_nothing = false;
 };
 
 class Sentinel {

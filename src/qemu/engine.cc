@@ -321,12 +321,14 @@ Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, co
   return found;
 }
 
-GuestRecord settle_exit(const Engine& engine, GuestRecord record, const UniqueFd& pidfd, const Now& now) {
+GuestRecord settle_exit(const Engine& engine, GuestRecord record, const UniqueFd& pidfd, const Now& now,
+                        const std::string& cause) {
   const GuestDirectory directory(engine.options.state_directory, record.vm_id);
   ExitEvidence evidence{.error_output = directory.error_output(), .forced = record.forced};
   evidence.ran = record.phase != GuestRecord::Phase::starting;
   if (pidfd.valid()) evidence.wait_status = reap(pidfd);
   record.exit = judge_exit(evidence);
+  if (!cause.empty()) record.exit.set_last_words(cause);
   record.exit.set_boot_id(record.boot_id);
   record.exit.mutable_at()->set_seconds(now.unix_ms / 1000);
   record.phase = GuestRecord::Phase::ended;

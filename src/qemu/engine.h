@@ -74,7 +74,9 @@ struct FoundGuest {
 // means that nothing is known of it: not that it is absent.
 Result<FoundGuest> find_guest(const Engine& engine, const std::string& vm_id, const Now& now);
 
-// Blocks. Records how a process that has ended did, and removes its cgroup.
-GuestRecord settle_exit(const Engine& engine, GuestRecord record, const UniqueFd& pidfd, const Now& now);
+// Blocks. Records how a process that has ended did, and removes its cgroup. `cause`: why, where that is known better
+// than QEMU said it.
+GuestRecord settle_exit(const Engine& engine, GuestRecord record, const UniqueFd& pidfd, const Now& now,
+                        const std::string& cause = {});
 
 }  // namespace gantry::qemu

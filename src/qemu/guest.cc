@@ -44,7 +44,8 @@ Guest::Guest(std::shared_ptr<const Engine> engine, std::string vm_id)
       reset_timer_(engine_->loop),
       console_timer_(engine_->loop),
       save_timer_(engine_->loop),
-      find_timer_(engine_->loop) {}
+      find_timer_(engine_->loop),
+      fetch_timer_(engine_->loop) {}
 
 Guest::~Guest() {
   if (qmp_) qmp_->close();
@@ -277,12 +278,14 @@ void Guest::process_ended() {
   if (qmp_) std::exchange(qmp_, nullptr)->close();
   // One that the agent before us had not let begin yet, and that went with it, may be begun again; one that was to come
   // from another host never ran here.
+  fetch_timer_.disarm();
   const bool unbegun =
       record_->phase == GuestRecord::Phase::receiving || (adopted_ && record_->phase == GuestRecord::Phase::starting);
   using Settled = Result<std::optional<GuestRecord>>;
   on_worker<Settled>(
-      [engine = engine_, unbegun, record = *record_, pidfd = pidfd_, now = engine_->loop.now()]() -> Settled {
-        if (!unbegun) return settle_exit(*engine, record, *pidfd, now);
+      [engine = engine_, unbegun, record = *record_, pidfd = pidfd_, now = engine_->loop.now(),
+       cause = std::exchange(last_cause_, {})]() -> Settled {
+        if (!unbegun) return settle_exit(*engine, record, *pidfd, now, cause);
         auto found = find_guest(*engine, record.vm_id, now);
         if (!found) return fail(found.error());
         return std::move(found->record);
@@ -312,6 +315,7 @@ void Guest::exit_settled(std::optional<GuestRecord> record) {
   reset_event_due_ = false;
   if (moving_ != Moving::no) drop_move_key();
   moving_ = Moving::no;
+  fetching_ = false;
   move_out_.reset();
   disk_copy_.reset();
   copy_settled_ = false;
@@ -428,6 +432,7 @@ port::GuestObservation Guest::observation() const {
   seen.guest = facts_;
   const bool is_open = process_ != Process::none && has_open_copy();
   seen.copies_disk = is_open;
+  seen.fetching = fetching_ && process_ == Process::alive;
   if (!is_open && record_->disk_copy.phase == DiskCopyNote::Phase::switching) seen.disk_copy_id = record_->disk_copy.id;
   if (process_ == Process::none) {
     seen.state = State::ended;

@@ -15,6 +15,7 @@
 #include "qemu/engine.h"
 #include "qemu/event_io.h"
 #include "qemu/guest_directory.h"
+#include "qemu/move_out.h"
 #include "qemu/move_session.h"
 #include "qemu/one_timer.h"
 #include "qemu/qmp_connection.h"
@@ -24,7 +25,6 @@ namespace gantry::qemu {
 class DiskCopy;
 struct DiskAccess;
 class GuestAgentPoller;
-class MoveOut;
 
 class Guest : public std::enable_shared_from_this<Guest> {
  public:
@@ -47,8 +47,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void forget(port::Done done);
 
   // As in port::Mover.
-  void receive(const port::GuestDefinition& guest, const std::string& listen_address,
-               const std::vector<std::size_t>& copied_disks, port::ListeningDone done);
+  void receive(const port::GuestDefinition& guest, const std::string& listen_address, const port::MoveTerms& terms,
+               port::ListeningDone done);
   void measure(std::function<void(Result<std::uint64_t>)> done);
   void send(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress, port::Done done);
   void stop_sending();
@@ -121,20 +121,32 @@ class Guest : public std::enable_shared_from_this<Guest> {
   };
   [[nodiscard]] GuestDirectory directory() const;
   [[nodiscard]] MoveSession move_session();
-  void wait_for_guest(Result<Incoming> launched, const std::string& listen_address,
-                      const std::vector<std::size_t>& copied_disks);
+  void wait_for_guest(Result<Incoming> launched, const std::string& listen_address, const port::MoveTerms& terms);
   void listens(const Result<v1::MoveAddress>& address);
   void ask_dirty_rate(std::function<void(Result<std::uint64_t>)> done, int looks_left);
   void begin_move(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress);
-  void move_ended(const Result<void>& result);
+  void move_ended(MoveOut::Outcome outcome, const Error& why);
   // Of a guest whose agent was ended while it moved, or after it had.
   void take_moving_status(const std::string& status);
-  void end_found_move();
+  void take_found_move(const std::string& status, const std::string& migration);
+  void look_for_credentials(const std::string& status);
+  void end_found_move(bool stands);
   void is_received();
+  void take_back(bool runs);
+  void go_on(bool runs);
   void taken_over(bool runs);
   // It was sent, and runs here all the same: somebody let it.
   void went_on();
   void drop_move_key();
+
+  // guest_fetch.cc
+  // The guest goes on without all of its memory as soon as it may: looks until it can.
+  void await_standing();
+  void take_incoming(const std::string& status);
+  void begin_fetch();
+  void look_fetch();
+  void fetch_ended(const std::string& status);
+  void is_lost();
 
   // guest_disk.cc
   void begin_copy(const port::DiskCopyRequest& request, const DiskAccess& access,
@@ -228,6 +240,14 @@ class Guest : public std::enable_shared_from_this<Guest> {
 
   enum class Moving { no, receiving, received, sending, sent };
   Moving moving_ = Moving::no;
+  // See GuestObservation::fetching.
+  bool fetching_ = false;
+  bool asks_fetch_ = false;
+  OneTimer fetch_timer_;
+  // Why its process was ended, beside what it said itself.
+  std::string last_cause_;
+  // The port that it waits, or waited, at for the guest.
+  std::uint32_t move_port_ = 0;
   port::ListeningDone listening_;
   std::shared_ptr<MoveOut> move_out_;
 

@@ -148,12 +148,12 @@ void Guest::take_event(const QmpEvent& event) {
     shutting_down_ = true;
   } else if (event.name == "RESET") {
     reset_happened();
-  } else if (move_out_ && (event.name == "MIGRATION" || event.name.rfind("BLOCK_JOB_", 0) == 0)) {
+  } else if (move_out_ && (event.name.rfind("MIGRATION", 0) == 0 || event.name.rfind("BLOCK_JOB_", 0) == 0)) {
     move_out_->take_event(event);
   } else if (disk_copy_ && event.name.rfind("BLOCK_JOB_", 0) == 0) {
     disk_copy_->take_event(event);
-  } else if (moving_ == Moving::receiving && event.name == "MIGRATION") {
-    if (json_member(event.data, "status") == "completed") is_received();
+  } else if (event.name == "MIGRATION" && (moving_ == Moving::receiving || fetching_)) {
+    take_incoming(json_member(event.data, "status").value_or(""));
   } else if (event.name == "STOP" || event.name == "RESUME") {
     // Those of a start, a reset or an end are no news.
     if (shutting_down_ || resetting_ || starting_) return;

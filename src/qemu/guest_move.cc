@@ -63,6 +63,7 @@ MoveSession Guest::move_session() {
           if (!broken) runtime::report_problem(broken.error().to_text());
         });
   };
+  session.now_ms = [&loop = engine_->loop] { return loop.now().monotonic_ms; };
   session.after = [same, &loop = engine_->loop](Milliseconds delay_ms, std::function<void()> work) {
     loop.post_after(delay_ms, [same, work = std::move(work)] {
       if (same()) work();
@@ -82,8 +83,8 @@ void Guest::drop_move_key() {
 
 // ---- the target
 
-void Guest::receive(const port::GuestDefinition& guest, const std::string& listen_address,
-                    const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
+void Guest::receive(const port::GuestDefinition& guest, const std::string& listen_address, const port::MoveTerms& terms,
+                    port::ListeningDone done) {
   if (process_ != Process::none) {
     done(fail(ErrorCode::conflict, "cannot receive virtual machine " + vm_id_, "it has a process here already",
               "stop that first", "guest_process_lives"));
@@ -109,13 +110,12 @@ void Guest::receive(const port::GuestDefinition& guest, const std::string& liste
         }
         return Incoming{std::move(*launched), std::move(*secret)};
       },
-      [this, listen_address, copied_disks](Result<Incoming> launched) {
-        wait_for_guest(std::move(launched), listen_address, copied_disks);
+      [this, listen_address, terms](Result<Incoming> launched) {
+        wait_for_guest(std::move(launched), listen_address, terms);
       });
 }
 
-void Guest::wait_for_guest(Result<Incoming> launched, const std::string& listen_address,
-                           const std::vector<std::size_t>& copied_disks) {
+void Guest::wait_for_guest(Result<Incoming> launched, const std::string& listen_address, const port::MoveTerms& terms) {
   if (!launched) {
     if (const auto listening = std::exchange(listening_, nullptr)) listening(fail(launched.error()));
     // What it left is found as after a crash.
@@ -136,7 +136,7 @@ void Guest::wait_for_guest(Result<Incoming> launched, const std::string& listen_
   MoveIn::Request request{.key_directory = key_directory(directory()),
                           .secret = std::move(launched->secret),
                           .listen_address = listen_address,
-                          .copied_disks = copied_disks};
+                          .terms = terms};
   const auto move = std::make_shared<MoveIn>(std::move(request), move_session(),
                                              [weak = weak_from_this()](const Result<v1::MoveAddress>& address) {
                                                if (const auto self = weak.lock()) self->listens(address);
@@ -145,6 +145,7 @@ void Guest::wait_for_guest(Result<Incoming> launched, const std::string& listen_
 }
 
 void Guest::listens(const Result<v1::MoveAddress>& address) {
+  if (address) move_port_ = address->port();
   if (const auto listening = std::exchange(listening_, nullptr)) listening(address);
   if (!address) force_end();
 }
@@ -207,20 +208,21 @@ void Guest::send(const port::MoveRequest& request, std::function<void(const port
         if (written) {
           begin_move(request, progress);
         } else {
-          move_ended(written);
+          move_ended(MoveOut::Outcome::stays, written.error());
         }
       });
 }
 
 void Guest::begin_move(const port::MoveRequest& request, std::function<void(const port::MoveProgress&)> progress) {
   const auto weak = weak_from_this();
+  move_port_ = request.target.port();
   MoveOut::Handlers handlers;
   handlers.secured = [weak] {
     if (const auto self = weak.lock()) self->drop_move_key();
   };
   handlers.progress = std::move(progress);
-  handlers.done = [weak](const Result<void>& result) {
-    if (const auto self = weak.lock()) self->move_ended(result);
+  handlers.done = [weak](MoveOut::Outcome outcome, const Error& why) {
+    if (const auto self = weak.lock()) self->move_ended(outcome, why);
   };
   // TCG of QEMU 7.2 loses changes from the second round on: cpu_physical_memory_sync_dirty_bitmap() has the processors
   // note writes to a page again only if some page is newly dirty, not if all of those are waiting to be sent already.
@@ -234,19 +236,23 @@ void Guest::stop_sending() {
   if (move_out_) move_out_->cancel();
 }
 
-void Guest::move_ended(const Result<void>& result) {
+void Guest::move_ended(MoveOut::Outcome outcome, const Error& why) {
+  using Outcome = MoveOut::Outcome;
   move_out_.reset();
   drop_move_key();
-  moving_ = result ? Moving::sent : Moving::no;
-  paused_ = paused_ || result;
-  if (result) {
-    publish();
-  } else {
+  const bool went = outcome == Outcome::sent || outcome == Outcome::fetched;
+  moving_ = outcome == Outcome::stays ? Moving::no : Moving::sent;
+  paused_ = paused_ || moving_ == Moving::sent;
+  if (outcome == Outcome::fetched) begin_fetch();
+  if (outcome == Outcome::lost) is_lost();
+  if (outcome == Outcome::stays) {
     ask_status([this, stops = ++stops_](const std::string& status) {
       if (stops == stops_) look_why_held(status, [] {});
     });
+  } else {
+    publish();
   }
-  answer_operation(result);
+  answer_operation(went ? Result<void>() : fail(why));
 }
 
 // ---- both
@@ -258,23 +264,46 @@ void Guest::take_moving_status(const std::string& status) {
       // Nobody knows any more with whom it speaks. The source goes on with its guest.
       moving_ = Moving::receiving;
       force_end();
-    } else {
-      paused_ = true;
-      is_received();
+      answer_adoption();
+      return;
     }
+  }
+  command("query-migrate", [this, status](const Result<std::string>& reply) {
+    take_found_move(status, reply ? text_in(parse_answer(*reply), "status") : std::string());
+  });
+}
+
+void Guest::take_found_move(const std::string& status, const std::string& migration) {
+  if (is_postcopy_broken(migration)) {
+    is_lost();
     answer_adoption();
     return;
   }
-  if (status == "postmigrate" || status == "finish-migrate") {
-    end_found_move();
-    return;
+  const bool fetches = migration == "postcopy-active";
+  if (record_->phase == GuestRecord::Phase::receiving) {
+    paused_ = true;
+    if (fetches) begin_fetch();
+    is_received();
+    answer_adoption();
+  } else if (fetches) {
+    if (status == "finish-migrate") moving_ = Moving::sent;
+    begin_fetch();
+    look_why_held(status, [this] { answer_adoption(); });
+  } else if (status == "postmigrate" || status == "finish-migrate") {
+    // By postcopy it may have failed when the target had all that it needs: the lease alone tells.
+    end_found_move(migration == "failed" && status == "postmigrate");
+  } else {
+    look_for_credentials(status);
   }
-  // A move's credentials are the first it puts into QEMU and the last it takes away.
+}
+
+// A move's credentials are the first it puts into QEMU and the last it takes away.
+void Guest::look_for_credentials(const std::string& status) {
   command(
       "qom-list",
       [this, status](const Result<std::string>& reply) {
         if (reply && reply->find(kMoveCredentials) != std::string::npos) {
-          end_found_move();
+          end_found_move(false);
         } else {
           look_why_held(status, [this] { answer_adoption(); });
         }
@@ -282,17 +311,23 @@ void Guest::take_moving_status(const std::string& status) {
       R"({"path": "/objects"})");
 }
 
-// What an agent before this one began.
-void Guest::end_found_move() {
+// What an agent before this one began. `stands`: its guest goes on here by nobody's word but take_over().
+void Guest::end_found_move(bool stands) {
+  using Outcome = MoveEnd::Outcome;
   drop_move_key();
-  const auto end = std::make_shared<MoveEnd>(model::kDisksMax, move_session(), [weak = weak_from_this()](bool went) {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->ask_status([guest = self.get(), went](const std::string& now) {
-      if (went && now == "postmigrate") guest->moving_ = Moving::sent;
-      guest->look_why_held(now, [guest] { guest->answer_adoption(); });
-    });
-  });
+  const auto end =
+      std::make_shared<MoveEnd>(model::kDisksMax, move_session(), [weak = weak_from_this(), stands](Outcome outcome) {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (outcome == Outcome::lost) {
+          self->is_lost();
+          return self->answer_adoption();
+        }
+        self->ask_status([guest = self.get(), is_sent = outcome == Outcome::went || stands](const std::string& now) {
+          if (is_sent && now == "postmigrate") guest->moving_ = Moving::sent;
+          guest->look_why_held(now, [guest] { guest->answer_adoption(); });
+        });
+      });
   end->begin();
 }
 
@@ -303,14 +338,32 @@ void Guest::take_over(bool runs, port::Done done) {
     return;
   }
   operation_ = std::move(done);
+  if (moving_ == Moving::sent) return take_back(runs);
   // Only where disks were copied is there a server.
-  if (moving_ == Moving::received) {
-    command("nbd-server-stop", [](const Result<std::string>&) {});
-    // The next move, from here, has its own.
-    const nlohmann::ordered_json credentials = {{"id", kMoveCredentials}};
-    command(
-        "object-del", [](const Result<std::string>&) {}, credentials.dump());
-  }
+  command("nbd-server-stop", [](const Result<std::string>&) {});
+  // The next move, from here, has its own.
+  const nlohmann::ordered_json credentials = {{"id", kMoveCredentials}};
+  command(
+      "object-del", [](const Result<std::string>&) {}, credentials.dump());
+  go_on(runs);
+}
+
+// What it is being sent by yet is ended before.
+void Guest::take_back(bool runs) {
+  using Outcome = MoveEnd::Outcome;
+  const auto end =
+      std::make_shared<MoveEnd>(model::kDisksMax, move_session(), [weak = weak_from_this(), runs](Outcome outcome) {
+        const auto self = weak.lock();
+        if (!self) return;
+        // Its end answers whoever waits.
+        if (outcome == Outcome::lost) return self->is_lost();
+        self->fetching_ = false;
+        self->go_on(runs);
+      });
+  end->begin();
+}
+
+void Guest::go_on(bool runs) {
   if (!runs) {
     taken_over(false);
     return;

@@ -13,6 +13,7 @@
 #include "qemu/cgroup.h"
 #include "qemu/cpu_models.h"
 #include "qemu/numa_nodes.h"
+#include "qemu/postcopy_support.h"
 #include "runtime/files.h"
 #include "runtime/process.h"
 #include "runtime/report.h"
@@ -179,6 +180,7 @@ struct MachineFacts::Machine {
     const AcceleratorChoice choice = accelerator();
     status.set_accelerator(choice.accelerator);
     status.set_accelerator_reason(choice.reason);
+    status.set_postcopy_problem(postcopy_problem());
     status.set_cgroup_version(Cgroups::detect().version());
     if (!status.qemu_version().empty()) {
       for (std::string& model : cpu_models(status.qemu_version(), choice.accelerator)) {

@@ -144,9 +144,9 @@ std::shared_ptr<Guest> QemuHypervisor::guest_for(const std::string& vm_id, std::
 }
 
 void QemuHypervisor::receive(const port::GuestDefinition& guest, const std::string& listen_address,
-                             const std::vector<std::size_t>& copied_disks, port::ListeningDone done) {
+                             const port::MoveTerms& terms, port::ListeningDone done) {
   if (const auto found = guest_for(guest.vm_id, done)) {
-    found->receive(guest, listen_address, copied_disks, std::move(done));
+    found->receive(guest, listen_address, terms, std::move(done));
   }
 }
 

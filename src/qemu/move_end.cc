@@ -10,6 +10,8 @@ namespace {
 constexpr Milliseconds kAskAgainMs = 1'000;
 // The guest stands meanwhile, everywhere.
 constexpr Milliseconds kAskStandingMs = 1;
+// So long a cancelled postcopy may take.
+constexpr Milliseconds kCancelMs = 5'000;
 
 }  // namespace
 
@@ -33,7 +35,12 @@ void MoveEnd::ask_migration() {
   ask("query-migrate", {}, [this](const std::string& reply) {
     const std::string status = text_in(parse_answer(reply), "status");
     went_ = status == "completed";
-    if (!is_migrating(status)) {
+    was_postcopy_ = was_postcopy_ || status == "postcopy-active";
+    // QEMU 7.2 cancels one whose connection ended first for ever.
+    const bool hangs = was_postcopy_ && status == "cancelling" && ++looks_cancelling_ * kMoveLookSoonMs > kCancelMs;
+    if (is_postcopy_broken(status) || hangs) {
+      if (auto done = std::exchange(done_, nullptr)) done(Outcome::lost);
+    } else if (!is_migrating(status)) {
       end_jobs();
     } else if (status == "cancelling") {
       later(kMoveLookSoonMs, &MoveEnd::ask_migration);
@@ -88,7 +95,7 @@ void MoveEnd::ask_status() {
       later(kAskStandingMs, &MoveEnd::ask_status);
     } else if (auto done = std::exchange(done_, nullptr)) {
       // What is completed may be an earlier move: that by which the guest came here, or one that was taken back.
-      done(went_ && status == "postmigrate");
+      done(went_ && status == "postmigrate" ? Outcome::went : Outcome::stays);
     }
   });
 }

@@ -11,9 +11,13 @@ namespace gantry::qemu {
 
 class MoveEnd : public std::enable_shared_from_this<MoveEnd> {
  public:
-  // `done`, once: whether everything of the guest went to the target, so that it goes on here no more by itself. It
-  // comes as soon as QEMU has told; while QEMU cannot be reached it is asked again.
-  MoveEnd(std::size_t disks, MoveSession session, std::function<void(bool went)> done)
+  enum class Outcome {
+    stays,
+    went,  // everything of the guest went to the target, so that it goes on here no more by itself
+    lost,  // it stands for good: its connection ended when the target had part of it alone, by postcopy
+  };
+  // `done`, once. It comes as soon as QEMU has told; while QEMU cannot be reached it is asked again.
+  MoveEnd(std::size_t disks, MoveSession session, std::function<void(Outcome outcome)> done)
       : disks_(disks), session_(std::move(session)), done_(std::move(done)) {}
   void begin() { ask_migration(); }
 
@@ -27,8 +31,11 @@ class MoveEnd : public std::enable_shared_from_this<MoveEnd> {
 
   std::size_t disks_;
   MoveSession session_;
-  std::function<void(bool went)> done_;
+  std::function<void(Outcome outcome)> done_;
   bool went_ = false;
+  // The guest had begun to go by postcopy; how often it was seen since that this is being cancelled.
+  bool was_postcopy_ = false;
+  int looks_cancelling_ = 0;
 };
 
 }  // namespace gantry::qemu

@@ -94,7 +94,7 @@ void MoveIn::begin() {
   address_.set_host(request_.listen_address);
   address_.set_secret(request_.secret);
   step("object-add", tls_object(request_.key_directory, true), [this](const std::string&) {
-    if (request_.copied_disks.empty()) {
+    if (request_.terms.copied_disks.empty()) {
       prepare_memory();
     } else {
       serve_disks();
@@ -114,11 +114,11 @@ void MoveIn::serve_disks() {
 }
 
 void MoveIn::export_disk(std::size_t count) {
-  if (count == request_.copied_disks.size()) {
+  if (count == request_.terms.copied_disks.size()) {
     prepare_memory();
     return;
   }
-  const std::size_t index = request_.copied_disks[count];
+  const std::size_t index = request_.terms.copied_disks[count];
   const Json disk = {{"type", "nbd"},
                      {"id", move_job(index)},
                      {"name", move_job(index)},
@@ -127,15 +127,18 @@ void MoveIn::export_disk(std::size_t count) {
   step("block-export-add", disk.dump(), [this, count](const std::string&) { export_disk(count + 1); });
 }
 
-// Its disks are taken from the source only when it is let run.
+// Its disks are taken from the source only when it is let run; by postcopy as soon as it could be, but nothing is
+// written then either.
 void MoveIn::prepare_memory() {
+  const port::MoveTerms& terms = request_.terms;
   Json capabilities = Json::array();
-  for (const char* name : {"events", "late-block-activate", "return-path"}) {
-    capabilities.push_back({{"capability", name}, {"state", true}});
-  }
+  const auto add = [&](const char* name) { capabilities.push_back({{"capability", name}, {"state", true}}); };
+  for (const char* name : {"events", "late-block-activate", "return-path"}) add(name);
+  if (terms.connections > 1) add("multifd");
+  if (terms.postcopy) add("postcopy-ram");
   step("migrate-set-capabilities", Json{{"capabilities", capabilities}}.dump(), [this](const std::string&) {
-    step("migrate-set-parameters", Json{{"tls-creds", kMoveCredentials}}.dump(),
-         [this](const std::string&) { listen(); });
+    const Json parameters = {{"tls-creds", kMoveCredentials}, {"multifd-channels", request_.terms.connections}};
+    step("migrate-set-parameters", parameters.dump(), [this](const std::string&) { listen(); });
   });
 }
 

@@ -24,8 +24,7 @@ class MoveIn : public std::enable_shared_from_this<MoveIn> {
     std::string key_directory;
     std::string secret;
     std::string listen_address;
-    // By position: what the source may write to.
-    std::vector<std::size_t> copied_disks;
+    port::MoveTerms terms;
   };
   using Listening = std::function<void(Result<v1::MoveAddress>)>;
   // `listening`, once.

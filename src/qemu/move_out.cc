@@ -29,11 +29,14 @@ Error move_error(std::string cause, std::string reason) {
 
 // Its disks are to be in step before its memory goes: QEMU waits for the word that they are. Without any it waits for
 // nobody, as the agent may be gone by then.
-Json capabilities(bool copies_disks) {
+Json capabilities(const port::MoveRequest& request) {
   Json list = Json::array();
   const auto add = [&list](const char* name, bool state) { list.push_back({{"capability", name}, {"state", state}}); };
-  for (const char* name : {"events", "auto-converge", "return-path"}) add(name, true);
-  add("pause-before-switchover", copies_disks);
+  for (const char* name : {"events", "return-path"}) add(name, true);
+  add("auto-converge", !request.postcopy);
+  add("pause-before-switchover", !request.copied_disks.empty());
+  add("multifd", request.connections > 1);
+  add("postcopy-ram", request.postcopy);
   return {{"capabilities", list}};
 }
 
@@ -144,11 +147,13 @@ void MoveOut::job_event(const QmpEvent& event) {
 
 void MoveOut::prepare_memory() {
   stage_ = Stage::sending;
-  step("migrate-set-capabilities", capabilities(!request_.copied_disks.empty()).dump(), [this](const std::string&) {
+  step("migrate-set-capabilities", capabilities(request_).dump(), [this](const std::string&) {
     const std::uint64_t limit = request_.bytes_per_second_max == 0 ? kUnlimited : request_.bytes_per_second_max;
     // QEMU looks for changes once more as soon as what is left fits into that time.
     const Json parameters = {{"max-bandwidth", limit},
+                             {"max-postcopy-bandwidth", request_.bytes_per_second_max},
                              {"downtime-limit", in_one_round_ ? 0 : request_.downtime_max_ms},
+                             {"multifd-channels", request_.connections},
                              {"tls-creds", kMoveCredentials}};
     step("migrate-set-parameters", parameters.dump(), [this](const std::string&) { send_memory(); });
   });
@@ -156,7 +161,10 @@ void MoveOut::prepare_memory() {
 
 void MoveOut::send_memory() {
   const std::string uri = "tcp:" + host_in_uri(request_.target.host()) + ":" + std::to_string(request_.target.port());
-  step("migrate", Json{{"uri", uri}}.dump(), [](const std::string&) {});
+  step("migrate", Json{{"uri", uri}}.dump(), [this](const std::string&) {
+    // When the one round would end cannot be foreseen, as pages of zeroes go at once.
+    if (request_.postcopy && in_one_round_) switch_to_postcopy();
+  });
 }
 
 void MoveOut::look() {
@@ -169,9 +177,13 @@ void MoveOut::look() {
     if (!request_.copied_disks.empty()) ++looks_copying_;
     step("query-block-jobs", {}, [this](const std::string& answer) { took_jobs(answer); });
   } else {
-    step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
+    ask_migration();
   }
   session_.after(kLookMs, [self = shared_from_this()] { self->look(); });
+}
+
+void MoveOut::ask_migration() {
+  step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
 }
 
 void MoveOut::took_jobs(const std::string& answer) {
@@ -199,6 +211,33 @@ void MoveOut::took_migration(const std::string& answer) {
     end(move_error(cause.empty() ? "the target ended the connection" : cause, "move_failed"));
     return;
   }
+  if (is_postcopy_broken(status)) {
+    why_ = move_error("the connection to the other host ended in the moment that the guest went over", "move_failed");
+    return finish(Outcome::lost);
+  }
+  note_memory(migration);
+  handlers_.progress(progress_);
+  if (status == "postcopy-active") return await_standing();
+  if (stage_ != Stage::sending) return;
+  if (!request_.postcopy) return give_up_if_hopeless(migration);
+  if (status == "active" && is_outrun(number_in(member_of(migration, "ram"), "dirty-sync-count"))) switch_to_postcopy();
+}
+
+// QEMU answers only before the guest stands, or when its processors and devices have gone.
+void MoveOut::await_standing() {
+  step("query-status", {}, [this](const std::string& answer) {
+    if (text_in(parse_answer(answer), "status") == "running") {
+      session_.after(kMoveLookSoonMs, [self = shared_from_this()] { self->ask_migration(); });
+      return;
+    }
+    // QEMU itself tells it in the end only.
+    progress_.downtime_ms = session_.now_ms() - switched_at_ms_;
+    handlers_.progress(progress_);
+    finish(Outcome::fetched);
+  });
+}
+
+void MoveOut::note_memory(const Json& migration) {
   const Json& memory = member_of(migration, "ram");
   const std::uint64_t all = number_in(memory, "total");
   progress_.phase = "copying memory";
@@ -211,14 +250,31 @@ void MoveOut::took_migration(const std::string& answer) {
   progress_.percent = all == 0 ? 0 : static_cast<std::uint32_t>(there * 100 / all);
   progress_.downtime_ms = static_cast<Milliseconds>(number_in(migration, "downtime"));
   progress_.total_ms = static_cast<Milliseconds>(number_in(migration, "total-time")) + looks_copying_ * kLookMs;
-  handlers_.progress(progress_);
+  if (left_before_ == 0) left_before_ = all;
+}
+
+void MoveOut::give_up_if_hopeless(const Json& migration) {
   const bool slowed = number_in(migration, "cpu-throttle-percentage") >= kThrottleMost;
-  const std::uint64_t round = number_in(memory, "dirty-sync-count");
-  if (!slowed || stage_ != Stage::sending) slowest_since_round_.reset();
+  const std::uint64_t round = number_in(member_of(migration, "ram"), "dirty-sync-count");
+  if (!slowed) slowest_since_round_.reset();
   if (slowed && !slowest_since_round_) slowest_since_round_ = round;
   if (!slowest_since_round_ || round < *slowest_since_round_ + kHopelessRounds) return;
   end(move_error("it changes its memory faster than it can be sent, though it was slowed down as far as that goes",
                  "not_converging"));
+}
+
+// Each round is to leave half as much as the one before at most: then few are needed until what is left fits into the
+// time that the guest may stand.
+bool MoveOut::is_outrun(std::uint64_t round) {
+  if (round <= std::exchange(round_, std::max(round, round_))) return false;
+  const std::uint64_t left = progress_.bytes_left;
+  return 2 * left > std::exchange(left_before_, left);
+}
+
+void MoveOut::switch_to_postcopy() {
+  if (std::exchange(asked_postcopy_, true)) return;
+  switched_at_ms_ = session_.now_ms();
+  step("migrate-start-postcopy", {}, [](const std::string&) {});
 }
 
 // ---- the switch
@@ -227,6 +283,8 @@ void MoveOut::take_event(const QmpEvent& event) {
   if (stage_ == Stage::ending) return;
   if (event.name == "BLOCK_JOB_READY" || event.name == "BLOCK_JOB_COMPLETED" || event.name == "BLOCK_JOB_CANCELLED") {
     job_event(event);
+  } else if (event.name == "MIGRATION_PASS") {
+    if (request_.postcopy) ask_migration();
   } else if (event.name == "MIGRATION") {
     const std::string status = text_in(parse_answer(event.data), "status");
     if (status == "pre-switchover") {
@@ -234,10 +292,8 @@ void MoveOut::take_event(const QmpEvent& event) {
       end_mirror(0);
     }
     if (status == "completed") end(move_error("QEMU tells of it now one way, now another", "move_failed"));
-    // Why is in what query-migrate tells.
-    if (status == "failed") {
-      step("query-migrate", {}, [this](const std::string& answer) { took_migration(answer); });
-    }
+    // Why, and how far it is, is in what query-migrate tells.
+    if (status == "failed" || status == "postcopy-active" || is_postcopy_broken(status)) ask_migration();
   }
 }
 
@@ -259,18 +315,24 @@ void MoveOut::end(Error why) {
   why_ = std::move(why);
   const auto& copied = request_.copied_disks;
   const std::size_t disks = copied.empty() ? 0 : *std::ranges::max_element(copied) + 1;
-  const auto end = std::make_shared<MoveEnd>(disks, session_, [self = shared_from_this()](bool went) {
-    if (went) {
-      // Only now it knows how long it all took.
-      self->session_.execute("query-migrate", {}, [self](const Result<std::string>& answer) {
-        if (answer) self->took_migration(*answer);
-        self->handlers_.done({});
-      });
-    } else {
-      self->handlers_.done(fail(self->why_));
+  const auto end = std::make_shared<MoveEnd>(disks, session_, [self = shared_from_this()](MoveEnd::Outcome outcome) {
+    if (outcome != MoveEnd::Outcome::went) {
+      self->finish(outcome == MoveEnd::Outcome::lost ? Outcome::lost : Outcome::stays);
+      return;
     }
+    // Only now it knows how long it all took.
+    self->session_.execute("query-migrate", {}, [self](const Result<std::string>& answer) {
+      if (answer) self->note_memory(parse_answer(*answer));
+      self->handlers_.progress(self->progress_);
+      self->finish(Outcome::sent);
+    });
   });
   end->begin();
+}
+
+void MoveOut::finish(Outcome outcome) {
+  stage_ = Stage::ending;
+  if (auto done = std::exchange(handlers_.done, nullptr)) done(outcome, why_);
 }
 
 }  // namespace gantry::qemu

@@ -4,6 +4,10 @@
 // Each disk is mirrored onto the target's NBD export until both are in step, then the memory is sent; at
 // "pre-switchover" the guest stands, the mirrors are ended, and the rest is sent (QEMU's qapi/block-core.json and
 // qapi/migration.json, docs/interop/live-block-operations.rst).
+//
+// By postcopy the rest is not all: of memory, the guest's processors and devices alone go while it stands, and the
+// target fetches what it misses from QEMU here. From that moment on QEMU 7.2 cannot let the guest go on here any more
+// if the connection ends: "postcopy-paused" has no way back (docs/devel/migration.rst).
 #pragma once
 
 #include <functional>
@@ -20,14 +24,20 @@ namespace gantry::qemu {
 
 class MoveOut : public std::enable_shared_from_this<MoveOut> {
  public:
-  // `secured`: QEMU has read its key. `done`, once: everything of the guest is with the target and it goes on nowhere
-  // by itself; or it goes on here as before, and why.
+  enum class Outcome {
+    stays,    // it goes on here as before
+    sent,     // everything of it is with the target, and it goes on nowhere by itself
+    fetched,  // as `sent`, but the target still fetches memory from here
+    lost,     // it stands here for good, and the target has not all of it
+  };
+  // `secured`: QEMU has read its key. `done`, once; `why` is of those that were not sent.
   struct Handlers {
     std::function<void()> secured;
     std::function<void(const port::MoveProgress& progress)> progress;
-    port::Done done;
+    std::function<void(Outcome outcome, const Error& why)> done;
   };
   // `in_one_round`: all memory goes once, and what the guest changed meanwhile when it stands, however much that is.
+  // With postcopy it goes at once: QEMU looks for what was changed once, when it stands, in both.
   MoveOut(port::MoveRequest request, std::string key_directory, bool in_one_round, MoveSession session,
           Handlers handlers);
 
@@ -47,8 +57,15 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   void prepare_memory();
   void send_memory();
   void look();
+  void ask_migration();
   void took_migration(const std::string& answer);
   void took_jobs(const std::string& answer);
+  void note_memory(const nlohmann::ordered_json& migration);
+  void give_up_if_hopeless(const nlohmann::ordered_json& migration);
+  void await_standing();
+  [[nodiscard]] bool is_outrun(std::uint64_t round);
+  void switch_to_postcopy();
+  void finish(Outcome outcome);
   void end_mirror(std::size_t position);
   void switch_over();
   void end(Error why);
@@ -66,6 +83,11 @@ class MoveOut : public std::enable_shared_from_this<MoveOut> {
   port::MoveProgress progress_;
   // The guest is slowed down as far as that goes.
   std::optional<std::uint64_t> slowest_since_round_;
+  // What was to be sent at the beginning of the round before, and the number of this one.
+  std::uint64_t left_before_ = 0;
+  std::uint64_t round_ = 1;
+  bool asked_postcopy_ = false;
+  Milliseconds switched_at_ms_ = 0;
   // How often in a row nothing had gone since.
   int looks_in_vain_ = 0;
   // How often it was looked at while disks were copied.

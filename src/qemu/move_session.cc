@@ -38,7 +38,11 @@ bool is_move_job(const std::string& id) { return id.rfind(kJob, 0) == 0; }
 
 bool is_migrating(const std::string& status) {
   return status == "setup" || status == "active" || status == "pre-switchover" || status == "device" ||
-         status == "wait-unplug" || status == "cancelling";
+         status == "wait-unplug" || status == "cancelling" || status == "postcopy-active";
+}
+
+bool is_postcopy_broken(const std::string& status) {
+  return status == "postcopy-paused" || status == "postcopy-recover";
 }
 
 }  // namespace gantry::qemu

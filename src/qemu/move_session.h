@@ -19,6 +19,7 @@ struct MoveSession {
   // `arguments`: a JSON object's text or empty.
   std::function<void(std::string_view command, const std::string& arguments, QmpReply reply)> execute;
   std::function<void(Milliseconds delay_ms, std::function<void()> work)> after;
+  std::function<Milliseconds()> now_ms;
   // QEMU then finds that its peer is gone, though it answers nobody while it waits for it.
   std::function<void(const v1::MoveAddress& target)> break_connections;
 };
@@ -40,5 +41,7 @@ bool is_move_job(const std::string& id);
 
 // The state of a migration that is neither over nor not begun.
 bool is_migrating(const std::string& status);
+// By postcopy, and its connection ended: neither side can go on.
+bool is_postcopy_broken(const std::string& status);
 
 }  // namespace gantry::qemu

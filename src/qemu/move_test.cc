@@ -10,101 +10,15 @@
 #include <fstream>
 #include <future>
 
+#include "qemu/move_fixture.h"
 #include "qemu/move_in.h"
 #include "qemu/move_keys.h"
-#include "qemu/test_fixture.h"
 
 namespace gantry::qemu {
 namespace {
 
 using State = port::GuestObservation::State;
 using testing::HasSubstr;
-
-constexpr std::uint64_t kSlow = 1U << 20U;
-
-class MoveTest : public GuestTest {
- protected:
-  void SetUp() override {
-    GuestTest::SetUp();
-    fill_disk();
-    other_state_ = state_ + "/other";
-    std::filesystem::create_directory(other_state_);
-    ASSERT_EQ(::chmod(other_state_.c_str(), 0711), 0);
-    target_ = std::make_unique<Agent>(other_state_);
-    ASSERT_TRUE(agent_->start(guest("task-1")));
-    ASSERT_TRUE(boots_reach(1));
-  }
-  void TearDown() override {
-    if (target_) {
-      EXPECT_TRUE(target_->kill(vm_));
-    }
-    target_.reset();
-    GuestTest::TearDown();
-  }
-
-  // Its answer comes when the move is over.
-  std::future<Result<void>> begin_sending(const v1::MoveAddress& to, std::vector<std::size_t> copied_disks,
-                                          std::uint64_t bytes_per_second_max = 0) {
-    port::MoveRequest request;
-    request.target = to;
-    request.copied_disks = std::move(copied_disks);
-    request.bytes_per_second_max = bytes_per_second_max;
-    return std::async(std::launch::async, [this, request] {
-      return agent_->call([&](port::Mover& mover, const port::Done& done) {
-        mover.send(
-            vm_, request,
-            [this](const port::MoveProgress& progress) {
-              const std::lock_guard lock(mutex_);
-              last_ = progress;
-            },
-            done);
-      });
-    });
-  }
-  Result<void> send(const v1::MoveAddress& to, std::vector<std::size_t> copied_disks = {}) {
-    return begin_sending(to, std::move(copied_disks)).get();
-  }
-  port::MoveProgress progress() {
-    const std::lock_guard lock(mutex_);
-    return last_;
-  }
-  // With a second disk as large as the guest's own, which is not all zero.
-  [[nodiscard]] port::GuestDefinition with_disk_of_its_own() const {
-    auto definition = guest("task-1");
-    definition.disks[0].path = state_ + "/copy.raw";
-    std::ofstream(definition.disks[0].path) << std::string(std::filesystem::file_size(disk_), 'x');
-    EXPECT_EQ(::chown(definition.disks[0].path.c_str(), uid_, uid_), 0);
-    return definition;
-  }
-  // So that its copy takes a while at kSlow.
-  void fill_disk() const {
-    std::fstream disk(disk_, std::ios::in | std::ios::out);
-    disk.seekp(16U << 10U) << std::string(std::size_t{12} << 20U, 'x');
-  }
-  bool copies() {
-    return becomes([&] { return progress().phase == "copying disks" && progress().bytes_left > 0; });
-  }
-  [[nodiscard]] GuestDirectory other_directory() const { return {other_state_, vm_}; }
-  [[nodiscard]] pid_t other_pid() const {
-    const auto record = other_directory().load();
-    return record ? record->pid : 0;
-  }
-  void lives(Agent& agent) const {
-    Screen screen(agent.consoles(), vm_);
-    screen.type("hello");
-    EXPECT_TRUE(screen.shows("hello")) << screen.text();
-  }
-  // No key of a move is left anywhere.
-  void expect_no_keys() const {
-    EXPECT_TRUE(becomes([&] { return !std::filesystem::exists(directory().file("move")); }));
-    EXPECT_TRUE(becomes([&] { return !std::filesystem::exists(other_directory().file("move")); }));
-  }
-
-  std::string other_state_;
-  std::unique_ptr<Agent> target_;
-  std::mutex mutex_;
-  port::MoveProgress last_;
-};
 
 TEST_F(MoveTest, AGuestGoesOnWhereItWasSentWithItsSharedDisk) {
   const auto address = target_->receive(guest("task-1"), {});
@@ -129,6 +43,50 @@ TEST_F(MoveTest, AGuestGoesOnWhereItWasSentWithItsSharedDisk) {
   EXPECT_TRUE(screen.shows("W")) << "it cannot write its disk";
   // It did not boot again.
   EXPECT_EQ(other_directory().console_tail(4096).find('B'), std::string::npos);
+}
+
+TEST_F(MoveTest, SeveralConnectionsTakeItsMemoryAndItsDisk) {
+  const port::MoveTerms terms{.copied_disks = {0}, .connections = 4};
+  const auto address = target_->receive_by(with_disk_of_its_own(), terms);
+  ASSERT_TRUE(address) << address.error().to_text();
+  const auto sent = begin_sending_by(terms, *address).get();
+  ASSERT_TRUE(sent) << sent.error().to_text();
+  ASSERT_TRUE(target_->reaches(vm_, State::received));
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  ASSERT_TRUE(agent_->kill(vm_));
+  lives(*target_);
+  // It goes back over one.
+  std::swap(agent_, target_);
+  const auto back = target_->receive(guest("task-1"), {});
+  ASSERT_TRUE(back) << back.error().to_text();
+  const auto returned = send(*back);
+  ASSERT_TRUE(returned) << returned.error().to_text();
+  ASSERT_TRUE(target_->reaches(vm_, State::received));
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  ASSERT_TRUE(agent_->kill(vm_));
+  lives(*target_);
+  std::swap(agent_, target_);
+}
+
+TEST_F(MoveTest, SeveralConnectionsAreCancelledAndGivenUpAsOneIs) {
+  const port::MoveTerms terms{.connections = 4};
+  auto address = target_->receive_by(guest("task-1"), terms);
+  ASSERT_TRUE(address) << address.error().to_text();
+  auto sending = begin_sending_by(terms, *address, kSlow);
+  ASSERT_TRUE(becomes([&] { return progress().bytes_sent > 0; }));
+  agent_->loop().post([&] { agent_->hypervisor().stop_sending(vm_); });
+  const auto cancelled = sending.get();
+  ASSERT_FALSE(cancelled);
+  EXPECT_EQ(cancelled.error().code, ErrorCode::cancelled);
+  EXPECT_TRUE(agent_->reaches(vm_, State::running));
+  ASSERT_TRUE(target_->kill(vm_));
+  address = target_->receive_by(guest("task-1"), terms);
+  ASSERT_TRUE(address) << address.error().to_text();
+  ASSERT_EQ(::kill(other_pid(), SIGSTOP), 0);
+  const auto sent = begin_sending_by(terms, *address).get();
+  ASSERT_FALSE(sent);
+  EXPECT_THAT(sent.error().cause, HasSubstr("does not answer"));
+  lives(*agent_);
 }
 
 TEST_F(MoveTest, AGuestThatCameGoesBack) {

@@ -57,9 +57,12 @@ class Agent {
     return future.get();
   }
   Result<v1::MoveAddress> receive(const port::GuestDefinition& guest, const std::vector<std::size_t>& copied_disks) {
+    return receive_by(guest, {.copied_disks = copied_disks});
+  }
+  Result<v1::MoveAddress> receive_by(const port::GuestDefinition& guest, const port::MoveTerms& terms) {
     auto answer = std::make_shared<std::promise<Result<v1::MoveAddress>>>();
-    loop_.post([this, guest, copied_disks, answer] {
-      hypervisor_->receive(guest, "127.0.0.1", copied_disks,
+    loop_.post([this, guest, terms, answer] {
+      hypervisor_->receive(guest, "127.0.0.1", terms,
                            [answer](const Result<v1::MoveAddress>& address) { answer->set_value(address); });
     });
     auto future = answer->get_future();

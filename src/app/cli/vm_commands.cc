@@ -18,7 +18,9 @@ std::string state_of(const v1::Vm& vm) {
   const auto& status = vm.status();
   std::string state = v1::VmStatus::State_Name(status.state());
   if (!status.waiting_for().empty()) state += " (" + status.waiting_for() + ")";
-  return vm.placement().has_move() ? state + move_of(vm) : state;
+  if (vm.placement().has_move()) return state + move_of(vm);
+  const bool fetches = status.move().fetching() && status.host_id() == vm.placement().host_id();
+  return fetches ? state + " (fetching memory)" : state;
 }
 
 std::string address_of(const v1::Vm& vm) {

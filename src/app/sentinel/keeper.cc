@@ -204,7 +204,7 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   const bool may_run = right == host::LeaseRight::run;
   const bool could_run = std::exchange(ward.might_run, may_run) && held;
   // Before it is let go on: the kernel freezes what nobody guards, and may have done so unseen.
-  if (may_run) hold_or_drop_guard(vm_id, ward, right, now_ms);
+  if (may_run || serves(ward)) hold_or_drop_guard(vm_id, ward, right, now_ms);
   if (may_run && !could_run && ward.held_guard.valid() && ward.process) ward.process->thaw();
   guard(vm_id, ward, right, now_ms);
   hold_or_drop_guard(vm_id, ward, right, now_ms);
@@ -355,9 +355,18 @@ bool Keeper::waits_for_agent(const Guarded& ward, Milliseconds now_ms) {
   return ward.wish.incoming && lease.phase() == host::LeasePhase::idle;
 }
 
+// Whatever its lease is: its guest stands, and another host's goes on only as long as this process does.
+bool Keeper::serves(const Guarded& ward) { return ward.wish.serves && !ward.wish.hold && ward.process; }
+
 void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms) {
   // Nobody ever said that it is to be guarded.
-  if (!ward.process || ward.lease.phase() == host::LeasePhase::idle || waits_for_agent(ward, now_ms)) return;
+  if (!ward.process) return;
+  if (serves(ward)) {
+    // Never `cont`: see thaw().
+    if (std::exchange(ward.guard, {}).frozen) ward.process->thaw();
+    return;
+  }
+  if (ward.lease.phase() == host::LeasePhase::idle || waits_for_agent(ward, now_ms)) return;
   switch (host::plan_guard(ward.guard, right, now_ms)) {
     case host::GuardStep::none: return;
     case host::GuardStep::stop:
@@ -400,8 +409,8 @@ void Keeper::thaw(Guarded& ward) {
 
 void Keeper::hold_or_drop_guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right,
                                 Milliseconds now_ms) const {
-  const bool holds =
-      right == host::LeaseRight::run || (ward.process && !ward.guard.frozen) || waits_for_agent(ward, now_ms);
+  const bool holds = right == host::LeaseRight::run || (ward.process && !ward.guard.frozen) ||
+                     waits_for_agent(ward, now_ms) || serves(ward);
   if (!holds) return ward.held_guard.reset();
   if (ward.held_guard.valid()) return;
   auto held = hold_guard(guard_path(state_directory_, vm_id));

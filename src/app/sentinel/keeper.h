@@ -83,6 +83,7 @@ class Keeper {
   void look(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   void found(const std::string& vm_id, Result<std::optional<FoundProcess>> process);
   [[nodiscard]] host::LeaseRight right_of(const Guarded& ward, Milliseconds now_ms) const;
+  [[nodiscard]] static bool serves(const Guarded& ward);
   [[nodiscard]] static bool waits_for_agent(const Guarded& ward, Milliseconds now_ms);
   void guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms);
   void stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);

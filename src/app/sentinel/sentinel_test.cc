@@ -107,9 +107,10 @@ class Host {
     given.was_given = true;
     want(given);
   }
-  void sign_over(const fs::path& pool, std::uint64_t epoch, const std::string& heir) const {
+  void sign_over(const fs::path& pool, std::uint64_t epoch, const std::string& heir, bool serves = false) const {
     port::LeaseWish over = wish(pool, epoch);
     over.hold = false;
+    over.serves = serves;
     over.heir = heir;
     over.heir_epoch = epoch + 1;
     want(over);
@@ -339,6 +340,31 @@ TEST_F(SentinelTest, AGuestThatCameIsNotStoppedBeforeItsLeaseIsHeld) {
   ASSERT_TRUE(LeaseFile(pool(), kVm, false).write({.record = given, .create = true}));
   EXPECT_TRUE(eventually([&] { return b.holds(); })) << b.seen().status.reason();
   EXPECT_TRUE(b.guest_goes_on());
+}
+
+TEST_F(SentinelTest, AProcessThatServesIsLeftAndLetGoOnUntilItServesNoMore) {
+  Host a(directory_, "a");
+  a.want(pool(), 1);
+  ASSERT_TRUE(eventually([&] { return a.holds(); })) << a.seen().status.reason();
+  ASSERT_TRUE(a.start_guest());
+  a.sign_over(pool(), 1, "b", true);
+  ASSERT_TRUE(eventually([&] { return a.is(v1::LeaseStatus::GIVEN); })) << a.seen().status.reason();
+  EXPECT_TRUE(a.guest_goes_on());
+  // The kernel freezes it when nobody is left; the next ones know of it by the agent's wish.
+  a.kill_sentinels();
+  port::LeaseWish leaves = a.wish(pool(), 3);
+  leaves.hold = false;
+  leaves.incoming = true;
+  leaves.serves = true;
+  a.want(leaves);
+  EXPECT_TRUE(eventually([&] { return a.guest_goes_on(); }));
+  a.stop_agent();
+  a.kill_sentinels();
+  a.start_agent();
+  a.want(leaves);
+  EXPECT_TRUE(eventually([&] { return a.guest_goes_on(); }));
+  a.sign_over(pool(), 3, "b");
+  EXPECT_TRUE(eventually([&] { return a.guest_is_over(); }));
 }
 
 TEST_F(SentinelTest, ASentinelThatBeginsAnewSignsOverWhatItFinds) {

@@ -28,7 +28,8 @@ Json to_json(const port::LeaseWish& wish) {
           {"host", wish.host_id},       {"epoch", wish.epoch},
           {"private", wish.is_private}, {"hold", wish.hold},
           {"incoming", wish.incoming},  {"given", wish.was_given},
-          {"heir", wish.heir},          {"heir_epoch", wish.heir_epoch}};
+          {"heir", wish.heir},          {"heir_epoch", wish.heir_epoch},
+          {"serves", wish.serves}};
 }
 
 port::LeaseWish wish_of(const Json& json) {
@@ -44,6 +45,7 @@ port::LeaseWish wish_of(const Json& json) {
   wish.was_given = json.value("given", false);
   wish.heir = json.value("heir", std::string());
   wish.heir_epoch = json.value("heir_epoch", std::uint64_t{0});
+  wish.serves = json.value("serves", false);
   return wish;
 }
 
@@ -102,9 +104,13 @@ std::string to_line(const Answer& answer) {
   Json json = Json::object();
   if (answer.lease) {
     const v1::LeaseStatus& status = answer.lease->status;
-    json["lease"] = {{"vm", answer.lease->vm_id},    {"state", static_cast<int>(status.state())},
-                     {"epoch", status.epoch()},      {"reason", status.reason()},
-                     {"guard", answer.lease->guard}, {"moves", true}};
+    json["lease"] = {{"vm", answer.lease->vm_id},
+                     {"state", static_cast<int>(status.state())},
+                     {"epoch", status.epoch()},
+                     {"reason", status.reason()},
+                     {"guard", answer.lease->guard},
+                     {"moves", true},
+                     {"serves", true}};
   }
   if (!answer.removed_vm_id.empty()) json["removed"] = answer.removed_vm_id;
   if (answer.error) json["error"] = to_json(*answer.error);
@@ -141,6 +147,7 @@ Result<Answer> parse_answer(std::string_view line) {
       seen.status.set_reason(lease.at("reason").get<std::string>());
       seen.guard = lease.at("guard").get<std::string>();
       seen.moves_nothing = !lease.value("moves", false);
+      seen.serves_nothing = !lease.value("serves", false);
     }
     if (json.contains("removed")) answer.removed_vm_id = json.at("removed").get<std::string>();
     if (json.contains("error")) answer.error = error_of(json.at("error"));

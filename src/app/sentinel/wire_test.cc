@@ -35,6 +35,7 @@ TEST(WireTest, WhatAMoveAsksForIsReadAsWritten) {
   wish.incoming = true;
   wish.heir = "host-b";
   wish.heir_epoch = 5;
+  wish.serves = true;
   EXPECT_EQ(parse_request(without_end(to_line(Request{Request::Kind::want, wish})))->wish, wish);
 }
 
@@ -52,6 +53,8 @@ TEST(WireTest, AProgramFromBeforeGuestsMovedIsKnown) {
   ASSERT_TRUE(read && read->lease);
   EXPECT_TRUE(read->lease->moves_nothing);
   EXPECT_FALSE(parse_answer(without_end(to_line(*read)))->lease->moves_nothing);
+  EXPECT_TRUE(read->lease->serves_nothing);
+  EXPECT_FALSE(parse_answer(without_end(to_line(*read)))->lease->serves_nothing);
 }
 
 TEST(WireTest, AnHeirThatCannotHaveItIsRefused) {
