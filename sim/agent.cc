@@ -1,11 +1,8 @@
 #include "sim/agent.h"
 
+#include "sim/agent_calls.h"
+
 namespace gantry::sim {
-namespace {
-
-constexpr Milliseconds kSlowDiskMs = 15'000;
-
-}  // namespace
 
 Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::Options& options)
     : scheduler_(stage.scheduler),
@@ -62,60 +59,6 @@ Milliseconds Agent::draw_delay(Milliseconds usual_ms) {
 Error Agent::error_of(Fault fault) {
   if (fault == Fault::transient) return {.code = ErrorCode::unavailable, .summary = "the rehearsal wanted it to fail"};
   return {.code = ErrorCode::internal, .summary = "the rehearsal wanted it to fail for good"};
-}
-
-template <class Value>
-void Agent::run(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
-                std::function<void(Result<Value>)> done, std::function<void()> when_crashed, bool may_fail) {
-  const Fault fault = may_fail ? draw_fault() : Fault::none;
-  const std::uint64_t call = ++calls_;
-  if (!when_crashed && fault == Fault::none && rng_.chance(1, 2)) when_crashed = [effect] { effect(); };
-  under_way_[call] = std::move(when_crashed);
-  executor_.post_after(draw_delay(usual_ms),
-                       [this, what, call, fault, effect = std::move(effect), done = std::move(done)] {
-                         under_way_.erase(call);
-                         if (fault == Fault::none) {
-                           done(effect());
-                         } else {
-                           trace_.note("host", world_.setup.name + ": " + what + " fails");
-                           done(fail(error_of(fault)));
-                         }
-                       });
-}
-
-template <class Value>
-void Agent::run_on_disk(const std::string& what, Milliseconds usual_ms, std::function<Result<Value>()> effect,
-                        std::function<void(Result<Value>)> done) {
-  const Milliseconds now_ms = scheduler_.now().monotonic_ms;
-  if (now_ms < world_.disk_slow_until_ms) usual_ms += kSlowDiskMs;
-  if (now_ms >= world_.disk_fails_until_ms) return run(what, usual_ms, std::move(effect), std::move(done));
-  executor_.post_after(draw_delay(usual_ms), [what, done = std::move(done)] {
-    done(fail(ErrorCode::unavailable, what + " failed", "the disk gave an input/output error"));
-  });
-}
-
-template <class Value>
-void Agent::run_unless_deleted(const std::string& object, const std::string& what, Milliseconds usual_ms,
-                               std::function<Result<Value>()> effect, std::function<void(Result<Value>)> done) {
-  const auto answered = std::make_shared<bool>(false);
-  const auto once = [answered, done = std::move(done)](const Result<Value>& result) {
-    if (!std::exchange(*answered, true)) done(result);
-  };
-  const auto cut = std::make_shared<bool>(false);
-  making_[object] = [cut, once, this] {
-    *cut = true;
-    executor_.post([once] { once(fail(ErrorCode::cancelled, "it is being deleted")); });
-  };
-  run_on_disk<Value>(
-      what, usual_ms,
-      [cut, effect = std::move(effect)]() -> Result<Value> {
-        if (*cut) return fail(ErrorCode::cancelled, "it is being deleted");
-        return effect();
-      },
-      [this, once, object](const Result<Value>& result) {
-        making_.erase(object);
-        once(result);
-      });
 }
 
 void Agent::cut_short(const std::string& object) {
@@ -332,138 +275,6 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
     status.set_swtpm_version("0.7.1");
     done(status);
   });
-}
-
-// ---- storage
-
-void Agent::inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) {
-  run_on_disk<v1::PoolStatus>(
-      "pool inspection", 50,
-      [this, request]() -> Result<v1::PoolStatus> {
-        if (!request.shared_id.empty()) return shared_.inspect_pool(request);
-        if (auto usable = world_.use_pool(request); !usable) return fail(usable.error());
-        constexpr std::uint64_t kGib = 1U << 30U;
-        v1::PoolStatus status;
-        const std::uint64_t used_gib = world_.allocated_gib();
-        status.set_capacity_bytes(world_.setup.pool_capacity_gib * kGib);
-        status.set_available_bytes(
-            used_gib > world_.setup.pool_capacity_gib ? 0 : (world_.setup.pool_capacity_gib - used_gib) * kGib);
-        status.set_allocation_bytes(used_gib * kGib);
-        return status;
-      },
-      std::move(done));
-}
-
-void Agent::release_pool(const port::PoolRequest& request, port::Done done) {
-  run_on_disk<void>(
-      "pool release", 20, [this, request] { return shared_.release_pool(request); }, std::move(done));
-}
-
-void Agent::create_volume(const port::VolumeRequest& request, port::ProgressCallback progress, port::VolumeDone done) {
-  executor_.post([progress = std::move(progress)] {
-    v1::Progress half;
-    half.set_measurable(true);
-    half.set_percent(50);
-    progress(half);
-  });
-  run_unless_deleted<port::VolumeFacts>(
-      request.volume_id, "creation of a volume", 100,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.create_volume(request); }); },
-      std::move(done));
-}
-
-void Agent::inspect_volume(const port::VolumeRequest& request, port::VolumeDone done) {
-  run_on_disk<port::VolumeFacts>(
-      "volume inspection", 30,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.inspect_volume(request); }); },
-      std::move(done));
-}
-
-void Agent::resize_volume(const port::VolumeRequest& request, port::VolumeDone done) {
-  run_on_disk<port::VolumeFacts>(
-      "resize", 100,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.resize_volume(request); }); },
-      std::move(done));
-}
-
-void Agent::delete_volume(const port::VolumeRequest& request, port::Done done) {
-  cut_short(request.volume_id);
-  run_on_disk<void>(
-      "deletion of a volume", 50,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.delete_volume(request); }); },
-      std::move(done));
-}
-
-void Agent::import_image(const port::ImageRequest& request, port::ProgressCallback progress, port::ImageDone done) {
-  executor_.post_after(50, [progress = std::move(progress)] {
-    v1::Progress some;
-    some.set_measurable(true);
-    some.set_percent(10);
-    progress(some);
-  });
-  run_unless_deleted<port::ImageFacts>(
-      request.image_id, "import of an image", 5'000,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.import_image(request); }); },
-      std::move(done));
-}
-
-void Agent::inspect_image(const port::ImageRequest& request, port::ImageDone done) {
-  run_on_disk<port::ImageFacts>(
-      "image inspection", 30,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.inspect_image(request); }); },
-      std::move(done));
-}
-
-void Agent::delete_image(const port::ImageRequest& request, port::Done done) {
-  cut_short(request.image_id);
-  run_on_disk<void>(
-      "deletion of an image", 50,
-      [this, request] { return in_pool(request, [&](auto& files) { return files.delete_image(request); }); },
-      std::move(done));
-}
-
-void Agent::make_seed(const std::string& vm_id, std::uint32_t, const std::map<std::string, std::string>&,
-                      std::function<void(Result<std::string>)> done) {
-  run_on_disk<std::string>(
-      "cloud-init seed", 30,
-      [this, vm_id]() -> Result<std::string> {
-        world_.seeds.insert(vm_id);
-        return "/seeds/" + vm_id;
-      },
-      std::move(done));
-}
-
-void Agent::delete_seed(const std::string& vm_id, port::Done done) {
-  run_on_disk<void>(
-      "deletion of a seed", 30,
-      [this, vm_id]() -> Result<void> {
-        world_.seeds.erase(vm_id);
-        return {};
-      },
-      std::move(done));
-}
-
-std::set<std::string>& Agent::tpms_at(const std::string& pool_path) {
-  return shared_.has_pool_at(pool_path) ? shared_.tpms : world_.tpms;
-}
-
-void Agent::make_tpm(const port::GuestDefinition& guest, bool incoming) {
-  if (guest.tpm_directory.empty()) return;
-  const std::string end = port::tpm_directory("", guest.vm_id);
-  const bool is_new =
-      tpms_at(guest.tpm_directory.substr(0, guest.tpm_directory.size() - end.size())).insert(guest.vm_id).second;
-  const bool had_one = !shared_.tpms_ever.insert(guest.vm_id).second;
-  if (is_new && had_one && !incoming) trace_.violation("guest " + guest.vm_id + " begins without what its TPM kept");
-}
-
-void Agent::delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) {
-  run_on_disk<void>(
-      "deletion of a TPM", 30,
-      [this, pool, vm_id]() -> Result<void> {
-        tpms_at(pool.path).erase(vm_id);
-        return {};
-      },
-      std::move(done));
 }
 
 // ---- network

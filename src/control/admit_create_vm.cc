@@ -129,6 +129,15 @@ Result<std::vector<DiskPlan>> plan_disks(Change& change, v1::VmSpec& spec, polic
   return plans;
 }
 
+// What it keeps are files beside the lease.
+Result<void> check_tpm(const Change& change, const std::string& vm_name, const v1::VmSpec& spec) {
+  const auto* pool = change.draft.find<v1::Pool>(spec.lease_pool());
+  if (!spec.tpm() || pool == nullptr || !is_in_ceph(*pool)) return {};
+  return fail(ErrorCode::unsupported, "VM \"" + vm_name + "\" cannot have a TPM",
+              "its lease is in pool \"" + pool->meta().name() + "\" in Ceph, which cannot hold the files of a TPM",
+              "give it a first disk in a pool that is a directory", "tpm_in_ceph");
+}
+
 // A free name for the VM's own volume: "web-disk0", or "web-disk0-2"... when an earlier VM's was kept.
 std::string volume_name(const Change& change, const std::string& vm_name, std::size_t index) {
   const std::string suffix = "-disk" + std::to_string(index);
@@ -209,6 +218,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   GANTRY_CHECK(make_disks(change, *disks, demand, vm));
   vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand, vm.placement().host_id()));
   spec.set_lease_pool(lease_pool(change.draft, spec));
+  GANTRY_CHECK(check_tpm(change, request.name(), spec));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 
   const std::string host = host_name(change.view(), vm.placement().host_id());

@@ -15,7 +15,7 @@ namespace {
 
 // Guests boot kernels from files on their host.
 Result<void> check_kind(const v1::CreateImageRequest& request, const v1::Pool& pool) {
-  if (request.spec().kind() != v1::ImageSpec::KERNEL || pool.spec().driver() != v1::PoolSpec::RBD) return {};
+  if (request.spec().kind() != v1::ImageSpec::KERNEL || !is_in_ceph(pool)) return {};
   return fail(ErrorCode::unsupported,
               "image \"" + request.name() + "\" cannot be in pool \"" + pool.meta().name() + "\"",
               "it is a kernel, and the pool is one of Ceph, which holds disks", "name a pool that is a directory",

@@ -51,8 +51,6 @@ std::uint64_t wanted_bytes(const NewVolumeWish& wish) {
   return wish.capacity_bytes != 0 ? wish.capacity_bytes : image_bytes;
 }
 
-bool is_in_ceph(const v1::Pool& pool) { return pool.spec().driver() == v1::PoolSpec::RBD; }
-
 // What stands in a pool is made as that pool has it.
 v1::VolumeSpec::Format format_in(const v1::Pool& pool, v1::VolumeSpec::Format wanted) {
   return is_in_ceph(pool) ? v1::VolumeSpec::RAW : wanted;

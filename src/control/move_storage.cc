@@ -124,6 +124,9 @@ Result<MoveStorage> plan_storage(const Change& change, const v1::Vm& vm, const s
   const auto pool = choose_pool_there(change, host_id, wanted, plan.copied);
   if (!pool) return fail(pool.error());
   plan.pool = *pool;
+  if (!keeps_lease && vm.spec().tpm() && is_in_ceph(**pool)) {
+    return cannot("what its TPM keeps are files, which pool " + (*pool)->meta().name() + " cannot hold: it is in Ceph");
+  }
   if (!keeps_lease) plan.lease_pool = plan.pool->meta().id();
   return plan;
 }

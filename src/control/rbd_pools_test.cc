@@ -65,6 +65,20 @@ TEST(RbdPool, IsSharedWhetherThatIsAskedForOrNot) {
   EXPECT_EQ(pool.status().hosts_size(), 2);
 }
 
+TEST(RbdPool, HoldsNoTpm) {
+  RbdWorld world;
+  world.make_pool();
+  v1::CreateVmRequest request = World::vm_request("sealed");
+  request.mutable_spec()->set_tpm(true);
+  request.mutable_spec()->clear_image();
+  v1::NewVolume& disk = *request.mutable_spec()->add_disks()->mutable_create();
+  disk.set_capacity_bytes(1U << 20U);
+  disk.set_pool("ceph");
+  EXPECT_EQ(world.refused("CreateVm", request), "tpm_in_ceph");
+  disk.set_pool("default");
+  EXPECT_EQ(world.refused("CreateVm", request), "");
+}
+
 TEST(RbdPool, ItsKeyIsToldToItsHostsAlone) {
   RbdWorld world;
   v1::CreatePoolRequest request = RbdWorld::pool_request();
