@@ -63,7 +63,8 @@ void append_escaped(char c, std::string& text) {
 bool append_text(std::string_view given, std::string& text) {
   text += '"';
   while (!given.empty()) {
-    const auto plain = static_cast<std::size_t>(std::find_if_not(given.begin(), given.end(), is_plain) - given.begin());
+    std::size_t plain = 0;
+    while (plain < given.size() && is_plain(given[plain])) ++plain;
     text += given.substr(0, plain);
     given.remove_prefix(plain);
     if (given.empty()) break;
