@@ -203,13 +203,13 @@ bool ModelSentinel::waits_for_agent(const Ward& ward) const {
 void ModelSentinel::guard(const std::string& vm_id, Ward& ward) {
   const ModelGuest& guest = world_.guests.at(vm_id);
   if (guest.frozen) ward.guard.frozen = true;
-  if (ward.wish.serves && !ward.wish.hold) {
-    if (std::exchange(ward.guard, {}).frozen) world_.set_frozen(vm_id, false);
+  const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || is_given_away(ward);
+  if (ward.wish.serves && (!ward.wish.hold || is_anothers)) {
+    if (!ward.wish.hold && std::exchange(ward.guard, {}).frozen) world_.set_frozen(vm_id, false);
     return;
   }
   if (ward.lease.phase() == host::LeasePhase::idle || waits_for_agent(ward)) return;
   host::LeaseRight right = ward.lease.right(now_ms());
-  const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || is_given_away(ward);
   if (right == host::LeaseRight::none && !is_anothers) right = host::LeaseRight::paused;
   switch (host::plan_guard(ward.guard, right, now_ms())) {
     case host::GuardStep::stop: {

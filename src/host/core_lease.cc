@@ -46,9 +46,10 @@ void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObse
   // A guest that was frozen because nobody held its lease cannot be seen before somebody does.
   const bool may_live = guests_known_ ? is_live(guest) : model::holds_memory(vm.wanted);
   const VmRole role = role_of(vm.wanted, options_.host_id);
-  // Whether a process that leaves still serves is not known yet: what the sentinel was told before holds.
-  const bool may_serve = !guests_known_ || guest.state == port::GuestObservation::State::unknown;
-  if (role == VmRole::leaving && may_serve) return;
+  // Whether its process serves is not known yet: what the sentinel was told before holds.
+  const bool leaves = role == VmRole::leaving;
+  if (!guests_known_ && (leaves || vm.wanted.placement().move().postcopy())) return;
+  if (leaves && guest.state == port::GuestObservation::State::unknown) return;
   if (role == VmRole::resident) {
     // Of a guest that is gone, only the lease can tell whether it went to another host.
     const bool moves = vm.wanted.placement().has_move();
@@ -57,7 +58,7 @@ void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObse
   } else {
     wish->incoming = role == VmRole::arriving || may_live;
   }
-  wish->serves = serves_memory(guest) && (role == VmRole::leaving || !wish->heir.empty());
+  wish->serves = serves_memory(guest);
   ports_.sentinel.want(*wish);
 }
 

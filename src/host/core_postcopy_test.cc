@@ -31,7 +31,7 @@ TEST_F(CoreMoveTest, ASourceServesItsMemoryUntilAllOfItIsThere) {
   target_says(Phase::PREPARED);
   world.change("vm-1", [](auto& guest) { guest.fetching = true; });
   executor.run_for(100);
-  EXPECT_FALSE(world.lease_wishes["vm-1"].serves) << "it is its own yet";
+  EXPECT_TRUE(world.lease_wishes["vm-1"].hold) << "it is its own yet";
   target_says(Phase::ARRIVED);
   EXPECT_EQ(world.lease_wishes["vm-1"].heir, "host-2");
   EXPECT_TRUE(world.lease_wishes["vm-1"].serves);
@@ -66,6 +66,26 @@ TEST_F(CoreMoveTest, ANewAgentLetsTheSentinelBeUntilItKnowsWhetherItsProcessServ
   executor.run_for(1'000);
   EXPECT_TRUE(world.lease_wishes["vm-1"].serves);
   EXPECT_EQ(world.count("kill"), 0);
+}
+
+TEST_F(CoreMoveTest, ANewAgentLeavesAServerWhoseLeaseWasGivenBeforeThePlacementChanged) {
+  assign();
+  begin_move("host-2").set_postcopy(true);
+  target_says(Phase::PREPARED);
+  world.change("vm-1", [](auto& guest) { guest.fetching = true; });
+  target_says(Phase::ARRIVED);
+  ASSERT_TRUE(world.lease_wishes["vm-1"].serves);
+  world.refuses_leases = true;
+  take_status();
+  core.reset();
+  start_agent();
+  assign();
+  EXPECT_TRUE(world.lease_wishes["vm-1"].serves) << "the sentinel would end it";
+  world.tell_lease("vm-1", v1::LeaseStatus::LOST);
+  executor.run_for(60'000);
+  EXPECT_EQ(told_move().phase(), Phase::GIVEN);
+  EXPECT_EQ(world.count("kill"), 0);
+  EXPECT_EQ(world.count("take_over"), 0);
 }
 
 TEST_F(CoreMoveTest, TheTargetTellsUntilItHasFetchedAll) {

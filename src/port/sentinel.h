@@ -34,8 +34,8 @@ struct LeaseWish {
   // and does not go on by itself. It is ended once the lease is given.
   std::string heir = {};
   std::uint64_t heir_epoch = 0;
-  // Without `hold`: the process that is left here stands, does not go on by itself, and gives another host's what it
-  // misses of the guest's memory. It is not ended, and is let go on if it was frozen, though the lease is another's.
+  // The process that is here stands, does not go on by itself, and gives another host's what it misses of the guest's
+  // memory. It is not ended though the lease is another's, and without `hold` let go on if it was frozen.
   bool serves = false;
 
   bool operator==(const LeaseWish&) const = default;

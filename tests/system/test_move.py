@@ -101,6 +101,8 @@ class Machines(test_shared_pool.SharedMachines):
 class CountingGuest(Machines):
     """`mover` runs on beta and counts."""
 
+    # What its machine runs.
+    program = PROGRAM
     # Its disks; the first is what it counts on.
     disks = ("16M,format=raw,pool=shared",)
 
@@ -127,7 +129,7 @@ class CountingGuest(Machines):
         archive = self.make_archive()
         folder = archive.parent
         program = folder / "run-test"
-        program.write_text(PROGRAM)
+        program.write_text(self.program)
         program.chmod(0o755)
         run("sh", "-c", "echo run-test | busybox cpio -o -H newc -R 0:0 >> guest/initramfs", cwd=folder)
         run("tar", "-C", folder / "guest", "--format=ustar", "-cf", archive, "kernel", "initramfs")

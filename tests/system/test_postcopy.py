@@ -12,11 +12,24 @@ SETTING = pathlib.Path("/proc/sys/vm/unprivileged_userfaultfd")
 # Less than the guest changes in the same time.
 SLOW = "8M"
 # 16 MB are written and copied, again and again; both are to be the same.
-DIRTY = ("n=0; while :; do n=$((n + 1)); yes $n | head -c 8000000 > /tmp/a; cp /tmp/a /tmp/b; "
-         "cmp /tmp/a /tmp/b > /dev/null && echo whole-$((n * 2)) || echo memory-$((1 + 1))-broken; done &\n")
+DIRTY = """
+dirty() {
+  n=0
+  while :; do
+    n=$((n + 1))
+    yes "$n" | head -c 8000000 > /tmp/a
+    cp /tmp/a /tmp/b
+    if cmp /tmp/a /tmp/b > /dev/null; then echo "whole $n"; else echo "memory broken"; fi
+  done
+}
+case $(hostname) in
+"""
 
 
 class PostcopyMachines(test_move.CountingGuest):
+    program = test_move.PROGRAM.replace("case $(hostname) in\n", DIRTY.lstrip()).replace(
+        "forever keep &", "forever keep &\n    dirty &")
+
     def setUp(self):
         # The machine's own setting: other tests of it wait.
         self.setting_lock = open("/tmp/gantry-test-userfaultfd.lock", "w")
@@ -27,10 +40,9 @@ class PostcopyMachines(test_move.CountingGuest):
         super().setUp()
 
     def wholes(self, host):
-        return self.console(host).count("whole-")
+        return self.console(host).count("whole ")
 
     def dirty(self):
-        self.manager.type_at_console("mover", DIRTY)
         wait_until("the guest changes its memory", lambda: self.wholes("beta") > 2)
 
     def begin(self, *options):
@@ -61,7 +73,7 @@ class PostcopyTest(PostcopyMachines):
         self.assert_it_runs_on("gamma")
         before = self.wholes("gamma")
         wait_until("its memory is whole", lambda: self.wholes("gamma") > before + 5)
-        self.assertNotIn("memory-2-broken", self.console("gamma"))
+        self.assertNotIn("memory broken", self.console("gamma"))
         self.assertNotIn("fetching", self.manager.gantry("list"))
 
     def test_the_process_at_the_source_is_killed_while_memory_is_fetched(self):

@@ -356,14 +356,17 @@ bool Keeper::waits_for_agent(const Guarded& ward, Milliseconds now_ms) {
 }
 
 // Whatever its lease is: its guest stands, and another host's goes on only as long as this process does.
-bool Keeper::serves(const Guarded& ward) { return ward.wish.serves && !ward.wish.hold && ward.process; }
+bool Keeper::serves(const Guarded& ward) {
+  const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || ward.lease.is_given_away();
+  return ward.wish.serves && ward.process && (!ward.wish.hold || is_anothers);
+}
 
 void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms) {
   // Nobody ever said that it is to be guarded.
   if (!ward.process) return;
   if (serves(ward)) {
     // Never `cont`: see thaw().
-    if (std::exchange(ward.guard, {}).frozen) ward.process->thaw();
+    if (!ward.wish.hold && std::exchange(ward.guard, {}).frozen) ward.process->thaw();
     return;
   }
   if (ward.lease.phase() == host::LeasePhase::idle || waits_for_agent(ward, now_ms)) return;
