@@ -150,8 +150,9 @@ void ModelSentinel::step(const std::string& vm_id) {
   Milliseconds next_ms = kNever;
   if (!ward.io) {
     const host::LeaseStep due = ward.lease.next(now_ms());
-    if (due.read || due.write) {
+    if (due.read || due.write || due.fence) {
       ward.io = true;
+      if (due.fence) fence(vm_id);
       if (due.read) read(vm_id);
       if (due.write) write(vm_id, *due.write);
     } else {
@@ -303,6 +304,17 @@ void ModelSentinel::read(const std::string& vm_id) {
     } else {
       ward->second.lease.read_done(record == records.end() ? std::nullopt : std::optional(record->second), now_ms());
     }
+    step(vm_id);
+  });
+}
+
+// As on a file system, which cannot refuse what is on its way: the lease's times guard it.
+void ModelSentinel::fence(const std::string& vm_id) {
+  later(1, [this, vm_id] {
+    const auto ward = wards_.find(vm_id);
+    if (ward == wards_.end()) return;
+    ward->second.io = false;
+    ward->second.lease.fence_done({}, now_ms());
     step(vm_id);
   });
 }

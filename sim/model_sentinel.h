@@ -74,6 +74,7 @@ class ModelSentinel {
     return is_private ? records_ : shared_.leases;
   }
   void read(const std::string& vm_id);
+  void fence(const std::string& vm_id);
   void write(const std::string& vm_id, const host::LeaseWrite& write);
   void look();
   [[nodiscard]] Milliseconds latency_ms();

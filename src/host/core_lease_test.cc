@@ -43,6 +43,20 @@ TEST_F(CoreLeaseTest, TheWishSaysWhereAndFollowsTheGuest) {
   EXPECT_FALSE(world.lease_wishes.at("vm-1").hold);
 }
 
+TEST_F(CoreLeaseTest, InCephItNamesTheImagesThatOthersAreToBeShutOutFrom) {
+  v1::PoolSpec& spec = *pool.mutable_spec();
+  spec.set_driver(v1::PoolSpec::RBD);
+  spec.set_shared(true);
+  spec.mutable_rbd()->set_pool("vms");
+  spec.mutable_rbd()->set_namespace_("blue");
+  spec.mutable_rbd()->set_user("gantry");
+  assign_and_run();
+  const port::LeaseWish wish = world.lease_wishes.at("vm-1");
+  EXPECT_EQ(wish.directory, "rbd:gantry@vms/blue/:/var/lib/gantry/ceph/pool-1.conf");
+  EXPECT_FALSE(wish.is_private);
+  EXPECT_EQ(wish.images, std::vector<std::string>{"rbd:gantry@vms/blue/vol-1:/var/lib/gantry/ceph/pool-1.conf"});
+}
+
 TEST_F(CoreLeaseTest, AGuestThatTheSentinelHoldsIsToldOfAndLeftToIt) {
   assign_and_run();
   world.change("vm-1", [](auto& guest) { guest.state = GuestState::paused; });

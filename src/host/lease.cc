@@ -39,6 +39,8 @@ void Lease::give(const std::string& heir, std::uint64_t heir_epoch) {
 void Lease::win_anew() {
   phase_ = LeasePhase::watching;
   seen_any_ = false;
+  fence_due_ = false;
+  fenced_ = false;
   pending_.reset();
   next_read_ms_ = 0;
 }
@@ -56,6 +58,9 @@ LeaseStep Lease::next(Milliseconds now_ms) {
   asked_ms_ = now_ms;
   const bool lapses = phase_ == LeasePhase::held || phase_ == LeasePhase::giving;
   if (lapses && now_ms >= pause_at_ms()) win_anew();
+  if (phase_ == LeasePhase::giving && unsure_) {
+    return now_ms >= next_read_ms_ ? LeaseStep{.read = true} : LeaseStep{.wake_ms = next_read_ms_};
+  }
   if (phase_ == LeasePhase::giving) {
     LeaseRecord record = new_record();
     record.heir = heir_;
@@ -68,6 +73,7 @@ LeaseStep Lease::next(Milliseconds now_ms) {
     return {.write = std::exchange(pending_, std::nullopt)};
   }
   Milliseconds due_ms = next_read_ms_;
+  if (fence_due_ && now_ms >= due_ms) return {.fence = LeaseStep::Fence{seen_}};
   if (phase_ == LeasePhase::settling) due_ms = std::max(due_ms, settled_at_ms_);
   const bool looks = phase_ == LeasePhase::watching || phase_ == LeasePhase::settling || phase_ == LeasePhase::held;
   if (looks && now_ms >= due_ms) return {.read = true};
@@ -100,6 +106,7 @@ void Lease::read_done(const Result<std::optional<LeaseRecord>>& result, Millisec
     return;
   }
   trouble_ = {};
+  unsure_ = false;
   allowed_ms_ = asked_ms_;
   if (*result && !(*result)->owner.empty()) counter_ = std::max(counter_, (*result)->counter);
   if (phase_ == LeasePhase::watching) {
@@ -108,6 +115,8 @@ void Lease::read_done(const Result<std::optional<LeaseRecord>>& result, Millisec
     settled(*result);
   } else if (phase_ == LeasePhase::held) {
     renew(*result);
+  } else if (phase_ == LeasePhase::giving && !is_ours(*result)) {
+    win_anew();
   }
 }
 
@@ -132,13 +141,32 @@ void Lease::watched(const std::optional<LeaseRecord>& found, Milliseconds ended_
     seen_any_ = true;
     seen_ = found;
     still_since_ms_ = ended_ms;
+    fenced_ = false;
   }
   const Claim claim = claim_on(found);
   if (claim == Claim::never) {
     phase_ = LeasePhase::superseded;
-  } else if (claim != Claim::watch || allowed_ms_ - still_since_ms_ >= times_.take_ms) {
+  } else if (claim == Claim::now) {
     take(claim, !found);
+  } else if (claim == Claim::contested || allowed_ms_ - still_since_ms_ >= times_.take_ms) {
+    fence_due_ = !fenced_ && may_be_written_by_others(found);
+    if (fence_due_) next_read_ms_ = ended_ms;
+    if (!fence_due_) take(claim, !found);
   }
+}
+
+// What was held here is known to be nobody else's when its record is lost.
+bool Lease::may_be_written_by_others(const std::optional<LeaseRecord>& found) const {
+  if (!found || found->owner.empty()) return !was_held();
+  return found->owner != host_id_ || (!found->heir.empty() && found->heir != host_id_);
+}
+
+void Lease::fence_done(const Result<void>& result, Milliseconds ended_ms) {
+  if (phase_ != LeasePhase::watching || !std::exchange(fence_due_, false)) return;
+  fenced_ = result.has_value();
+  // It was long ago that it was seen: it is read again.
+  next_read_ms_ = fenced_ ? ended_ms : ended_ms + times_.renew_ms;
+  trouble_ = result ? Error{} : result.error();
 }
 
 void Lease::take(Claim claim, bool create) {
@@ -163,6 +191,7 @@ void Lease::settled(const std::optional<LeaseRecord>& found) {
 
 void Lease::write_done(const Result<void>& result, Milliseconds ended_ms) {
   if (!result) trouble_ = result.error();
+  unsure_ = !result;
   const bool gives = phase_ == LeasePhase::giving;
   if (gives && names_heir_) {
     gave(result.has_value(), ended_ms);
@@ -242,6 +271,8 @@ LeaseMemory Lease::memory() const {
 void Lease::resume(const LeaseMemory& memory) {
   counter_ = std::max(counter_, memory.counter);
   renewed_ms_ = memory.renewed_ms;
+  // The process before may have had a write under way.
+  unsure_ = memory.held;
   if (memory.held) phase_ = LeasePhase::held;
   if (memory.given_to_itself) {
     phase_ = LeasePhase::given;

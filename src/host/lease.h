@@ -17,6 +17,9 @@
 // * The owner of a record with an heir writes no more. The heir takes it at once and without settling only if the owner
 //   said that the write had ended in time: a record with an heir may have come late itself. Anybody else, and an heir
 //   that was not told, settles until an heir that came first would be dead, and then once more as ever.
+// * Whoever takes another's lease by silence first has the pool refuse what that one's guest may yet write, where the
+//   pool can do so (LeaseStep::fence), and reads the record once more after it. That comes before the take, since the
+//   record would not tell a next process that it was still to be done. The times above hold with or without it.
 // * On a private pool nobody else can have it: what this host left itself is taken at once.
 // * An heir that was told and finds no record takes it at once, once: the owner had its own on another pool. Only one
 //   of two can make a record, so whoever has a higher epoch since is seen.
@@ -67,9 +70,16 @@ struct LeaseWrite {
   bool create = false;
 };
 
-// What the driver does next, when no read or write is under way. With neither: come again at wake_ms.
+// What the driver does next, when nothing of it is under way: at most one of these. With neither: come again at
+// wake_ms.
 struct LeaseStep {
   bool read = false;
+  // The pool is to refuse whatever guests of other hosts may still write to the VM's disks, if the record is still
+  // this one (nothing: if there is none). On a pool that cannot refuse it there is nothing to do.
+  struct Fence {
+    std::optional<LeaseRecord> record = {};
+  };
+  std::optional<Fence> fence = {};
   std::optional<LeaseWrite> write = {};
   Milliseconds wake_ms = 0;
 };
@@ -96,11 +106,12 @@ class Lease {
   // for a later want() at once. Without effect unless it is held. May come while a read or write is under way.
   void give(const std::string& heir, std::uint64_t heir_epoch);
 
-  // The record is read, or written, from now on: the answer comes to read_done or write_done before it is asked again.
+  // That is done from now on: the answer comes to read_done, fence_done or write_done before it is asked again.
   [[nodiscard]] LeaseStep next(Milliseconds now_ms);
   // Nothing: there is no record.
   void read_done(const Result<std::optional<LeaseRecord>>& result, Milliseconds ended_ms);
   void write_done(const Result<void>& result, Milliseconds ended_ms);
+  void fence_done(const Result<void>& result, Milliseconds ended_ms);
 
   [[nodiscard]] LeaseRight right(Milliseconds now_ms) const;
   // Until when the guest may run if nothing is renewed.
@@ -131,6 +142,7 @@ class Lease {
   [[nodiscard]] Claim claim_on(const std::optional<LeaseRecord>& found) const;
   void win_anew();
   void watched(const std::optional<LeaseRecord>& found, Milliseconds ended_ms);
+  [[nodiscard]] bool may_be_written_by_others(const std::optional<LeaseRecord>& found) const;
   void take(Claim claim, bool create);
   void settled(const std::optional<LeaseRecord>& found);
   void renew(const std::optional<LeaseRecord>& found);
@@ -153,6 +165,9 @@ class Lease {
   bool seen_any_ = false;
   std::optional<LeaseRecord> seen_;
   Milliseconds still_since_ms_ = 0;
+  // While it stood so.
+  bool fence_due_ = false;
+  bool fenced_ = false;
   Milliseconds next_read_ms_ = 0;
   // To be written as soon as the driver comes; `allowed_ms_` is when the read that allows it was asked for.
   std::optional<LeaseWrite> pending_;
@@ -167,6 +182,8 @@ class Lease {
   std::uint64_t heir_epoch_ = 0;
   // The heir's record was asked to be written: what is under way before is a renewal yet.
   bool names_heir_ = false;
+  // A write failed since the record was last seen: it may be that one or the one before.
+  bool unsure_ = false;
   Error trouble_;
 };
 

@@ -16,6 +16,12 @@ class LeaseTest : public testing::Test {
         lease.read_done(fail(ErrorCode::unavailable, "no answer"), now_ms);
       } else if (step.read) {
         lease.read_done(disk, now_ms);
+      } else if (step.fence) {
+        ++fences;
+        fenced = step.fence->record;
+        if (comes_back) disk->counter += 1;
+        lease.fence_done(cannot_fence ? Result<void>(fail(ErrorCode::unavailable, "no monitor")) : Result<void>(),
+                         now_ms);
       } else if (step.write) {
         ++writes;
         disk = step.write->record;
@@ -35,7 +41,12 @@ class LeaseTest : public testing::Test {
   Milliseconds now_ms = 1'000'000;
   std::optional<LeaseRecord> disk;
   bool broken = false;
+  bool cannot_fence = false;
+  // Its owner writes the record anew meanwhile.
+  bool comes_back = false;
+  std::optional<LeaseRecord> fenced;
   int writes = 0;
+  int fences = 0;
   Lease lease{"host-a"};
 };
 
@@ -78,6 +89,78 @@ TEST_F(LeaseTest, AnothersIsTakenAfterItStoodStillAndSettled) {
   EXPECT_NE(lease.obstacle(now_ms).find("host host-b at epoch 1 may still run it"), std::string::npos);
   run_for(6'000);
   EXPECT_TRUE(may_run());
+}
+
+TEST_F(LeaseTest, AnothersIsTakenOnlyWhenWhatItMayYetWriteIsRefused) {
+  const LeaseRecord others{.owner = "host-b", .epoch = 1, .counter = 5};
+  disk = others;
+  cannot_fence = true;
+  lease.want(2, false);
+  run_for(11'000);
+  EXPECT_EQ(fences, 0);
+  run_for(30'000);
+  EXPECT_GT(fences, 10);
+  EXPECT_EQ(writes, 0);
+  EXPECT_NE(lease.obstacle(now_ms).find("no monitor"), std::string::npos) << lease.obstacle(now_ms);
+  cannot_fence = false;
+  run_for(6'000);
+  EXPECT_TRUE(may_run());
+  EXPECT_EQ(fenced, others);
+  // Who had it before this host is refused already.
+  const int before = fences;
+  broken = true;
+  run_for(6'000);
+  broken = false;
+  run_for(20'000);
+  EXPECT_TRUE(may_run());
+  EXPECT_EQ(fences, before);
+}
+
+TEST_F(LeaseTest, AnOwnerThatComesBackWhileItIsRefusedKeepsIt) {
+  disk = LeaseRecord{.owner = "host-b", .epoch = 1, .counter = 5};
+  comes_back = true;
+  lease.want(2, false);
+  run_for(60'000);
+  EXPECT_GT(fences, 1);
+  EXPECT_EQ(writes, 0);
+}
+
+TEST_F(LeaseTest, NothingIsRefusedOfOnesOwnOrOfAnOwnerThatSignedItOver) {
+  lease.want(1, false);
+  settle();
+  lease.give("host-a", 1);
+  settle();
+  lease = Lease("host-a");
+  lease.want(1, false);
+  run_for(20'000);
+  EXPECT_TRUE(may_run());
+  disk = LeaseRecord{.owner = "host-b", .epoch = 2, .counter = 5, .heir = "host-a", .heir_epoch = 3};
+  lease = Lease("host-a");
+  lease.want(3, false, true);
+  settle();
+  EXPECT_TRUE(may_run());
+  EXPECT_EQ(fences, 0);
+}
+
+TEST_F(LeaseTest, WhoMayNotHaveWrittenItLooksBeforeItNamesAnHeir) {
+  lease.want(1, false);
+  settle();
+  now_ms += 1'100;
+  ASSERT_TRUE(lease.next(now_ms).read);
+  lease.read_done(disk, now_ms);
+  const LeaseStep renewal = lease.next(now_ms);
+  ASSERT_TRUE(renewal.write);
+  lease.give("host-b", 2);
+  lease.write_done(fail(ErrorCode::timed_out, "no answer"), now_ms);
+  // It came after all.
+  disk = renewal.write->record;
+  const int before = writes;
+  now_ms += 1'100;
+  ASSERT_TRUE(lease.next(now_ms).read);
+  lease.read_done(disk, now_ms);
+  settle();
+  EXPECT_EQ(writes, before + 1);
+  EXPECT_TRUE(lease.is_given_away());
 }
 
 TEST_F(LeaseTest, OneThatIsRenewedIsNeverTaken) {

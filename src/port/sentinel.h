@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "gantry/v1/vm.pb.h"
@@ -14,7 +15,7 @@ namespace gantry::port {
 
 struct LeaseWish {
   std::string vm_id;
-  // Of the pool that keeps the lease.
+  // Of the pool that keeps the lease; of a pool of Ceph its location text (model/rbd_location.h).
   std::string directory;
   std::string host_id;
   // The placement's: each is one host's alone.
@@ -37,6 +38,9 @@ struct LeaseWish {
   // The process that is here stands, does not go on by itself, and gives another host's what it misses of the guest's
   // memory. It is not ended though the lease is another's, and without `hold` let go on if it was frozen.
   bool serves = false;
+  // The VM's disks that are images in Ceph: their location texts. Before the lease is taken from a host that was
+  // silent, that host's clients are shut out from them.
+  std::vector<std::string> images = {};
 
   bool operator==(const LeaseWish&) const = default;
 };

@@ -150,7 +150,8 @@ class Ceph:
         return result.stdout
 
     def json(self, *arguments):
-        return json.loads(self.run(*arguments, "--format", "json"))
+        # Some add words for people.
+        return json.JSONDecoder().raw_decode(self.run(*arguments, "--format", "json").strip())[0]
 
     def key(self, user=USER):
         return self.run("ceph", "auth", "get-key", f"client.{user}").strip()

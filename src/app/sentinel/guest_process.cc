@@ -14,6 +14,7 @@ namespace {
 
 // A QEMU that was frozen answers when it goes on, however late.
 constexpr Milliseconds kAnswerTimeoutMs = 3'600'000;
+constexpr Milliseconds kEndMs = 1'000;
 
 }  // namespace
 
@@ -93,5 +94,14 @@ void GuestProcess::leave_control() {
 void GuestProcess::freeze() const { qemu::send_signal(pidfd_, SIGSTOP); }
 void GuestProcess::thaw() const { qemu::send_signal(pidfd_, SIGCONT); }
 void GuestProcess::kill() const { qemu::send_signal(pidfd_, SIGKILL); }
+
+void GuestProcess::end() {
+  if (std::exchange(ends_, true)) return;
+  if (!connect()) return kill();
+  qmp_->execute("quit", {}, kEndMs, [](const Result<std::string>&) {});
+  loop_.post_after(kEndMs, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->kill();
+  });
+}
 
 }  // namespace gantry::sentinel

@@ -49,6 +49,9 @@ class GuestProcess : public std::enable_shared_from_this<GuestProcess> {
   void freeze() const;
   void thaw() const;
   void kill() const;
+  // For one whose guest went on elsewhere: QEMU ends by itself, so that what it has open in Ceph is free at once; and
+  // if it does not soon, it is killed.
+  void end();
 
  private:
   bool connect();
@@ -57,6 +60,7 @@ class GuestProcess : public std::enable_shared_from_this<GuestProcess> {
   runtime::EventLoop& loop_;
   std::string control_socket_;
   UniqueFd pidfd_;
+  bool ends_ = false;
   std::unique_ptr<qemu::ReadableWatch> exit_watch_;
   std::shared_ptr<qemu::QmpConnection> qmp_;
 };

@@ -19,6 +19,7 @@ constexpr Milliseconds kLookEveryMs = 1'000;
 constexpr Milliseconds kRemoveAgainMs = 100;
 // Many renewals are told at once.
 constexpr Milliseconds kTellChangedMs = 100;
+constexpr std::size_t kFenceThreads = 4;
 constexpr Milliseconds kNever = std::numeric_limits<Milliseconds>::max();
 
 }  // namespace
@@ -53,9 +54,13 @@ void Keeper::want(const port::LeaseWish& wish) {
   if (ward != nullptr && wish.epoch < ward->wish.epoch) return;
   if (ward == nullptr) {
     ward = (wards_[wish.vm_id] = std::make_unique<Guarded>(wish, now_ms)).get();
+    ward->place = places_.at(wish);
   } else if (wish != ward->wish) {
     // Another pool has another record.
     if (wish.directory != ward->wish.directory) ward->lease = host::Lease(wish.host_id);
+    if (wish.directory != ward->wish.directory || wish.is_private != ward->wish.is_private) {
+      ward->place = places_.at(wish);
+    }
     ward->wish = wish;
     ward->wanted_at_ms = now_ms;
   }
@@ -72,6 +77,7 @@ void Keeper::take_over(const Handover& handover) {
   const Milliseconds now_ms = runtime::boot_now_ms();
   for (const Ward& one : handover.wards) {
     auto ward = std::make_unique<Guarded>(one.wish, now_ms);
+    ward->place = places_.at(one.wish);
     // Nothing is won that nobody wants: not by a host that a guest was to come to, nor, at the later epoch of its
     // leave, by one that it went from.
     if (const bool was_held = one.memory.renewed_ms != 0; one.wish.hold || was_held) {
@@ -101,8 +107,8 @@ void Keeper::remove(const port::LeaseWish& wish, std::function<void(Result<void>
   }
   wards_.erase(wish.vm_id);
   ::unlink(guard_path(state_directory_, wish.vm_id).c_str());
-  pools_.submit(wish.directory, [this, wish, done = std::move(done)] {
-    auto removed = LeaseFile(wish.directory, wish.vm_id, wish.is_private).remove();
+  pools_.submit(wish.directory, [this, place = places_.at(wish), done = std::move(done)] {
+    auto removed = place->remove();
     loop_.post([done, removed = std::move(removed)] { done(removed); });
   });
   tell_changed();
@@ -249,35 +255,62 @@ Milliseconds Keeper::drive_lease(const std::string& vm_id, Guarded& ward, Millis
   if (ward.io) return kNever;
   const host::LeaseStep next = ward.lease.next(now_ms);
   const auto phase = ward.lease.phase();
-  if (!next.read && !next.write) {
+  if (!next.read && !next.write && !next.fence) {
     const bool over =
         phase == host::LeasePhase::given || phase == host::LeasePhase::superseded || phase == host::LeasePhase::idle;
     return over ? kNever : next.wake_ms;
   }
+  if (next.fence) return fence(vm_id, ward, *next.fence, now_ms);
+  const std::shared_ptr<LeasePlace> place = ward.place;
+  if (next.read) {
+    ask(
+        vm_id, ward, ward.wish.directory, [place] { return place->read(); }, &host::Lease::read_done);
+  } else {
+    ask(
+        vm_id, ward, ward.wish.directory, [place, write = *next.write] { return place->write(write); },
+        &host::Lease::write_done);
+  }
+  return kNever;
+}
+
+template <class Call, class Take>
+void Keeper::ask(const std::string& vm_id, Guarded& ward, const std::string& thread, Call call, Take take) {
   ward.io = true;
-  LeaseFile file(ward.wish.directory, vm_id, ward.wish.is_private);
   // Answers are for this wish's record alone.
-  const auto answered = [this, vm_id, directory = ward.wish.directory](auto take) {
-    loop_.post([this, vm_id, directory, take = std::move(take)] {
+  pools_.submit(thread, [this, vm_id, directory = ward.wish.directory, call = std::move(call), take] {
+    loop_.post([this, vm_id, directory, take, result = call()] {
       Guarded* found = find(vm_id);
       if (found == nullptr) return;
       found->io = false;
-      if (found->wish.directory == directory) take(found->lease, runtime::boot_now_ms());
+      if (found->wish.directory == directory) (found->lease.*take)(result, runtime::boot_now_ms());
       step_now(vm_id);
     });
-  };
-  if (next.read) {
-    pools_.submit(ward.wish.directory, [file = std::move(file), answered] {
-      answered(
-          [result = file.read()](host::Lease& lease, Milliseconds ended_ms) { lease.read_done(result, ended_ms); });
-    });
-  } else {
-    pools_.submit(ward.wish.directory, [file = std::move(file), write = *next.write, answered] {
-      answered([result = file.write(write)](host::Lease& lease, Milliseconds ended_ms) {
-        lease.write_done(result, ended_ms);
-      });
-    });
+  });
+}
+
+// It would shut out a process that is here too. There may be one yet from before another host had the lease: that
+// host's guest has gone on since, so it is to go.
+Milliseconds Keeper::fence(const std::string& vm_id, Guarded& ward, const host::LeaseStep::Fence& order,
+                           Milliseconds now_ms) {
+  if (!ward.place->fences()) {
+    ward.lease.fence_done({}, now_ms);
+    return drive_lease(vm_id, ward, now_ms);
   }
+  if (ward.process || ward.looking || !ward.looked) {
+    ward.lease.fence_done(fail(ErrorCode::conflict, "cannot shut out who had it before", "a process of it is here"),
+                          now_ms);
+    if (ward.process && !waits_for_agent(ward, now_ms)) {
+      runtime::report_problem("virtual machine " + vm_id + " is ended: another host had its lease meanwhile");
+      ward.process->kill();
+    }
+    return drive_lease(vm_id, ward, now_ms);
+  }
+  // Beside the thread that renews leases: it may take long. Several at once, as when a host is gone with its guests.
+  const std::size_t thread = std::hash<std::string>()(vm_id) % kFenceThreads;
+  ask(
+      vm_id, ward, ward.wish.directory + " fence " + std::to_string(thread),
+      [place = ward.place, record = order.record, images = ward.wish.images] { return place->fence(record, images); },
+      &host::Lease::fence_done);
   return kNever;
 }
 
@@ -381,6 +414,8 @@ void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight rig
       return;
     case host::GuardStep::thaw: return thaw(ward);
     case host::GuardStep::kill:
+      // The first write of the guest elsewhere would wait half a minute for the locks in Ceph of one that was killed.
+      if (ward.lease.is_given_away() && !ward.guard.frozen) return ward.process->end();
       if (!ward.lease.is_given_away()) {
         runtime::report_problem("virtual machine " + vm_id + " is ended: " + ward.lease.obstacle(now_ms));
       }

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "app/sentinel/guest_process.h"
-#include "app/sentinel/lease_file.h"
+#include "app/sentinel/lease_place.h"
 #include "app/sentinel/pool_threads.h"
 #include "app/sentinel/wire.h"
 #include "host/guard.h"
@@ -52,8 +52,9 @@ class Keeper {
         : wish(wanted), lease(wanted.host_id), wanted_at_ms(now_ms) {}
     port::LeaseWish wish;
     host::Lease lease;
+    std::shared_ptr<LeasePlace> place;
     Milliseconds wanted_at_ms;
-    // A read or write of the record is under way. One that hangs holds up the next, nothing else.
+    // A read or write of the record, or a fence, is under way. One that hangs holds up the next, nothing else.
     bool io = false;
     bool looking = false;
     // Whether a process is there was seen since the last wish.
@@ -79,6 +80,10 @@ class Keeper {
   void tell_changed();
   Milliseconds step(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   Milliseconds drive_lease(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
+  // Of the lease's next(), on that thread; `take` hears the result.
+  template <class Call, class Take>
+  void ask(const std::string& vm_id, Guarded& ward, const std::string& thread, Call call, Take take);
+  Milliseconds fence(const std::string& vm_id, Guarded& ward, const host::LeaseStep::Fence& order, Milliseconds now_ms);
   static void sign_over(Guarded& ward);
   void look(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);
   void found(const std::string& vm_id, Result<std::optional<FoundProcess>> process);
@@ -103,6 +108,7 @@ class Keeper {
   // One watch is for all times that are set until it has called back.
   bool timer_is_watched_ = false;
   std::string state_directory_;
+  LeasePlaces places_;
   PoolThreads pools_;
   // For the state directory.
   PoolThreads files_;

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <filesystem>
 
+#include "app/sentinel/lease_file.h"
+
 namespace gantry::sentinel {
 namespace {
 
@@ -84,7 +86,7 @@ TEST_F(KeeperTest, TheNextProcessWinsNoLeaseThatNobodyWants) {
 // Its process may not have been gone yet when the one that had guarded it ended.
 TEST_F(KeeperTest, TheNextProcessTakesNoLeaseBackFromWhereTheGuestWent) {
   ASSERT_TRUE(fs::create_directories(directory_ / "pool" / "leases"));
-  const LeaseFile file(directory_ / "pool", kVm, false);
+  LeaseFile file(directory_ / "pool", kVm, false);
   // Signed back: the VM is off.
   const host::LeaseRecord rests{.owner = "b", .epoch = 2, .counter = 7, .heir = "b", .heir_epoch = 2};
   ASSERT_TRUE(file.write({.record = rests, .create = true}));
@@ -134,7 +136,7 @@ TEST_F(KeeperTest, WhatAnotherHostHasIsLeftToNobody) {
 // Its record may come late once more, when a third host has the lease already.
 TEST_F(KeeperTest, WhatWasGivenIsTakenAtOnceOnlyTheFirstTime) {
   ASSERT_TRUE(fs::create_directories(directory_ / "pool" / "leases"));
-  const LeaseFile file(directory_ / "pool", kVm, false);
+  LeaseFile file(directory_ / "pool", kVm, false);
   const host::LeaseRecord given{.owner = "b", .epoch = 1, .counter = 7, .heir = "a", .heir_epoch = 2};
   ASSERT_TRUE(file.write({.record = given, .create = true}));
   auto first = start();

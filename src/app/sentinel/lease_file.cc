@@ -50,7 +50,7 @@ Result<void> LeaseFile::pass_caches(const UniqueFd& file) const {
               "use a file system for the shared pool that has it, such as NFS");
 }
 
-Result<std::optional<host::LeaseRecord>> LeaseFile::read() const {
+Result<std::optional<host::LeaseRecord>> LeaseFile::read() {
   if (auto there = check_pool(); !there) return fail(there.error());
   const UniqueFd file = open_record(path(), O_RDONLY);
   if (!file.valid() && errno == ENOENT) return std::nullopt;
@@ -67,7 +67,7 @@ Result<std::optional<host::LeaseRecord>> LeaseFile::read() const {
   return host::unreadable_record(bytes);
 }
 
-Result<void> LeaseFile::write(const host::LeaseWrite& write) const {
+Result<void> LeaseFile::write(const host::LeaseWrite& write) {
   if (auto there = check_pool(); !there) return there;
   // On a pool of our own nobody reads it but us, and after a loss of power it is taken at once: the disk need not
   // flush.
@@ -87,7 +87,7 @@ Result<void> LeaseFile::write(const host::LeaseWrite& write) const {
   return fail(runtime::errno_error("cannot write " + path(), count < 0 ? errno : ENOSPC));
 }
 
-Result<void> LeaseFile::remove() const {
+Result<void> LeaseFile::remove() {
   if (::unlink(path().c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) return {};
   return fail(runtime::errno_error("cannot remove " + path(), errno));
 }

@@ -6,23 +6,22 @@
 #include <optional>
 #include <string>
 
+#include "app/sentinel/lease_place.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "host/lease.h"
 
 namespace gantry::sentinel {
 
-class LeaseFile {
+class LeaseFile final : public LeasePlace {
  public:
   LeaseFile(std::string pool_directory, std::string vm_id, bool is_private)
       : pool_directory_(std::move(pool_directory)), vm_id_(std::move(vm_id)), is_private_(is_private) {}
 
-  // Nothing: there is none. What is there but cannot be read is a record of nobody. Fails while nothing of the pool is
-  // there, as when its file system is not mounted.
-  [[nodiscard]] Result<std::optional<host::LeaseRecord>> read() const;
-  [[nodiscard]] Result<void> write(const host::LeaseWrite& write) const;
-  // Also when there was none.
-  [[nodiscard]] Result<void> remove() const;
+  // Fails while nothing of the pool is there, as when its file system is not mounted.
+  [[nodiscard]] Result<std::optional<host::LeaseRecord>> read() override;
+  [[nodiscard]] Result<void> write(const host::LeaseWrite& write) override;
+  [[nodiscard]] Result<void> remove() override;
 
  private:
   [[nodiscard]] std::string directory() const { return pool_directory_ + "/leases"; }

@@ -34,7 +34,7 @@ TEST(LeaseFileTest, WhereNothingGoesPastTheCachesNoPoolIsShared) {
   with_ramfs([](const std::string& pool) {
     const host::LeaseWrite first{.record = {.owner = "host-a", .epoch = 1, .counter = 1}, .create = true};
     const host::LeaseWrite next{.record = {.owner = "host-a", .epoch = 1, .counter = 2}};
-    const LeaseFile shared(pool, "vm-1", false);
+    LeaseFile shared(pool, "vm-1", false);
     const auto made = shared.write(first);
     ASSERT_FALSE(made);
     EXPECT_EQ(made.error().code, ErrorCode::unsupported);
@@ -43,7 +43,7 @@ TEST(LeaseFileTest, WhereNothingGoesPastTheCachesNoPoolIsShared) {
     EXPECT_FALSE(fs::exists(pool + "/leases/vm-1"));
 
     // Nobody else sees a private one.
-    const LeaseFile own(pool, "vm-1", true);
+    LeaseFile own(pool, "vm-1", true);
     EXPECT_TRUE(own.write(first));
     const auto found = own.read();
     ASSERT_TRUE(found && *found);

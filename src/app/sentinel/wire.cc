@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/id.h"
+#include "model/rbd_location.h"
 
 namespace gantry::sentinel {
 namespace {
@@ -30,6 +31,8 @@ Json to_json(const port::LeaseWish& wish) {
           {"incoming", wish.incoming},  {"given", wish.was_given},
           {"heir", wish.heir},          {"heir_epoch", wish.heir_epoch},
           {"serves", wish.serves}};
+  { "images", wish.images }
+};
 }
 
 port::LeaseWish wish_of(const Json& json) {
@@ -46,12 +49,15 @@ port::LeaseWish wish_of(const Json& json) {
   wish.heir = json.value("heir", std::string());
   wish.heir_epoch = json.value("heir_epoch", std::uint64_t{0});
   wish.serves = json.value("serves", false);
+  wish.images = json.value("images", std::vector<std::string>());
   return wish;
 }
 
 // Its words become parts of paths.
 Result<void> check(const port::LeaseWish& wish) {
-  const bool good = is_id(wish.vm_id, "vm") && wish.directory.starts_with('/') && !wish.host_id.empty() &&
+  const auto ceph = model::rbd_location(wish.directory);
+  const bool has_place = wish.directory.starts_with('/') || (ceph && ceph->image.empty() && !wish.is_private);
+  const bool good = is_id(wish.vm_id, "vm") && has_place && !wish.host_id.empty() &&
                     wish.host_id.size() <= host::kLeaseHostIdBytesMax && wish.directory.find('\0') == std::string::npos;
   if (!good) return fail(ErrorCode::invalid_argument, "a wish for a lease names no VM, pool or host");
   // It is written into the record, and who is given the lease has a later epoch.

@@ -39,6 +39,17 @@ TEST(WireTest, WhatAMoveAsksForIsReadAsWritten) {
   EXPECT_EQ(parse_request(without_end(to_line(Request{Request::Kind::want, wish})))->wish, wish);
 }
 
+TEST(WireTest, ALeaseInCephIsOneThatOtherHostsReach) {
+  port::LeaseWish wish = sample();
+  wish.directory = "rbd:gantry@vms:/s/ceph/pool-1.conf";
+  wish.images = {"rbd:gantry@vms//vol-1:/s/ceph/pool-1.conf"};
+  const auto read = parse_request(without_end(to_line(Request{Request::Kind::want, wish})));
+  ASSERT_TRUE(read) << read.error().to_text();
+  EXPECT_EQ(read->wish, wish);
+  wish.is_private = true;
+  EXPECT_FALSE(parse_request(without_end(to_line(Request{Request::Kind::want, wish}))));
+}
+
 TEST(WireTest, ALineFromBeforeGuestsMovedIsRead) {
   const auto read = parse_request(
       R"({"want":{"vm":"vm-000000000001","directory":"/pool","host":"host-a","epoch":3,"private":false,"hold":true}})");
