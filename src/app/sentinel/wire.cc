@@ -30,9 +30,7 @@ Json to_json(const port::LeaseWish& wish) {
           {"private", wish.is_private}, {"hold", wish.hold},
           {"incoming", wish.incoming},  {"given", wish.was_given},
           {"heir", wish.heir},          {"heir_epoch", wish.heir_epoch},
-          {"serves", wish.serves}};
-  { "images", wish.images }
-};
+          {"serves", wish.serves},      {"images", wish.images}};
 }
 
 port::LeaseWish wish_of(const Json& json) {
