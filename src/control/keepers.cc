@@ -78,6 +78,8 @@ std::optional<std::string> next_keeper(MachineContext& context, const Record& re
                       !is_lost(context, *now, record.meta().id());
     if (able) return std::nullopt;
     next = choose_keeper(view, *pool, wish_of(record));
+    // No host that comes later says so of what it does not keep.
+    if (next.empty()) context.look_again.insert(record.meta().id());
   }
   if (next.empty() || next == now_id) return std::nullopt;
   return next;

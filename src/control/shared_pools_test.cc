@@ -297,6 +297,20 @@ TEST(Keeper, AnotherHostDoesWhatOneThatIsLostLeft) {
   }
 }
 
+// No report of that host says anything new.
+TEST(Keeper, IsTheFirstHostThatComesWhereThereWasNone) {
+  SharedWorld world;
+  world.make_pool();
+  for (const std::string& id : {kHostId, world.beta}) world.fake(id).disconnect();
+  world.executor.run_for(1'000);
+  const auto accepted = world.accept("CreateImage", SharedWorld::image_there());
+  world.executor.run_for(60'000);
+  EXPECT_EQ(world.image().keeper().host_id(), "");
+  world.fake(world.beta).connect();
+  EXPECT_EQ(world.ended(accepted).state(), v1::Task::SUCCEEDED);
+  EXPECT_EQ(world.image().keeper().host_id(), world.beta);
+}
+
 TEST(Keeper, StaysWhereNothingIsToBeDone) {
   SharedWorld world;
   world.make_pool();
