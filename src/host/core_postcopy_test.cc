@@ -112,6 +112,7 @@ TEST_F(CoreMoveTest, AGuestWhoseMemoryDidNotComeIsLostAndNotBootedInSilence) {
   placed_here();
   ASSERT_TRUE(told_move().fetching());
   world.end("vm-1", v1::VmExit::CRASH);
+  world.change("vm-1", [](auto& guest) { guest.fetching = false; });
   executor.run_for(60'000);
   EXPECT_EQ(told_vm().state(), v1::VmStatus::CRASHED);
   EXPECT_EQ(told_vm().problem().code(), "guest_lost_in_move");
