@@ -265,7 +265,7 @@ void HostStorage::delete_seed(const std::string& vm_id, port::Done done) {
       std::move(done));
 }
 
-void DirStorage::delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) {
+void HostStorage::delete_tpm(const port::PoolRequest& pool, const std::string& vm_id, port::Done done) {
   queue_->run<void>(
       vm_id, queue_->workers_of(pool).quick, {}, [pool, vm_id](const Job&) { return storage::delete_tpm(pool, vm_id); },
       std::move(done));
