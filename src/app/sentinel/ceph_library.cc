@@ -2,7 +2,8 @@
 
 #include <dlfcn.h>
 
-#include <string>
+#include <mutex>
+#include <optional>
 
 namespace gantry::sentinel {
 namespace {
@@ -37,24 +38,22 @@ bool find_rbd(void* rbd, CephLibrary& all) {
          find(rbd, "rbd_watchers_list", all.list_watchers) && find(rbd, "rbd_watchers_list_cleanup", all.free_watchers);
 }
 
-Result<const CephLibrary*> load() {
-  // Never unloaded: its threads may still run.
-  void* const rados = ::dlopen("librados.so.2", RTLD_NOW | RTLD_LOCAL);
-  void* const rbd = rados == nullptr ? nullptr : ::dlopen("librbd.so.1", RTLD_NOW | RTLD_LOCAL);
-  static CephLibrary all{};
-  if (rbd != nullptr && find_rados(rados, all) && find_rbd(rbd, all)) return &all;
-  const char* const why = ::dlerror();
-  return fail(ErrorCode::unsupported, "cannot load Ceph's client libraries", why == nullptr ? "" : why,
-              "apt-get install qemu-block-extra on this host", "no_ceph_library");
-}
-
 }  // namespace
 
 Result<const CephLibrary*> ceph_library() {
+  static std::mutex loading;
+  static std::optional<CephLibrary> loaded;
+  const std::lock_guard lock(loading);
+  if (loaded) return &*loaded;
+  // Never unloaded: its threads may still run.
+  void* const rados = ::dlopen("librados.so.2", RTLD_NOW | RTLD_LOCAL);
+  void* const rbd = rados == nullptr ? nullptr : ::dlopen("librbd.so.1", RTLD_NOW | RTLD_LOCAL);
+  CephLibrary all{};
+  if (rbd != nullptr && find_rados(rados, all) && find_rbd(rbd, all)) return &loaded.emplace(all);
+  const char* const why = ::dlerror();
   // It may be installed while this goes on.
-  thread_local Result<const CephLibrary*> loaded = fail(ErrorCode::unsupported, "not tried");
-  if (!loaded) loaded = load();
-  return loaded;
+  return fail(ErrorCode::unsupported, "cannot load Ceph's client libraries", why == nullptr ? "" : why,
+              "apt-get install qemu-block-extra on this host", "no_ceph_library");
 }
 
 }  // namespace gantry::sentinel

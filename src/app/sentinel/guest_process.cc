@@ -8,6 +8,7 @@
 #include "qemu/guest_directory.h"
 #include "qemu/process_facts.h"
 #include "qemu/qmp_codec.h"
+#include "runtime/event_loop.h"
 
 namespace gantry::sentinel {
 namespace {

@@ -296,9 +296,9 @@ Milliseconds Keeper::fence(const std::string& vm_id, Guarded& ward, const host::
     ward.lease.fence_done({}, now_ms);
     return drive_lease(vm_id, ward, now_ms);
   }
-  if (ward.process || ward.looking || !ward.looked) {
-    ward.lease.fence_done(fail(ErrorCode::conflict, "cannot shut out who had it before", "a process of it is here"),
-                          now_ms);
+  if (ward.process || !ward.looked) {
+    const char* const why = ward.looked ? "a process of it is here" : "a process of it may be here";
+    ward.lease.fence_done(fail(ErrorCode::conflict, "cannot shut out who had it before", why), now_ms);
     if (ward.process && !waits_for_agent(ward, now_ms)) {
       runtime::report_problem("virtual machine " + vm_id + " is ended: another host had its lease meanwhile");
       ward.process->kill();

@@ -15,6 +15,7 @@
 
 #include "app/sentinel/client.h"
 #include "app/sentinel/keeper.h"
+#include "app/sentinel/lease_file.h"
 #include "qemu/guest_directory.h"
 #include "qemu/launcher.h"
 #include "qemu/process_facts.h"
