@@ -39,6 +39,7 @@ struct RbdWorld : World {
     v1::CreateVolumeRequest request = volume_request();
     request.mutable_spec()->set_pool(pool);
     request.mutable_spec()->set_image(image);
+    request.mutable_spec()->set_capacity_bytes(4ULL << 30U);
     return request;
   }
   // What the host was sent of the pool, as text.

@@ -20,7 +20,7 @@ CommandLineRequest small_guest() {
   request.guest.name = "web";
   request.guest.cpus = 2;
   request.guest.memory_mib = 256;
-  request.descriptors = {.qmp = 3, .sentinel = 4, .serial = 5, .agent = 6, .taps = {}};
+  request.descriptors = {.qmp = 3, .sentinel = 4, .serial = 5, .agent = 6, .taps = {}, .keys = {}};
   request.console_log = "/s/vms/vm-4f7k2m9qzt3x/console.log";
   request.vnc_socket = "/s/vms/vm-4f7k2m9qzt3x/run/vnc.sock";
   return request;
