@@ -248,8 +248,9 @@ void HostStorage::delete_image(const port::ImageRequest& request, port::Done don
       [request, remove](const Job&) { return remove(request); }, std::move(done));
 }
 
-void HostStorage::make_seed(const std::string& vm_id, std::uint32_t uid, const std::map<std::string, std::string>& files,
-                           std::function<void(Result<std::string>)> done) {
+void HostStorage::make_seed(const std::string& vm_id, std::uint32_t uid,
+                            const std::map<std::string, std::string>& files,
+                            std::function<void(Result<std::string>)> done) {
   queue_->run<std::string>(
       vm_id, queue_->own_workers().quick, {},
       [directory = options_.seed_directory, vm_id, uid, files](const Job&) {
