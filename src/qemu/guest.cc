@@ -101,6 +101,8 @@ void Guest::adoption_is_late() {
   if (record_->forced) begin_kill();
   publish();
   answer_adoption();
+  // One that hangs on memory that does not come answers nobody.
+  look_whether_lost([] {});
 }
 
 void Guest::start(const port::GuestDefinition& guest, port::Done done) {

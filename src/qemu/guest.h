@@ -145,6 +145,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void take_incoming(const std::string& status);
   void begin_fetch();
   void look_fetch();
+  // Ends it if QEMU wrote that postcopy broke; else `otherwise`.
+  void look_whether_lost(std::function<void()> otherwise);
   void fetch_ended(const std::string& status);
   void is_lost();
 

@@ -54,20 +54,26 @@ void Guest::begin_fetch() {
 
 void Guest::look_fetch() {
   if (!fetching_ || process_ != Process::alive) return;
-  on_worker<Result<bool>>(
-      [directory = directory()]() -> Result<bool> {
-        return directory.error_output().find(kBroken) != std::string::npos;
-      },
-      [this](const Result<bool>& broken) {
-        if (!fetching_ || process_ != Process::alive) return;
-        if (broken && *broken) return is_lost();
-        fetch_timer_.arm(kLookMs, [this] { look_fetch(); });
-      });
+  look_whether_lost([this] {
+    if (fetching_) fetch_timer_.arm(kLookMs, [this] { look_fetch(); });
+  });
   if (std::exchange(asks_fetch_, true)) return;
   command("query-migrate", [this](const Result<std::string>& reply) {
     asks_fetch_ = false;
     if (reply && fetching_) fetch_ended(text_in(parse_answer(*reply), "status"));
   });
+}
+
+void Guest::look_whether_lost(std::function<void()> otherwise) {
+  on_worker<Result<bool>>(
+      [directory = directory()]() -> Result<bool> {
+        return directory.error_output().find(kBroken) != std::string::npos;
+      },
+      [this, otherwise = std::move(otherwise)](const Result<bool>& broken) {
+        if (process_ != Process::alive) return;
+        if (broken && *broken) return is_lost();
+        otherwise();
+      });
 }
 
 void Guest::fetch_ended(const std::string& status) {

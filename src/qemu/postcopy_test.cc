@@ -149,6 +149,16 @@ TEST_F(PostcopyTest, AgentsThatComeBackMeanwhileKnowThatItFetches) {
   expect_whole_there();
 }
 
+TEST_F(PostcopyTest, OneThatAnAgentBeforeLeftBrokenIsEnded) {
+  begin_fetching(kSlow);
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  target_ = nullptr;
+  ASSERT_TRUE(agent_->kill(vm_));
+  target_ = std::make_unique<Agent>(other_state_);
+  EXPECT_TRUE(target_->reaches(vm_, State::ended));
+  EXPECT_EQ(target_->last(vm_).exit.reason(), v1::VmExit::CRASH);
+}
+
 class ForbiddenPostcopyTest : public MoveTest {
   PostcopySetting forbidden_{"0"};
 };
