@@ -90,7 +90,9 @@ Lease::Claim Lease::claim_on(const std::optional<LeaseRecord>& found) const {
   if (is_private_ && !is_gone && (found->owner == host_id_ || found->owner.empty())) return Claim::now;
   if (!found->heir.empty()) {
     if (found->heir == host_id_ && found->heir_epoch == epoch_) return was_given_ ? Claim::now : Claim::contested;
-    return found->heir_epoch < epoch_ ? Claim::contested : Claim::never;
+    if (found->heir_epoch >= epoch_) return Claim::never;
+    // It was signed over to a host with its lease elsewhere, from where it comes back: nobody has it here since.
+    return came_ ? Claim::now : Claim::contested;
   }
   if (found->epoch > epoch_ || (found->epoch == epoch_ && found->owner != host_id_)) return Claim::never;
   return Claim::watch;

@@ -163,6 +163,21 @@ TEST_F(LeaseTest, WhoMayNotHaveWrittenItLooksBeforeItNamesAnHeir) {
   EXPECT_TRUE(lease.is_given_away());
 }
 
+TEST_F(LeaseTest, AGuestThatComesBackFromAPoolOfAnotherHostGoesOnAtOnce) {
+  disk = LeaseRecord{.owner = "host-a", .epoch = 1, .counter = 5, .heir = "host-b", .heir_epoch = 2};
+  lease.want(3, false, true);
+  settle();
+  EXPECT_TRUE(may_run());
+  EXPECT_EQ(fences, 0) << "it was signed over, there";
+}
+
+TEST_F(LeaseTest, NobodysWordThatItComesBackIsTakenFromTheRecordAlone) {
+  disk = LeaseRecord{.owner = "host-a", .epoch = 1, .counter = 5, .heir = "host-b", .heir_epoch = 2};
+  lease.want(3, false);
+  settle();
+  EXPECT_FALSE(may_run());
+}
+
 TEST_F(LeaseTest, OneThatIsRenewedIsNeverTaken) {
   disk = LeaseRecord{.owner = "host-b", .epoch = 1, .counter = 5};
   lease.want(2, false);

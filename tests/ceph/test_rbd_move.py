@@ -96,5 +96,17 @@ class RbdMoveTest(RbdGuest):
         self.wait_for_count(where, 3)
 
 
+class RbdDiskMoveTest(RbdGuest):
+    hosts_with_ceph = ("beta", "lab")
+
+    def test_its_disk_goes_with_it_to_a_host_without_ceph_and_back(self):
+        self.manager.gantry("move", "mover", "gamma")
+        self.assert_it_runs_on("gamma")
+        self.assertTrue(self.volume()["status"]["path"].startswith("/"))
+        self.manager.gantry("move", "mover", "beta", "--pool", "ceph")
+        self.assert_it_runs_on("beta")
+        self.assertTrue(self.volume()["status"]["path"].startswith("rbd:"))
+
+
 if __name__ == "__main__":
     unittest.main()

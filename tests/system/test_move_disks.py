@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import tempfile
 import unittest
@@ -84,6 +85,27 @@ class GuestWithDisks(test_move.CountingGuest):
         ended = self.assert_it_ended_well(task)
         self.assertEqual(ended["state"], "FAILED")
         self.assertIn(word, ended["problem"]["summary"] + ended["problem"]["cause"])
+
+
+class BackToASharedPoolTest(test_move.CountingGuest):
+    """Its disk and its lease are where gamma does not reach them."""
+    disks = ("16M,format=raw,pool=part",)
+
+    def before_launch(self):
+        self.part = pathlib.Path(tempfile.mkdtemp(prefix="gantry-lab-part-"))
+        self.addCleanup(shutil.rmtree, self.part, True)
+        self.part.chmod(0o755)
+        self.manager.gantry("pool", "create", "part", "--shared", "--path", self.part, "--host", "lab", "--host", "beta")
+        wait_until("both have it", lambda: [host.get("state") for host in self.manager.json("pool", "show", "part")[
+            "status"].get("hosts", [])] == ["READY", "READY"])
+
+    def test_it_goes_and_comes_back(self):
+        self.manager.gantry("move", "mover", "gamma")
+        self.assert_it_runs_on("gamma")
+        self.assertFalse(self.disk_path(0).startswith(str(self.part)))
+        self.manager.gantry("move", "mover", "beta", "--pool", "part")
+        self.assert_it_runs_on("beta")
+        self.assertTrue(self.disk_path(0).startswith(str(self.part)))
 
 
 class DisksMoveTest(GuestWithDisks):

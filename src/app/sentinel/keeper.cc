@@ -168,7 +168,8 @@ bool Keeper::is_done_with(const Guarded& ward) {
   const auto phase = ward.lease.phase();
   const bool rests =
       phase == host::LeasePhase::idle || phase == host::LeasePhase::superseded || ward.lease.is_given_away();
-  const bool wanted = ward.wish.hold || ward.wish.incoming || !ward.wish.heir.empty();
+  const bool gives = !ward.wish.heir.empty() && !ward.lease.is_given_away();
+  const bool wanted = ward.wish.hold || ward.wish.incoming || gives;
   return rests && !wanted && ward.looked && !ward.process && !ward.looking && !ward.io;
 }
 
