@@ -111,6 +111,20 @@ Result<void> plan_image(const View& view, const v1::Vm& vm, const std::string& h
   return {};
 }
 
+// What it keeps is taken away where no other host has it. What others have stays: so it does not leave such a pool, nor
+// begin in one.
+Result<void> check_tpm_goes(const Change& change, const v1::Vm& vm, const v1::Pool& pool) {
+  if (is_in_ceph(pool)) {
+    return cannot("what its TPM keeps are files, which pool " + pool.meta().name() + " cannot hold: it is in Ceph");
+  }
+  const auto* from = change.view().find<v1::Pool>(lease_pool(change.draft, vm.spec()));
+  if (from != nullptr && from->spec().shared()) {
+    return cannot("what its TPM keeps is in shared pool " + from->meta().name() + ", which it does not reach");
+  }
+  if (!pool.spec().shared()) return {};
+  return cannot("what its TPM keeps does not go from a pool of one host to shared pool " + pool.meta().name());
+}
+
 }  // namespace
 
 Result<MoveStorage> plan_storage(const Change& change, const v1::Vm& vm, const std::string& host_id,
@@ -124,9 +138,7 @@ Result<MoveStorage> plan_storage(const Change& change, const v1::Vm& vm, const s
   const auto pool = choose_pool_there(change, host_id, wanted, plan.copied);
   if (!pool) return fail(pool.error());
   plan.pool = *pool;
-  if (!keeps_lease && vm.spec().tpm() && is_in_ceph(**pool)) {
-    return cannot("what its TPM keeps are files, which pool " + (*pool)->meta().name() + " cannot hold: it is in Ceph");
-  }
+  if (!keeps_lease && vm.spec().tpm()) GANTRY_CHECK(check_tpm_goes(change, vm, **pool));
   if (!keeps_lease) plan.lease_pool = plan.pool->meta().id();
   return plan;
 }

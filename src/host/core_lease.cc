@@ -90,7 +90,12 @@ void Core::need_lease(const VmObject& vm, VmNeeds& needs) const {
   if (wish && needs.lease.epoch() == wish->epoch) return;
   // What was told is of another placement.
   needs.lease.Clear();
-  if (!wish) needs.lease.set_reason("pool " + lease_pool(vm));
+  if (!wish) {
+    needs.lease.set_reason("pool " + lease_pool(vm));
+  } else if (model::rbd_location(wish->directory)) {
+    needs.lease.set_reason(
+        "the sentinel to tell of it, which one from before pools of Ceph does not (docs/how-to/upgrade.md)");
+  }
 }
 
 void Core::on_lease(const port::LeaseObservation& lease) {

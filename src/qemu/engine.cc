@@ -172,8 +172,8 @@ Result<Prepared> prepare(const EngineOptions& options, const GuestDirectory& dir
 }
 
 // The process is in its cgroup and written down before it becomes QEMU.
-Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, const port::GuestDefinition& guest,
-                     Prepared prepared, GuestRecord& record) {
+Result<void> run(const Engine& engine, const GuestDirectory& directory, const port::GuestDefinition& guest,
+                 Prepared prepared, GuestProcess& started) {
   auto process = GatedProcess::make(std::move(prepared.launch));
   if (!process) return fail(process.error());
   // Where no group can be made (the host's facts say why) the guest runs without.
@@ -186,12 +186,15 @@ Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, cons
     const TpmRequest tpm{.vm_id = guest.vm_id,
                          .program = engine.options.tpm_program,
                          .directory = guest.tpm_directory,
-                         .log = directory.file("tpm.log"),
+                         .log = directory.tpm_log(),
                          .uid = guest.uid};
-    if (auto started = start_tpm(tpm, std::move(prepared.tpm), engine.cgroups); !started) return fail(started.error());
+    auto running = start_tpm(tpm, std::move(prepared.tpm), engine.cgroups);
+    if (!running) return fail(running.error());
+    started.tpm = std::move(*running);
   }
   const auto facts = process_facts(process->pid());
   if (!facts) return fail(ErrorCode::internal, "cannot see the QEMU process in /proc");
+  GuestRecord& record = started.record;
   record.pid = process->pid();
   record.pid_start_ticks = facts->start_ticks;
   record.machine_boot_id = machine_boot_id();
@@ -201,7 +204,8 @@ Result<UniqueFd> run(const Engine& engine, const GuestDirectory& directory, cons
     std::remove(directory.file("record.json").c_str());
     return fail(released.error());
   }
-  return process->take_pidfd();
+  started.pidfd = process->take_pidfd();
+  return {};
 }
 
 // Not valid: it is gone.
@@ -260,24 +264,23 @@ Result<GuestProcess> launch_guest(const Engine& engine, const port::GuestDefinit
   auto prepared = prepare(engine.options, directory, guest, incoming);
   if (!prepared) return fail(prepared.error());
   prepared->launch.descriptors.push_back(std::move(*lock));
-  GuestProcess process{
-      .record = {}, .pidfd = {}, .qmp = std::move(prepared->qmp), .serial = std::move(prepared->serial)};
-
-  GuestRecord record{.vm_id = guest.vm_id, .boot_id = guest.boot_id};
+  GuestProcess process{.record = {.vm_id = guest.vm_id, .boot_id = guest.boot_id},
+                       .pidfd = {},
+                       .qmp = std::move(prepared->qmp),
+                       .serial = std::move(prepared->serial),
+                       .tpm = {}};
+  GuestRecord& record = process.record;
   if (incoming) record.phase = GuestRecord::Phase::receiving;
   record.accelerator = engine.options.accelerator;
   record.started_unix_ms = guest.started_unix_ms != 0 ? guest.started_unix_ms : now.unix_ms;
   record.cpus = guest.cpus;
   record.memory_mib = guest.memory_mib;
   record.reset_id = reset_id;
-  auto pidfd = run(engine, directory, guest, std::move(*prepared), record);
-  if (!pidfd) {
+  if (auto runs = run(engine, directory, guest, std::move(*prepared), process); !runs) {
     // The next attempt uses it again.
     [[maybe_unused]] const auto removed = engine.cgroups.remove(guest.vm_id);
-    return fail(pidfd.error());
+    return fail(runs.error());
   }
-  process.record = std::move(record);
-  process.pidfd = std::move(*pidfd);
   return process;
 }
 

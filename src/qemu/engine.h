@@ -49,6 +49,8 @@ struct GuestProcess {
   UniqueFd pidfd;
   UniqueFd qmp;
   UniqueFd serial;
+  // Of its TPM, to be reaped; not valid: it has none.
+  UniqueFd tpm;
 };
 
 // Blocks. A QEMU process that waits to be told to run its guest; its record is durable. On failure no process is left;

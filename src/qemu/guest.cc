@@ -144,6 +144,7 @@ void Guest::took_launched(Result<GuestProcess> launched, const port::GuestDefini
   if (launched) {
     record_ = launched->record;
     take_process(std::move(launched->pidfd));
+    take_tpm(std::move(launched->tpm));
     attach_console(std::move(launched->serial), {});
     open_qmp(std::move(launched->qmp));
     if (kills_.empty()) {

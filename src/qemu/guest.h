@@ -81,6 +81,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void adoption_is_late();
   void took_launched(Result<GuestProcess> launched, const port::GuestDefinition& guest);
   void take_process(UniqueFd pidfd);
+  void take_tpm(UniqueFd pidfd);
   void run_processors();
   void processors_run();
   void start_failed(const Error& why);
@@ -212,6 +213,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   bool shutting_down_ = false;
   std::shared_ptr<UniqueFd> pidfd_;
   std::unique_ptr<ReadableWatch> exit_watch_;
+  std::unique_ptr<ReadableWatch> tpm_watch_;
   std::shared_ptr<QmpConnection> qmp_;
   // Asks the guest's agent while it runs.
   std::unique_ptr<GuestAgentPoller> agent_;

@@ -1,4 +1,6 @@
 // The part of Guest that speaks with a running QEMU.
+#include <fcntl.h>
+
 #include <utility>
 
 #include "model/printable_text.h"
@@ -8,6 +10,7 @@
 #include "qemu/guest_directory.h"
 #include "qemu/held.h"
 #include "qemu/move_out.h"
+#include "qemu/process_facts.h"
 #include "runtime/event_loop.h"
 
 namespace gantry::qemu {
@@ -373,6 +376,14 @@ void Guest::reset_done(const Result<void>& answer) {
   }
   answer_operation(answer);
   answer_adoption();
+}
+
+// It is this process's child, and nobody asks how it ended. One that an agent before this one started is not.
+void Guest::take_tpm(UniqueFd pidfd) {
+  if (!pidfd.valid()) return;
+  const auto process = std::make_shared<UniqueFd>(std::move(pidfd));
+  UniqueFd watched(::fcntl(process->get(), F_DUPFD_CLOEXEC, 0));
+  tpm_watch_ = watch_readable(engine_->loop, std::move(watched), [process] { static_cast<void>(reap(*process)); });
 }
 
 }  // namespace gantry::qemu

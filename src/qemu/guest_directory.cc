@@ -123,6 +123,7 @@ std::string GuestDirectory::console_tail(std::size_t bytes) const { return read_
 void GuestDirectory::trim_logs() const {
   trim(console_log());
   trim(error_log());
+  trim(tpm_log());
 }
 
 Result<void> GuestDirectory::remove() const {

@@ -35,6 +35,7 @@ class GuestDirectory {
   [[nodiscard]] std::string vnc_socket() const { return file("run/vnc.sock"); }
   [[nodiscard]] std::string console_log() const { return file("console.log"); }
   [[nodiscard]] std::string error_log() const { return file("error.log"); }
+  [[nodiscard]] std::string tpm_log() const { return file("tpm.log"); }
   [[nodiscard]] std::string firmware_variables() const { return file("variables.fd"); }
 
   // The directory, its run/ and empty logs. `uid` 0: the daemon's own.
@@ -50,7 +51,7 @@ class GuestDirectory {
   // The last 64 KiB.
   [[nodiscard]] std::string error_output() const;
   [[nodiscard]] std::string console_tail(std::size_t bytes) const;
-  // Cuts both logs to their last 64 KiB when they are larger than a MiB.
+  // Cuts all logs to their last 64 KiB when they are larger than a MiB.
   void trim_logs() const;
   Result<void> remove() const;
 

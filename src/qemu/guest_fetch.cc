@@ -41,14 +41,12 @@ void Guest::await_standing() {
 void Guest::begin_fetch() {
   fetching_ = true;
   asks_fetch_ = false;
-  // 0: an agent before this one did it.
-  if (move_port_ != 0) {
-    on_worker<Result<void>>([process = pidfd_, pid = record_->pid,
-                             port = move_port_] { return limit_silence(process->get(), pid, port, kSilentMs); },
-                            [](const Result<void>& limited) {
-                              if (!limited) runtime::report_problem(limited.error().to_text());
-                            });
-  }
+  // 0: only the agent before this one knew it.
+  on_worker<Result<void>>([process = pidfd_, pid = record_->pid,
+                           port = move_port_] { return limit_silence(process->get(), pid, port, kSilentMs); },
+                          [](const Result<void>& limited) {
+                            if (!limited) runtime::report_problem(limited.error().to_text());
+                          });
   fetch_timer_.arm(kMoveLookSoonMs, [this] { look_fetch(); });
 }
 

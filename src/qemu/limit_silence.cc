@@ -4,8 +4,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <string>
+#include <charconv>
 
+#include "qemu/move_in.h"
 #include "qemu/process_sockets.h"
 
 namespace gantry::qemu {
@@ -27,10 +28,14 @@ void limit(int socket, Milliseconds silence_ms) {
 }  // namespace
 
 Result<void> limit_silence(int pidfd, int pid, std::uint32_t port, Milliseconds silence_ms) {
-  const std::string number = std::to_string(port);
+  const auto is_wanted = [port](const SocketEnd& end) {
+    unsigned number = 0;
+    std::from_chars(end.port.data(), end.port.data() + end.port.size(), number);
+    return port != 0 ? number == port : number >= kMovePortFirst && number <= kMovePortLast;
+  };
   return for_each_connection(pidfd, pid, "cannot watch the connections of process " + std::to_string(pid),
                              [&](int socket, const SocketEnd& own, const SocketEnd& peer) {
-                               if (own.port == number || peer.port == number) limit(socket, silence_ms);
+                               if (is_wanted(own) || is_wanted(peer)) limit(socket, silence_ms);
                              });
 }
 

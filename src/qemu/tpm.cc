@@ -18,7 +18,8 @@ namespace {
 
 // Passable, so that guests' users reach their own in it; without its parents, which say that the pool is there.
 Result<void> make_directory(const std::string& path, mode_t mode) {
-  if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return {};
+  // Whatever the daemon's own mask makes of it.
+  if ((::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) && ::chmod(path.c_str(), mode) == 0) return {};
   return fail(runtime::errno_error("cannot make " + path + " for the TPM", errno));
 }
 
@@ -42,20 +43,21 @@ Result<TpmSocket> make_tpm_socket() {
   return TpmSocket{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-Result<void> start_tpm(const TpmRequest& request, UniqueFd socket, const Cgroups& cgroups) {
+Result<UniqueFd> start_tpm(const TpmRequest& request, UniqueFd socket, const Cgroups& cgroups) {
   // A comma ends a value in what swtpm is told.
   if (request.directory.find(',') != std::string::npos) {
     return fail(ErrorCode::invalid_argument, "the TPM of virtual machine " + request.vm_id + " cannot be started",
                 "there is a comma in " + request.directory, "keep the VM's disks in a pool without one in its path");
   }
-  if (auto made = make_state_directory(request); !made) return made;
+  if (auto made = make_state_directory(request); !made) return fail(made.error());
   LaunchRequest launch;
   launch.argv = {request.program, "socket",
                  "--tpm2",        "--terminate",
                  "--ctrl",        "type=unixio,clientfd=" + std::to_string(kFirstDescriptor),
                  "--tpmstate",    "dir=" + request.directory + ",mode=0600"};
   launch.descriptors.push_back(std::move(socket));
-  launch.error_output = UniqueFd(::open(request.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  launch.error_output =
+      UniqueFd(::open(request.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
   if (!launch.error_output.valid()) return fail(runtime::errno_error("cannot open " + request.log, errno));
   launch.uid = request.uid;
   auto process = GatedProcess::make(std::move(launch));
@@ -63,7 +65,7 @@ Result<void> start_tpm(const TpmRequest& request, UniqueFd socket, const Cgroups
   // Without a group the guest runs without limits, too.
   [[maybe_unused]] const auto joined = cgroups.join(request.vm_id, process->pid());
   auto released = process->release();
-  if (released) return {};
+  if (released) return process->take_pidfd();
   Error error = released.error();
   error.summary = "the TPM of virtual machine " + request.vm_id + " cannot be started: " + error.summary;
   if (error.code == ErrorCode::unsupported) error.next_step = "install swtpm";

@@ -32,7 +32,7 @@ struct TpmSocket {
 };
 Result<TpmSocket> make_tpm_socket();
 
-// Its process runs, then. It joins the guest's cgroup if that is there.
-Result<void> start_tpm(const TpmRequest& request, UniqueFd socket, const Cgroups& cgroups);
+// Its process, which runs then, in the guest's cgroup if that is there: whoever has it must reap it in the end.
+Result<UniqueFd> start_tpm(const TpmRequest& request, UniqueFd socket, const Cgroups& cgroups);
 
 }  // namespace gantry::qemu

@@ -2,8 +2,8 @@
 #include "qemu/tpm.h"
 
 #include <gmock/gmock.h>
+#include <sys/wait.h>
 
-#include "qemu/process_facts.h"
 #include "qemu/test_fixture.h"
 
 namespace gantry::qemu {
@@ -24,6 +24,11 @@ class TpmTest : public GuestTest {
     return definition;
   }
   [[nodiscard]] std::string kept_in() const { return state_ + "/pool/tpm/" + vm_; }
+  // Children of this process that ended and that nobody asked for.
+  static bool has_zombies() {
+    siginfo_t info{};
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+  }
   // Of the processes that have that directory among their arguments.
   [[nodiscard]] std::vector<pid_t> processes() const {
     std::vector<pid_t> found;
@@ -54,6 +59,7 @@ TEST_F(TpmTest, LivesAsLongAsItsGuestAndKeepsItsState) {
   EXPECT_EQ(processes().size(), 1U) << "as its guest";
   ASSERT_TRUE(agent_->kill(vm_));
   EXPECT_TRUE(becomes([&] { return processes().empty(); }));
+  EXPECT_TRUE(becomes([&] { return !has_zombies(); }));
   EXPECT_TRUE(std::filesystem::exists(state));
   const auto again = agent_->start(sealed("task-2"));
   ASSERT_TRUE(again) << again.error().to_text();
@@ -65,6 +71,7 @@ TEST_F(TpmTest, EndsWithAQemuThatWasKilled) {
   ASSERT_EQ(::kill(pid(), SIGKILL), 0);
   EXPECT_TRUE(agent_->reaches(vm_, State::ended));
   EXPECT_TRUE(becomes([&] { return processes().empty(); }));
+  EXPECT_TRUE(becomes([&] { return !has_zombies(); }));
 }
 
 TEST_F(TpmTest, IsNotMadeBesideAPoolThatIsNotThere) {

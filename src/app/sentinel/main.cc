@@ -95,7 +95,10 @@ int serve(SharedFiles files, const std::string& state_directory, std::optional<I
   if (ready.valid()) static_cast<void>(::write(ready.get(), "\n", 1) == 1);
   ready.reset();
   service.run();
-  return 0;
+  // At once: neither is a thread waited for that hangs in a pool, nor are libraries that ran on such threads, with
+  // files of their own, to tidy up on this one.
+  std::fflush(nullptr);
+  ::_exit(0);
 }
 
 int stand_by_and_serve(const std::string& state_directory) {
