@@ -187,7 +187,8 @@ Result<void> run(const Engine& engine, const GuestDirectory& directory, const po
                          .program = engine.options.tpm_program,
                          .directory = guest.tpm_directory,
                          .log = directory.tpm_log(),
-                         .uid = guest.uid};
+                         .uid = guest.uid,
+                         .incoming = started.record.phase == GuestRecord::Phase::receiving};
     auto running = start_tpm(tpm, std::move(prepared.tpm), engine.cgroups);
     if (!running) return fail(running.error());
     started.tpm = std::move(*running);

@@ -50,6 +50,9 @@ Result<UniqueFd> start_tpm(const TpmRequest& request, UniqueFd socket, const Cgr
                 "there is a comma in " + request.directory, "keep the VM's disks in a pool without one in its path");
   }
   if (auto made = make_state_directory(request); !made) return fail(made.error());
+  // swtpm 0.7 keeps its lock until it ends, on a file that the next one may make anew. What guards the state is the
+  // lease of the guest: without it neither process is asked anything.
+  if (request.incoming) ::unlink((request.directory + "/.lock").c_str());
   LaunchRequest launch;
   launch.argv = {request.program, "socket",
                  "--tpm2",        "--terminate",

@@ -23,6 +23,8 @@ struct TpmRequest {
   std::string log;
   // 0: the daemon's own user.
   std::uint32_t uid = 0;
+  // Its guest comes from another host, where another process may still have the directory: one that stands.
+  bool incoming = false;
 };
 
 // The two ends of its socket.

@@ -59,7 +59,6 @@ TEST_F(TpmTest, LivesAsLongAsItsGuestAndKeepsItsState) {
   EXPECT_EQ(processes().size(), 1U) << "as its guest";
   ASSERT_TRUE(agent_->kill(vm_));
   EXPECT_TRUE(becomes([&] { return processes().empty(); }));
-  EXPECT_TRUE(becomes([&] { return !has_zombies(); }));
   EXPECT_TRUE(std::filesystem::exists(state));
   const auto again = agent_->start(sealed("task-2"));
   ASSERT_TRUE(again) << again.error().to_text();
