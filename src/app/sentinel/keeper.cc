@@ -212,7 +212,9 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   const bool could_run = std::exchange(ward.might_run, may_run) && held;
   // Before it is let go on: the kernel freezes what nobody guards, and may have done so unseen.
   if (may_run || serves(ward)) hold_or_drop_guard(vm_id, ward, right, now_ms);
-  if (may_run && !could_run && ward.held_guard.valid() && ward.process) ward.process->thaw();
+  const bool begins_to_serve = serves(ward) && !ward.wish.hold && !held;
+  const bool goes_on = begins_to_serve || (may_run && !could_run);
+  if (goes_on && ward.held_guard.valid() && ward.process) ward.process->thaw();
   guard(vm_id, ward, right, now_ms);
   hold_or_drop_guard(vm_id, ward, right, now_ms);
   // The other process holds it too, as soon as anybody starts a guest by it.
@@ -347,7 +349,8 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
         loop_, qemu::GuestDirectory(state_directory_, vm_id).sentinel_socket(), std::move((*process)->pidfd));
     ward->guard.frozen = (*process)->is_frozen;
     // A freeze on its way is not seen yet.
-    if (ward->held_guard.valid() && right_of(*ward, runtime::boot_now_ms()) == host::LeaseRight::run) {
+    const bool may_run = right_of(*ward, runtime::boot_now_ms()) == host::LeaseRight::run;
+    if (ward->held_guard.valid() && (may_run || (serves(*ward) && !ward->wish.hold))) {
       ward->process->thaw();
     }
     ward->process->watch_exit([this, vm_id] {
