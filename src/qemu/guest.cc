@@ -83,6 +83,7 @@ void Guest::adopt(FoundGuest found) {
   }
   take_process(std::move(found.pidfd));
   find_timer_.arm(engine_->options.adoption_timeout_ms, [this] { adoption_is_late(); });
+  look_after_adoption(kAdoptionLooks);
   if (found.serial.valid()) {
     attach_console(std::move(found.serial), std::move(found.console_tail));
   } else {
@@ -101,8 +102,6 @@ void Guest::adoption_is_late() {
   if (record_->forced) begin_kill();
   publish();
   answer_adoption();
-  // One that hangs on memory that does not come answers nobody.
-  look_whether_lost([] {});
 }
 
 void Guest::start(const port::GuestDefinition& guest, port::Done done) {

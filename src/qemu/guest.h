@@ -148,6 +148,9 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void look_fetch();
   // Ends it if QEMU wrote that postcopy broke; else `otherwise`.
   void look_whether_lost(std::function<void()> otherwise);
+  // One that hangs on memory that does not come answers nobody, and it is not known yet whether it fetches any.
+  static constexpr int kAdoptionLooks = 8;
+  void look_after_adoption(int looks);
   void fetch_ended(const std::string& status);
   void is_lost();
 

