@@ -279,10 +279,12 @@ Result<void> delete_vm(Change& change, const v1::DeleteVmRequest& request) {
     if (volume == nullptr) continue;
     if (request.keep_volumes() && !volume->meta().has_deletion()) {
       const auto* image = change.view().find<v1::Image>(volume->spec().image());
-      if (image != nullptr && image->meta().has_deletion()) {
+      // That of a VM which is being deleted may be gone already.
+      const bool goes = image == nullptr ? !volume->spec().image().empty() : image->meta().has_deletion();
+      if (goes) {
         return fail(ErrorCode::conflict, "volume \"" + volume->meta().name() + "\" cannot be kept",
-                    "it stands on image \"" + image->meta().name() + "\", which is being deleted",
-                    "delete the VM with its volumes", "deleting");
+                    "the image that it stands on is deleted, or is being deleted", "delete the VM with its volumes",
+                    "deleting");
       }
       change.draft.edit<v1::Volume>(volume_id).mutable_spec()->clear_owner_vm_id();
       change.step("keep volume " + volume->meta().name());
