@@ -51,8 +51,9 @@ std::string demanded_host(const Draft&, const v1::Image&) { return {}; }
 bool is_growing(const v1::Volume& volume) {
   const v1::VolumeStatus& status = volume.status();
   const bool made = !status.path().empty();
+  // FAILED is its last word: it tries no more.
   return made && status.capacity_bytes() < volume.spec().capacity_bytes() && !model::growth_failed(volume) &&
-         !volume.meta().has_deletion();
+         status.state() != v1::VolumeStatus::FAILED && !volume.meta().has_deletion();
 }
 bool is_growing(const v1::Image&) { return false; }
 
