@@ -482,6 +482,7 @@ void HostWorld::wipe() {
   images.clear();
   networks.clear();
   seeds.clear();
+  tpms.clear();
   damaged.clear();
   sentinel.wipe();
   pool_mounted = true;
@@ -489,6 +490,7 @@ void HostWorld::wipe() {
 
 void HostWorld::keep_from_before() {
   from_before = seeds;
+  from_before.insert(tpms.begin(), tpms.end());
   from_before.insert(images.begin(), images.end());
   for (const auto& [id, guest] : guests) from_before.insert(id);
   for (const auto& [id, volume] : volumes) from_before.insert(id);
