@@ -382,6 +382,17 @@ TEST_F(CoreMoveTest, WhatLeavesIsTakenAwayAndToldOnce) {
   EXPECT_EQ(world.count("delete_seed"), 1);
 }
 
+TEST_F(CoreMoveTest, WhatWasDeletedHereBeforeItCountedAsLeftIsToldAsLeft) {
+  assign();
+  vm.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  assign(5'000);
+  ASSERT_TRUE(link.told["vm-1"].absent());
+  vm.mutable_placement()->set_host_id("host-2");
+  leave();
+  assign();
+  EXPECT_EQ(told_absent(), 3U);
+}
+
 TEST_F(CoreMoveTest, ALeaseThatIsOfNoUseAnyMoreGoesToo) {
   come_here();
   leave().set_lease_pool("pool-1");

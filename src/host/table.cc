@@ -228,7 +228,8 @@ Table::Gone Table::apply(const v1::ToHost& message, const std::string& host_id,
     const v1::Meta& meta = meta_of(assignment);
     ids.insert(meta.id());
     if (graves_.contains(meta.id())) {
-      if (meta.has_deletion()) gone[meta.id()] = 0;
+      // It may have been deleted here before the manager heard that the guest had been given away.
+      if (meta.has_deletion()) gone[meta.id()] = left_epoch(assignment.vm(), host_id);
     } else if (meta.id().empty()) {
       log("ignored an assignment without an id");
     } else if (assignment.has_volume()) {
