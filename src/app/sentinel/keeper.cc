@@ -32,6 +32,10 @@ Result<UniqueFd> hold_guard(const std::string& path) {
   if (::mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) {
     return fail(runtime::errno_error("cannot make " + path, errno));
   }
+  return open_guard(path);
+}
+
+Result<UniqueFd> open_guard(const std::string& path) {
   // For reading too, so that it opens before QEMU does.
   UniqueFd guard(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!guard.valid()) return fail(runtime::errno_error("cannot open " + path, errno));

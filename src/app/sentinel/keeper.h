@@ -24,7 +24,9 @@ namespace gantry::sentinel {
 // Who has the guard open lets the guest's process run: it is a FIFO that QEMU reads from, and the kernel freezes QEMU
 // when nobody has it open for writing any more.
 std::string guard_path(const std::string& state_directory, const std::string& vm_id);
+// Makes it where there is none.
 Result<UniqueFd> hold_guard(const std::string& path);
+Result<UniqueFd> open_guard(const std::string& path);
 
 class Keeper {
  public:

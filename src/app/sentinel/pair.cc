@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -109,16 +110,23 @@ void Partner::beat() {
 
 namespace {
 
-// Holds what the partner holds, so that its death frees no guard.
+// What was removed is no guard, though a guest that came back has another by its name.
+bool is_there(const UniqueFd& guard) {
+  struct stat info {};
+  return guard.valid() && ::fstat(guard.get(), &info) == 0 && info.st_nlink > 0;
+}
+
+// Holds what the partner holds, so that its death frees no guard. Makes none: what the partner said may be late, and
+// the guard removed since.
 void hold_guards(const Handover& handover, const std::string& state_directory,
                  std::map<std::string, UniqueFd>& guards) {
   std::map<std::string, UniqueFd> now;
   for (const Ward& ward : handover.wards) {
     const std::string& vm_id = ward.wish.vm_id;
     if (!ward.guarded) continue;
-    if (guards[vm_id].valid()) {
+    if (is_there(guards[vm_id])) {
       now[vm_id] = std::move(guards[vm_id]);
-    } else if (auto held = hold_guard(guard_path(state_directory, vm_id))) {
+    } else if (auto held = open_guard(guard_path(state_directory, vm_id))) {
       now[vm_id] = std::move(*held);
     }
   }
