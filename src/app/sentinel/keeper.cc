@@ -111,7 +111,8 @@ void Keeper::remove(const port::LeaseWish& wish, std::function<void(Result<void>
   }
   wards_.erase(wish.vm_id);
   ::unlink(guard_path(state_directory_, wish.vm_id).c_str());
-  pools_.submit(wish.directory, [this, place = places_.at(wish), done = std::move(done)] {
+  const std::shared_ptr<LeasePlace> place = places_.at(wish);
+  pools_.submit(place->lane(), [this, place, done = std::move(done)] {
     auto removed = place->remove();
     loop_.post([done, removed = std::move(removed)] { done(removed); });
   });
@@ -271,10 +272,10 @@ Milliseconds Keeper::drive_lease(const std::string& vm_id, Guarded& ward, Millis
   const std::shared_ptr<LeasePlace> place = ward.place;
   if (next.read) {
     ask(
-        vm_id, ward, ward.wish.directory, [place] { return place->read(); }, &host::Lease::read_done);
+        vm_id, ward, place->lane(), [place] { return place->read(); }, &host::Lease::read_done);
   } else {
     ask(
-        vm_id, ward, ward.wish.directory, [place, write = *next.write] { return place->write(write); },
+        vm_id, ward, place->lane(), [place, write = *next.write] { return place->write(write); },
         &host::Lease::write_done);
   }
   return kNever;

@@ -22,6 +22,7 @@ class LeaseFile final : public LeasePlace {
   [[nodiscard]] Result<std::optional<host::LeaseRecord>> read() override;
   [[nodiscard]] Result<void> write(const host::LeaseWrite& write) override;
   [[nodiscard]] Result<void> remove() override;
+  [[nodiscard]] std::string lane() const override { return pool_directory_; }
 
  private:
   [[nodiscard]] std::string directory() const { return pool_directory_ + "/leases"; }

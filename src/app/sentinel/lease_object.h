@@ -14,12 +14,13 @@ namespace gantry::sentinel {
 
 class LeaseObject final : public LeasePlace {
  public:
-  LeaseObject(std::shared_ptr<CephPool> pool, const std::string& vm_id)
-      : pool_(std::move(pool)), object_("gantry.lease." + vm_id) {}
+  LeaseObject(std::shared_ptr<CephPool> pool, const std::string& vm_id, std::string lane)
+      : pool_(std::move(pool)), object_("gantry.lease." + vm_id), lane_(std::move(lane)) {}
 
   Result<std::optional<host::LeaseRecord>> read() override;
   Result<void> write(const host::LeaseWrite& write) override;
   Result<void> remove() override;
+  [[nodiscard]] std::string lane() const override { return lane_; }
   [[nodiscard]] bool fences() const override { return true; }
   // By connections of its own, so that it may be done on another thread than the rest.
   Result<void> fence(const std::optional<host::LeaseRecord>& record, const std::vector<std::string>& images) override;
@@ -27,6 +28,7 @@ class LeaseObject final : public LeasePlace {
  private:
   std::shared_ptr<CephPool> pool_;
   std::string object_;
+  std::string lane_;
   // Nothing: it is not known, so that it cannot be written over.
   std::optional<std::uint64_t> version_;
 };

@@ -92,7 +92,7 @@ class LeaseObjectTest : public testing::Test {
     auto connect = [this](const model::RbdLocation& pool) -> Result<std::unique_ptr<CephClient>> {
       return std::make_unique<FakeClient>(ceph_, pool.pool);
     };
-    return {std::make_shared<CephPool>(pool_location(), connect), "vm-1"};
+    return {std::make_shared<CephPool>(pool_location(), connect), "vm-1", "lane"};
   }
   static host::LeaseWrite write_of(const std::string& owner, std::uint64_t counter, bool create = false) {
     return {.record = {.owner = owner, .epoch = 1, .counter = counter}, .create = create};
@@ -193,6 +193,20 @@ TEST_F(LeaseObjectTest, ShutsOutNobodyWhenTheRecordIsAnother) {
   EXPECT_THAT(fenced.error().summary, HasSubstr("was written meanwhile"));
   EXPECT_FALSE(lease.fence(std::nullopt, {}));
   EXPECT_THAT(ceph_.out, IsEmpty());
+}
+
+TEST(LeasePlacesTest, OfGuestsInOnePoolOfCephNotAllWaitForEachOther) {
+  LeasePlaces places;
+  port::LeaseWish wish;
+  wish.directory = model::to_text(pool_location());
+  std::set<std::string> lanes;
+  for (int i = 0; i < 100; ++i) {
+    wish.vm_id = "vm-" + std::to_string(i);
+    const std::string lane = places.at(wish)->lane();
+    EXPECT_EQ(places.at(wish)->lane(), lane) << "its reads and writes come one after another";
+    lanes.insert(lane);
+  }
+  EXPECT_EQ(lanes.size(), 4U);
 }
 
 }  // namespace

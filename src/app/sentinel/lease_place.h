@@ -1,5 +1,6 @@
 // Where the record of one lease is kept: in a file beside a pool's disks (LeaseFile), or as an object in a pool of Ceph
-// (LeaseObject). Its calls block for as long as the pool does, and come one after another.
+// (LeaseObject). Its calls block for as long as the pool does, and come one after another, as do those of all places of
+// one lane.
 #pragma once
 
 #include <map>
@@ -26,6 +27,9 @@ class LeasePlace {
   // Also when there was none.
   virtual Result<void> remove() = 0;
 
+  // Name of who shares a connection with it: nobody of another lane waits for it.
+  [[nodiscard]] virtual std::string lane() const = 0;
+
   // The pool can refuse what a client still writes.
   [[nodiscard]] virtual bool fences() const { return false; }
   // From when it returns on, no write lands any more in `images` (location texts) of who has them open now: the clients
@@ -40,7 +44,7 @@ class LeasePlaces {
   std::shared_ptr<LeasePlace> at(const port::LeaseWish& wish);
 
  private:
-  // By location text. Each is used on its pool's thread alone, and connects there.
+  // By lane. Each is used on its lane's thread alone, and connects there.
   std::map<std::string, std::shared_ptr<CephPool>> ceph_;
 };
 

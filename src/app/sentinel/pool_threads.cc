@@ -31,8 +31,8 @@ void let_go_of_files() {
   for (const int number : others) ::close(number);
 }
 
-void PoolThreads::submit(const std::string& pool_directory, std::function<void()> work) {
-  auto& thread = threads_[pool_directory];
+void PoolThreads::submit(const std::string& lane, std::function<void()> work) {
+  auto& thread = threads_[lane];
   if (!thread) {
     thread = std::make_unique<runtime::WorkerPool>(1);
     thread->submit(let_go_of_files);

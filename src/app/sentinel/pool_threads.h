@@ -1,4 +1,4 @@
-// A thread for each pool, so that one that hangs holds up nothing but its own leases.
+// A thread for each lane of a pool, so that one that hangs holds up nothing but its own leases.
 #pragma once
 
 #include <functional>
@@ -12,9 +12,9 @@ namespace gantry::sentinel {
 
 class PoolThreads {
  public:
-  // Work for one pool is done one after another. A thread that hangs in a read is not waited for when the process ends,
+  // Work of one lane is done one after another. A thread that hangs in a read is not waited for when the process ends,
   // so it must be ended by _exit.
-  void submit(const std::string& pool_directory, std::function<void()> work);
+  void submit(const std::string& lane, std::function<void()> work);
 
  private:
   std::map<std::string, std::unique_ptr<runtime::WorkerPool>> threads_;
