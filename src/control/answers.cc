@@ -18,7 +18,7 @@ using google::protobuf::Message;
 using Answer = Result<std::unique_ptr<Message>>;
 using Reader = std::function<Answer(const Message&, const View&)>;
 
-constexpr std::uint32_t kDefaultPage = 1000;
+constexpr std::uint32_t kDefaultPage = 500;
 
 template <class Request>
 Reader reader(Answer (*read)(const Request&, const View&)) {
