@@ -82,7 +82,16 @@ void Guest::adopt(FoundGuest found) {
     return;
   }
   take_process(std::move(found.pidfd));
-  find_timer_.arm(engine_->options.adoption_timeout_ms, [this] { adoption_is_late(); });
+  if (record_->serves) {
+    // It may be frozen, until whoever freezes it hears that it serves.
+    moving_ = Moving::sent;
+    paused_ = true;
+    begin_fetch();
+    publish();
+    answer_adoption();
+  } else {
+    find_timer_.arm(engine_->options.adoption_timeout_ms, [this] { adoption_is_late(); });
+  }
   look_after_adoption(kAdoptionLooks);
   if (found.serial.valid()) {
     attach_console(std::move(found.serial), std::move(found.console_tail));

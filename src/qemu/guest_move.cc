@@ -243,7 +243,11 @@ void Guest::move_ended(MoveOut::Outcome outcome, const Error& why) {
   const bool went = outcome == Outcome::sent || outcome == Outcome::fetched;
   moving_ = outcome == Outcome::stays ? Moving::no : Moving::sent;
   paused_ = paused_ || moving_ == Moving::sent;
-  if (outcome == Outcome::fetched) begin_fetch();
+  if (outcome == Outcome::fetched) {
+    record_->serves = true;
+    keep_record();
+    begin_fetch();
+  }
   if (outcome == Outcome::lost) is_lost();
   if (outcome == Outcome::stays) {
     ask_status([this, stops = ++stops_](const std::string& status) {
@@ -389,6 +393,7 @@ void Guest::went_on() {
 void Guest::taken_over(bool runs) {
   moving_ = Moving::no;
   record_->phase = GuestRecord::Phase::running;
+  record_->serves = false;
   paused_ = !runs;
   keep_record();
   watch_agent();

@@ -97,6 +97,7 @@ GuestRecord record_from(const Json& json) {
   record.started_unix_ms = json.value("started_unix_ms", std::int64_t{0});
   record.cpus = json.value("cpus", 0U);
   record.memory_mib = json.value("memory_mib", 0U);
+  record.serves = json.value("serves", false);
   if (json.contains("exit")) record.exit = exit_from(json.at("exit"));
   if (json.contains("disk_copy")) record.disk_copy = copy_from(json.at("disk_copy"));
   return record;
@@ -120,7 +121,8 @@ std::string to_text(const GuestRecord& record) {
                {"accelerator", record.accelerator},
                {"started_unix_ms", record.started_unix_ms},
                {"cpus", record.cpus},
-               {"memory_mib", record.memory_mib}};
+               {"memory_mib", record.memory_mib},
+               {"serves", record.serves}};
   if (record.exit.reason() != v1::VmExit::NONE) json["exit"] = exit_json(record.exit);
   if (record.disk_copy.phase != DiskCopyNote::Phase::none) json["disk_copy"] = copy_json(record.disk_copy);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

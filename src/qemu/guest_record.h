@@ -62,6 +62,8 @@ struct GuestRecord {
   // 0: written before these were.
   std::uint32_t cpus = 0;
   std::uint32_t memory_mib = 0;
+  // The guest went to another host, which fetches the rest of its memory from this process.
+  bool serves = false;
   v1::VmExit exit = {};
   DiskCopyNote disk_copy = {};
 };

@@ -25,6 +25,7 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   record.started_unix_ms = 1700000000123;
   record.cpus = 3;
   record.memory_mib = 384;
+  record.serves = true;
   record.exit.set_reason(v1::VmExit::CRASH);
   record.exit.set_boot_id("task-1");
   record.exit.set_last_words("last \xff words");
@@ -35,6 +36,7 @@ TEST(GuestRecord, ComesBackAsItWasWritten) {
   ASSERT_TRUE(back) << back.error().to_text();
   EXPECT_EQ(to_text(*back), to_text(record));
   EXPECT_TRUE(back->reset_given_up);
+  EXPECT_TRUE(back->serves);
   EXPECT_EQ(back->pid_start_ticks, record.pid_start_ticks);
   EXPECT_EQ(back->exit.reason(), v1::VmExit::CRASH);
   EXPECT_EQ(back->disk_copy.phase, DiskCopyNote::Phase::switching);

@@ -134,6 +134,8 @@ TEST_F(PostcopyTest, ItCanBeTakenBackWhileItDoesNotRunThere) {
   EXPECT_TRUE(agent_->reaches(vm_, State::running));
   EXPECT_TRUE(target_->reaches(vm_, State::absent));
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(passes(*agent_));
+  restart_agent();
+  EXPECT_EQ(agent_->last(vm_).state, State::running) << "what was taken back serves nobody";
 }
 
 TEST_F(PostcopyTest, AgentsThatComeBackMeanwhileKnowThatItFetches) {
@@ -146,6 +148,19 @@ TEST_F(PostcopyTest, AgentsThatComeBackMeanwhileKnowThatItFetches) {
   target_ = std::make_unique<Agent>(other_state_);
   EXPECT_EQ(target_->last(vm_).state, State::running);
   EXPECT_TRUE(fetches(*target_));
+  expect_whole_there();
+}
+
+TEST_F(PostcopyTest, AnAgentThatFindsItsSourceFrozenKnowsThatItServes) {
+  begin_fetching(kOutrun);
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  ASSERT_TRUE(becomes([&] { return directory().load()->serves; }));
+  const pid_t source = directory().load()->pid;
+  ASSERT_EQ(::kill(source, SIGSTOP), 0);
+  restart_agent();
+  EXPECT_EQ(agent_->last(vm_).state, State::sent);
+  EXPECT_TRUE(fetches(*agent_));
+  ASSERT_EQ(::kill(source, SIGCONT), 0);
   expect_whole_there();
 }
 
