@@ -134,6 +134,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void end_found_move(bool stands);
   void is_received();
   void take_back(bool runs);
+  void end_and_go_on(bool runs);
   void go_on(bool runs);
   void taken_over(bool runs);
   // It was sent, and runs here all the same: somebody let it.

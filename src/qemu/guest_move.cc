@@ -352,8 +352,18 @@ void Guest::take_over(bool runs, port::Done done) {
   go_on(runs);
 }
 
-// What it is being sent by yet is ended before.
+// That it serves no more is kept first: an agent that comes later must not take a guest that runs for one that is gone.
 void Guest::take_back(bool runs) {
+  if (!std::exchange(record_->serves, false)) return end_and_go_on(runs);
+  save_record([this, runs](const Result<void>& saved) {
+    if (saved) return end_and_go_on(runs);
+    record_->serves = true;
+    answer_operation(fail(saved.error()));
+  });
+}
+
+// What it is being sent by yet is ended before.
+void Guest::end_and_go_on(bool runs) {
   using Outcome = MoveEnd::Outcome;
   const auto end =
       std::make_shared<MoveEnd>(model::kDisksMax, move_session(), [weak = weak_from_this(), runs](Outcome outcome) {
@@ -393,7 +403,6 @@ void Guest::went_on() {
 void Guest::taken_over(bool runs) {
   moving_ = Moving::no;
   record_->phase = GuestRecord::Phase::running;
-  record_->serves = false;
   paused_ = !runs;
   keep_record();
   watch_agent();
