@@ -29,10 +29,8 @@ struct Fetching : Scenario {
   Machine& source() { return host(from); }
   Machine& target() { return host(to); }
   [[nodiscard]] std::string ended() const {
-    for (const auto& [id, task] : cluster.records.tasks) {
-      if (task.action() == "vm.move") return v1::Task::State_Name(task.state());
-    }
-    return "not asked for";
+    const v1::Task* task = task_record("vm.move");
+    return task == nullptr ? "not asked for" : v1::Task::State_Name(task->state());
   }
   [[nodiscard]] bool is_fetching() const {
     for (const auto& [id, vm] : cluster.records.vms) {
