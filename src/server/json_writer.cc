@@ -170,6 +170,7 @@ bool append_map(const Message& message, const Reflection& reflection, const Fiel
   if (key->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return false;
   std::vector<const Message*> entries;
   const int size = reflection.FieldSize(message, field);
+  entries.reserve(static_cast<std::size_t>(size));
   for (int i = 0; i < size; ++i) entries.push_back(&reflection.GetRepeatedMessage(message, field, i));
   const auto key_of = [key](const Message* entry) { return entry->GetReflection()->GetString(*entry, key); };
   std::ranges::sort(entries, {}, key_of);
