@@ -1,4 +1,6 @@
 // The part of Agent that is the host's storage.
+#include <filesystem>
+
 #include "sim/agent_calls.h"
 
 namespace gantry::sim {
@@ -116,9 +118,9 @@ std::set<std::string>& Agent::tpms_at(const std::string& pool_path) {
 
 void Agent::make_tpm(const port::GuestDefinition& guest, bool incoming) {
   if (guest.tpm_directory.empty()) return;
-  const std::string end = port::tpm_directory("", guest.vm_id);
-  const bool is_new =
-      tpms_at(guest.tpm_directory.substr(0, guest.tpm_directory.size() - end.size())).insert(guest.vm_id).second;
+  // As port::tpm_directory() has it below the pool.
+  const std::string pool_path = std::filesystem::path(guest.tpm_directory).parent_path().parent_path();
+  const bool is_new = tpms_at(pool_path).insert(guest.vm_id).second;
   const bool had_one = !shared_.tpms_ever.insert(guest.vm_id).second;
   if (is_new && had_one && !incoming) trace_.violation("guest " + guest.vm_id + " begins without what its TPM kept");
 }

@@ -28,12 +28,7 @@ struct DiskMoving : Scenario {
 
   void move() { user().move_disk("web-disk0", "shared"); }
   Machine& machine() { return host("b"); }
-  [[nodiscard]] const v1::Task* task() const {
-    for (const auto& [id, task] : cluster.records.tasks) {
-      if (task.action() == "volume.move") return &task;
-    }
-    return nullptr;
-  }
+  [[nodiscard]] const v1::Task* task() const { return task_record("volume.move"); }
   [[nodiscard]] bool is_shared() const {
     for (const auto& [id, volume] : cluster.records.volumes) {
       if (volume.meta().name() == "web-disk0") {

@@ -41,25 +41,19 @@ struct Moving : Scenario {
   }
   // The target had it, and lost it.
   [[nodiscard]] bool lost() const {
-    for (const auto& [id, task] : cluster.records.tasks) {
-      if (task.action() == "vm.move" && task.problem().code() == "guest_lost_in_move") return true;
-    }
-    return false;
+    const v1::Task* task = task_record("vm.move");
+    return task != nullptr && task->problem().code() == "guest_lost_in_move";
   }
   // A cancel that came after it had gone ended the waiting alone.
   [[nodiscard]] bool cancelled_late() const {
-    for (const auto& [id, task] : cluster.records.tasks) {
-      if (task.action() == "vm.move" && task.state() == v1::Task::CANCELLED) {
-        return cluster.records.vms.at(task.target_id()).placement().moved_by() == id;
-      }
-    }
-    return false;
+    const v1::Task* task = task_record("vm.move");
+    return task != nullptr && task->state() == v1::Task::CANCELLED &&
+           vm_record("web")->placement().moved_by() == task->meta().id();
   }
-  // How the first move ended.
+  // How the move ended.
   [[nodiscard]] std::string ended() const {
-    for (const auto& [id, task] : cluster.records.tasks) {
-      if (task.action() == "vm.move") return v1::Task::State_Name(task.state());
-    }
+    const v1::Task* task = task_record("vm.move");
+    if (task != nullptr) return v1::Task::State_Name(task->state());
     for (const std::string& line : cluster.trace.lines()) {
       if (line.find("refused") != std::string::npos) return line;
     }
@@ -200,9 +194,8 @@ TEST(Move, TheTargetMayBeCutOff) {
 
 TEST(Move, TheTaskMayBeCancelled) {
   const auto cancel = [](Moving& scenario) {
-    for (const auto& [id, task] : scenario.cluster.records.tasks) {
-      if (task.action() == "vm.move") scenario.user().cancel(id);
-    }
+    const v1::Task* task = scenario.task_record("vm.move");
+    if (task != nullptr) scenario.user().cancel(task->meta().id());
   };
   at_every_moment("the task is cancelled", cancel, false);
 }

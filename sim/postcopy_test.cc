@@ -29,10 +29,8 @@ struct Fetching : Scenario {
   Machine& source() { return host(from); }
   Machine& target() { return host(to); }
   [[nodiscard]] std::string ended() const {
-    for (const auto& [id, task] : cluster.records.tasks) {
-      if (task.action() == "vm.move") return v1::Task::State_Name(task.state());
-    }
-    return "not asked for";
+    const v1::Task* task = task_record("vm.move");
+    return task == nullptr ? "not asked for" : v1::Task::State_Name(task->state());
   }
   [[nodiscard]] bool is_fetching() const {
     for (const auto& [id, vm] : cluster.records.vms) {
@@ -67,9 +65,7 @@ Seen at_every_moment(const char* what, const std::function<void(Fetching&)>& dee
     if (scenario.is_lost()) {
       seen.lost = true;
       EXPECT_EQ(scenario.where("web"), "") << when;
-      // The host that ended just then may not have told that it fetched.
-      const std::string& code = scenario.vm_record("web")->status().problem().code();
-      EXPECT_TRUE(code == "guest_lost_in_move" || (!was_fetching && code == "guest_crashed")) << when << ": " << code;
+      EXPECT_EQ(scenario.vm_record("web")->status().problem().code(), "guest_lost_in_move") << when;
       const std::string home = scenario.vm_record("web")->placement().host_id();
       if (was_fetching) {
         EXPECT_EQ(home, scenario.target().world.host_id) << when;

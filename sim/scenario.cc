@@ -1,5 +1,6 @@
 #include "sim/scenario.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "gantry/v1/routes.pb.h"
@@ -142,6 +143,11 @@ void Scenario::shut_down_within(const std::string& vm) {
 
 const v1::Host* Scenario::host_record(const std::string& name) const { return named(cluster.records.hosts, name); }
 const v1::Vm* Scenario::vm_record(const std::string& name) const { return named(cluster.records.vms, name); }
+const v1::Task* Scenario::task_record(const std::string& action) const {
+  const auto& tasks = cluster.records.tasks;
+  const auto found = std::ranges::find_if(tasks, [&](const auto& task) { return task.second.action() == action; });
+  return found == tasks.end() ? nullptr : &found->second;
+}
 
 std::string Scenario::violations() const {
   std::string all;

@@ -79,6 +79,8 @@ class Scenario {
   // nullptr when there is no such record.
   [[nodiscard]] const v1::Host* host_record(const std::string& name) const;
   [[nodiscard]] const v1::Vm* vm_record(const std::string& name) const;
+  // One with that action.
+  [[nodiscard]] const v1::Task* task_record(const std::string& action) const;
   // All of them, a line each.
   [[nodiscard]] std::string violations() const;
 

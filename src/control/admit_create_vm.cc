@@ -8,6 +8,7 @@
 #include "control/pool_hosts.h"
 #include "control/vm_hosts.h"
 #include "model/names.h"
+#include "model/pool_drivers.h"
 #include "model/state.h"
 #include "model/validate.h"
 
@@ -132,7 +133,7 @@ Result<std::vector<DiskPlan>> plan_disks(Change& change, v1::VmSpec& spec, polic
 // What it keeps are files beside the lease.
 Result<void> check_tpm(const Change& change, const std::string& vm_name, const v1::VmSpec& spec) {
   const auto* pool = change.draft.find<v1::Pool>(spec.lease_pool());
-  if (!spec.tpm() || pool == nullptr || !is_in_ceph(*pool)) return {};
+  if (!spec.tpm() || pool == nullptr || !model::is_in_ceph(pool->spec())) return {};
   return fail(ErrorCode::unsupported, "VM \"" + vm_name + "\" cannot have a TPM",
               "its lease is in pool \"" + pool->meta().name() + "\" in Ceph, which cannot hold the files of a TPM",
               "give it a first disk in a pool that is a directory", "tpm_in_ceph");

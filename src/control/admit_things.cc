@@ -8,6 +8,7 @@
 #include "control/keepers.h"
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
+#include "model/pool_drivers.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -15,7 +16,7 @@ namespace {
 
 // Guests boot kernels from files on their host.
 Result<void> check_kind(const v1::CreateImageRequest& request, const v1::Pool& pool) {
-  if (request.spec().kind() != v1::ImageSpec::KERNEL || !is_in_ceph(pool)) return {};
+  if (request.spec().kind() != v1::ImageSpec::KERNEL || !model::is_in_ceph(pool.spec())) return {};
   return fail(ErrorCode::unsupported,
               "image \"" + request.name() + "\" cannot be in pool \"" + pool.meta().name() + "\"",
               "it is a kernel, and the pool is one of Ceph, which holds disks", "name a pool that is a directory",
@@ -122,15 +123,15 @@ namespace {
 
 // "/srv/fast", "vms of Ceph", "vms/blue of Ceph".
 std::string place_text(const v1::PoolSpec& spec) {
-  if (spec.driver() != v1::PoolSpec::RBD) return spec.path();
+  if (!model::is_in_ceph(spec)) return spec.path();
   const v1::RbdPool& rbd = spec.rbd();
   return rbd.pool() + (rbd.namespace_().empty() ? "" : "/" + rbd.namespace_()) + " of Ceph";
 }
 
 // Of one Ceph and another with pools of the same names, what the hosts find in them tells them apart.
 bool is_same_place(const v1::PoolSpec& one, const v1::PoolSpec& other) {
-  if (one.driver() != other.driver()) return false;
-  if (one.driver() != v1::PoolSpec::RBD) return one.path() == other.path();
+  if (model::is_in_ceph(one) != model::is_in_ceph(other)) return false;
+  if (!model::is_in_ceph(one)) return one.path() == other.path();
   const auto monitors = [](const v1::RbdPool& rbd) {
     return std::set<std::string>(rbd.monitors().begin(), rbd.monitors().end());
   };
@@ -145,8 +146,7 @@ Result<void> check_place_free(const Change& change, const v1::PoolSpec& spec, co
     return fail(
         ErrorCode::conflict, place_text(spec) + " cannot be a pool",
         "it is pool \"" + other->meta().name() + "\" already on host \"" + host_name(change.view(), host_id) + "\"",
-        spec.driver() == v1::PoolSpec::RBD ? "give another pool of Ceph, or a namespace in it"
-                                           : "give another directory",
+        model::is_in_ceph(spec) ? "give another pool of Ceph, or a namespace in it" : "give another directory",
         "path_in_use");
   }
   return {};
@@ -178,9 +178,8 @@ Result<void> share_pool(Change& change, v1::Pool& pool) {
   if (!maker) return fail(std::move(maker.error()));
   spec.mutable_hosts()->Assign(ids.begin(), ids.end());
   pool.mutable_status()->add_hosts()->set_host_id((*maker)->meta().id());
-  const bool is_directory = spec.driver() == v1::PoolSpec::DIR;
   change.step("make " + place_text(spec) + " a shared pool on host " + (*maker)->meta().name() +
-              (is_directory ? ", where it must be mounted already" : ""));
+              (model::is_in_ceph(spec) ? "" : ", where it must be mounted already"));
   change.step("use it as pool " + pool.meta().name() + " on " + (names.empty() ? "every host" : "hosts " + names));
   if ((*maker)->status().state() != v1::HostStatus::CONNECTED) {
     change.warn("host " + (*maker)->meta().name() + " is not connected: this waits until it is");
@@ -197,7 +196,7 @@ Result<void> create_pool(Change& change, const v1::CreatePoolRequest& request) {
   v1::Pool pool;
   *pool.mutable_meta() = std::move(*meta);
   *pool.mutable_spec() = request.spec();
-  if (pool.spec().driver() == v1::PoolSpec::RBD) {
+  if (model::is_in_ceph(pool.spec())) {
     pool.mutable_spec()->set_shared(true);
     if (pool.spec().rbd().user().empty()) pool.mutable_spec()->mutable_rbd()->set_user("admin");
   }
@@ -220,7 +219,7 @@ Result<void> delete_pool(Change& change, const v1::ById& request) {
   change.mark_deleted(*pool.mutable_meta());
   const std::string place = place_text(pool.spec());
   change.step("forget pool " + pool.meta().name() + "; " +
-              (pool.spec().driver() == v1::PoolSpec::RBD ? place : "its directory " + place) + " stays");
+              (model::is_in_ceph(pool.spec()) ? place : "its directory " + place) + " stays");
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include "control/keepers.h"
 #include "control/pool_hosts.h"
 #include "control/refuse_used.h"
+#include "model/pool_drivers.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -53,7 +54,7 @@ std::uint64_t wanted_bytes(const NewVolumeWish& wish) {
 
 // What stands in a pool is made as that pool has it.
 v1::VolumeSpec::Format format_in(const v1::Pool& pool, v1::VolumeSpec::Format wanted) {
-  return is_in_ceph(pool) ? v1::VolumeSpec::RAW : wanted;
+  return model::is_in_ceph(pool.spec()) ? v1::VolumeSpec::RAW : wanted;
 }
 
 // Whether every host that has `pool`, or comes to have it, has the image's pool too.
@@ -78,7 +79,7 @@ Result<void> check_image_reach(const Change& change, const NewVolumeWish& wish) 
                                            : "use a pool on the image's host",
                 "image_out_of_reach");
   }
-  if (is_in_ceph(*image_pool) && image_pool->meta().id() != wish.pool->meta().id()) {
+  if (model::is_in_ceph(image_pool->spec()) && image_pool->meta().id() != wish.pool->meta().id()) {
     return fail(ErrorCode::conflict,
                 "volume \"" + wish.name + "\" cannot stand on image \"" + wish.image->meta().name() + "\"",
                 "the image is in pool \"" + image_pool->meta().name() +

@@ -8,6 +8,7 @@
 #include "control/placement.h"
 #include "control/pool_hosts.h"
 #include "control/vm_hosts.h"
+#include "model/pool_drivers.h"
 #include "model/state.h"
 
 namespace gantry::control {
@@ -114,7 +115,7 @@ Result<void> plan_image(const View& view, const v1::Vm& vm, const std::string& h
 // What it keeps is taken away where no other host has it. What others have stays: so it does not leave such a pool, nor
 // begin in one.
 Result<void> check_tpm_goes(const Change& change, const v1::Vm& vm, const v1::Pool& pool) {
-  if (is_in_ceph(pool)) {
+  if (model::is_in_ceph(pool.spec())) {
     return cannot("what its TPM keeps are files, which pool " + pool.meta().name() + " cannot hold: it is in Ceph");
   }
   const auto* from = change.view().find<v1::Pool>(lease_pool(change.draft, vm.spec()));

@@ -106,7 +106,10 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   v1::Task& task = context.draft.edit<v1::Task>(move.task_id());
   if (task.cancel_requested()) return end_task(task, v1::Task::CANCELLED, context.now);
   end_task(task, v1::Task::FAILED, context.now);
-  *task.mutable_problem() = move.has_problem()        ? move.problem()
+  // By postcopy some of it had gone already.
+  const bool is_lost_by_it = vm.status().problem().code() == "guest_lost_in_move";
+  *task.mutable_problem() = is_lost_by_it             ? vm.status().problem()
+                            : move.has_problem()      ? move.problem()
                             : !told.summary().empty() ? told
                                                       : unexplained(not_moved(vm));
 }

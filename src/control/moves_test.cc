@@ -207,6 +207,27 @@ TEST(Move, ThatLostItsGuestOnTheWayHasFailedThoughItWasBootedAgain) {
   EXPECT_EQ(world.placement().host_id(), world.target);
 }
 
+TEST(Move, ThatLostItsGuestAtTheSourceSaysSo) {
+  MoveWorld world;
+  const v1::Accepted accepted = begin_move(world);
+  v1::VmStatus crashed = world.vm().status();
+  crashed.set_state(v1::VmStatus::CRASHED);
+  crashed.mutable_exit()->set_boot_id(world.vm().spec().boot_id());
+  crashed.mutable_problem()->set_code("guest_lost_in_move");
+  crashed.mutable_problem()->set_summary("it was lost");
+  *crashed.mutable_move() = world.word(v1::VmMoveStatus::SENT);
+  v1::Observation said;
+  said.set_id(world.vm().meta().id());
+  *said.mutable_vm() = crashed;
+  world.fake(world.source).say(said);
+  world.executor.run_for(1'000);
+  EXPECT_TRUE(world.move().cancelled());
+  *said.mutable_vm()->mutable_move() = world.word(v1::VmMoveStatus::FAILED);
+  world.fake(world.source).say(said);
+  EXPECT_EQ(world.ended(accepted).problem().code(), "guest_lost_in_move");
+  EXPECT_EQ(world.placement().host_id(), world.source);
+}
+
 TEST(Move, AResetThatFailedStaysOver) {
   MoveWorld world;
   world.accept("ResetVm", World::by_id("web"));

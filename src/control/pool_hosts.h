@@ -27,6 +27,4 @@ std::string maker_of(const v1::Pool& pool);
 // "pool fast on host alpha", "shared pool fast".
 std::string pool_text(const View& view, const v1::Pool& pool);
 
-inline bool is_in_ceph(const v1::Pool& pool) { return pool.spec().driver() == v1::PoolSpec::RBD; }
-
 }  // namespace gantry::control

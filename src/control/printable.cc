@@ -5,22 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "model/json_time.h"
+
 namespace gantry::control {
 namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-// The years 1 to 9999 (google/protobuf/timestamp.proto).
-constexpr std::int64_t kFirstSecond = -62'135'596'800;
-constexpr std::int64_t kLastSecond = 253'402'300'799;
-constexpr std::int32_t kLastNanosecond = 999'999'999;
-
-bool has_json_form(const google::protobuf::Timestamp& time) {
-  return time.seconds() >= kFirstSecond && time.seconds() <= kLastSecond && time.nanos() >= 0 &&
-         time.nanos() <= kLastNanosecond;
-}
 
 std::string printable(const std::string& text, const TextLimits& limits) {
   return model::printable_text(text, limits.bytes_max, limits.lines);
@@ -43,7 +35,7 @@ void clean_repeated(Message& message, const Reflection& reflection, const FieldD
 
 void make_printable(Message& message, const TextLimits& limits) {
   if (auto* time = dynamic_cast<google::protobuf::Timestamp*>(&message)) {
-    if (!has_json_form(*time)) time->Clear();
+    if (!model::has_json_form(*time)) time->Clear();
     return;
   }
   const Reflection& reflection = *message.GetReflection();

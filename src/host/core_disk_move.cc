@@ -5,9 +5,6 @@
 namespace gantry::host {
 namespace {
 
-// Each is a write of the manager's.
-constexpr Milliseconds kProgressEveryMs = 1'000;
-
 std::optional<std::size_t> index_of(const v1::VmSpec& spec, const std::string& volume_id) {
   for (int i = 0; i < spec.disks_size(); ++i) {
     if (spec.disks(i).volume() == volume_id) return static_cast<std::size_t>(i);

@@ -11,8 +11,6 @@ namespace {
 // wrong.
 constexpr std::uint64_t kAssumedBytesPerSecond = 1'100'000'000;
 constexpr Milliseconds kDowntimeMs = 100;
-// Each is a write of the manager's.
-constexpr Milliseconds kProgressEveryMs = 1'000;
 
 Milliseconds downtime_max_ms(const v1::VmMove& move) {
   return move.downtime_ms_max() == 0 ? kDowntimeMs : Milliseconds{move.downtime_ms_max()};

@@ -131,6 +131,41 @@ TEST_F(CoreMoveTest, AGuestWhoseMemoryDidNotComeIsLostAndNotBootedInSilence) {
   EXPECT_FALSE(told_move().fetching());
 }
 
+TEST_F(CoreMoveTest, AGuestThatWasLostInAMoveIsNoOtherAfterTheMoveIsOver) {
+  assign();
+  begin_move("host-2").set_postcopy(true);
+  target_says(Phase::PREPARED);
+  world.change("vm-1", [](auto& guest) { guest.fetching = true; });
+  executor.run_for(100);
+  world.end("vm-1", v1::VmExit::CRASH);
+  world.change("vm-1", [](auto& guest) { guest.fetching = false; });
+  executor.run_for(1'000);
+  EXPECT_EQ(told_move().phase(), Phase::FAILED);
+  const auto expect_lost = [this] {
+    EXPECT_EQ(told_vm().state(), v1::VmStatus::CRASHED);
+    EXPECT_EQ(told_vm().problem().code(), "guest_lost_in_move");
+    EXPECT_EQ(world.count("start"), 1);
+  };
+  expect_lost();
+  take_status();
+  vm.mutable_placement()->clear_move();
+  assign();
+  expect_lost();
+  take_status();
+  core.reset();
+  start_agent();
+  assign();
+  expect_lost();
+  // Another end of another boot.
+  take_status();
+  vm.mutable_spec()->set_boot_id("task-9");
+  assign(10'000);
+  ASSERT_EQ(told_vm().state(), v1::VmStatus::RUNNING);
+  world.end("vm-1", v1::VmExit::CRASH);
+  executor.run_for(1'000);
+  EXPECT_EQ(told_vm().problem().code(), "guest_crashed");
+}
+
 TEST_F(CoreMoveTest, ASentinelThatWouldEndItsServerEndsAPostcopyBeforeItBegins) {
   world.sentinel_serves_nothing = true;
   assign();

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "host/core.h"
+#include "model/pool_drivers.h"
 #include "model/rbd_location.h"
 #include "model/uid.h"
 
@@ -79,7 +80,7 @@ bool Core::let_go(const std::string& id, PoolObject& pool) {
 
 std::string Core::place_of(const v1::Pool& pool) const {
   const v1::PoolSpec& spec = pool.spec();
-  if (spec.driver() != v1::PoolSpec::RBD) return spec.path();
+  if (!model::is_in_ceph(spec)) return spec.path();
   return model::to_text({.user = spec.rbd().user(),
                          .pool = spec.rbd().pool(),
                          .name_space = spec.rbd().namespace_(),

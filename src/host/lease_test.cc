@@ -36,6 +36,22 @@ class LeaseTest : public testing::Test {
     const Milliseconds end_ms = now_ms + for_ms;
     for (; now_ms < end_ms; now_ms += 100) settle();
   }
+  // The read that is due by then.
+  void look_again() {
+    now_ms += 1'100;
+    EXPECT_TRUE(lease.next(now_ms).read);
+    lease.read_done(disk, now_ms);
+  }
+  // Held, and given to host-b while this renewal is under way.
+  LeaseRecord give_while_renewing() {
+    lease.want(1, false);
+    settle();
+    look_again();
+    const LeaseStep renewal = lease.next(now_ms);
+    EXPECT_TRUE(renewal.write);
+    lease.give("host-b", 2);
+    return renewal.write.value_or(LeaseWrite()).record;
+  }
   [[nodiscard]] bool may_run() const { return lease.right(now_ms) == LeaseRight::run; }
 
   Milliseconds now_ms = 1'000'000;
@@ -143,21 +159,12 @@ TEST_F(LeaseTest, NothingIsRefusedOfOnesOwnOrOfAnOwnerThatSignedItOver) {
 }
 
 TEST_F(LeaseTest, WhoMayNotHaveWrittenItLooksBeforeItNamesAnHeir) {
-  lease.want(1, false);
-  settle();
-  now_ms += 1'100;
-  ASSERT_TRUE(lease.next(now_ms).read);
-  lease.read_done(disk, now_ms);
-  const LeaseStep renewal = lease.next(now_ms);
-  ASSERT_TRUE(renewal.write);
-  lease.give("host-b", 2);
+  const LeaseRecord renewal = give_while_renewing();
   lease.write_done(fail(ErrorCode::timed_out, "no answer"), now_ms);
   // It came after all.
-  disk = renewal.write->record;
+  disk = renewal;
   const int before = writes;
-  now_ms += 1'100;
-  ASSERT_TRUE(lease.next(now_ms).read);
-  lease.read_done(disk, now_ms);
+  look_again();
   settle();
   EXPECT_EQ(writes, before + 1);
   EXPECT_TRUE(lease.is_given_away());
@@ -245,15 +252,7 @@ TEST_F(LeaseTest, OneKeptForItselfIsTakenAtOnceButNotByAProcessThatDoesNotKnow) 
 }
 
 TEST_F(LeaseTest, OneIsGivenOnlyWhenTheRecordNamesTheHeirAndNotByARenewalThatWasUnderWay) {
-  lease.want(1, false);
-  settle();
-  now_ms += 1'100;
-  ASSERT_TRUE(lease.next(now_ms).read);
-  lease.read_done(disk, now_ms);
-  const LeaseStep renewal = lease.next(now_ms);
-  ASSERT_TRUE(renewal.write);
-  lease.give("host-b", 2);
-  disk = renewal.write->record;
+  disk = give_while_renewing();
   lease.write_done({}, now_ms + 10);
   EXPECT_EQ(lease.phase(), LeasePhase::giving);
   EXPECT_FALSE(lease.is_given_away());

@@ -37,6 +37,8 @@ std::vector<std::size_t> copied_disks(const v1::Vm& vm);
 
 // So long a guest that was sent stands still without a word of the target.
 inline constexpr Milliseconds kSentPatienceMs = 10'000;
+// How far a move is, or the copying of a disk, is told no more often: each is a write of the manager's.
+inline constexpr Milliseconds kProgressEveryMs = 1'000;
 
 // What this run of the agent remembers of the move under way, or of the one that ended last.
 struct MoveMemory {

@@ -4,15 +4,22 @@ namespace gantry::host {
 namespace {
 
 using State = port::GuestObservation::State;
+constexpr const char* kLostInMove = "guest_lost_in_move";
 
 void set_exit_problem(const VmInput& input, v1::VmStatus& status) {
   const v1::VmExit& exit = input.guest.exit;
   const bool crashed = exit.reason() == v1::VmExit::CRASH;
+  // With the move, what is remembered of it is over; what it did to its guest stays so.
+  const v1::VmStatus& told = input.wanted.status();
+  if (crashed && told.problem().code() == kLostInMove && told.exit().boot_id() == exit.boot_id()) {
+    *status.mutable_problem() = told.problem();
+    return;
+  }
   v1::Problem& problem = *status.mutable_problem();
   *problem.mutable_since() = exit.at();
   problem.set_cause(exit.last_words());
   if (crashed && input.memory.move.fetching) {
-    problem.set_code("guest_lost_in_move");
+    problem.set_code(kLostInMove);
     problem.set_summary("VM \"" + input.wanted.meta().name() + "\" was lost while its memory went to another host");
     problem.set_next_step("start it: its disks are as they were when it was lost, as after a loss of power");
     return;

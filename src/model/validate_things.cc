@@ -4,6 +4,7 @@
 #include "model/ceph_client.h"
 #include "model/ipv4.h"
 #include "model/network_kinds.h"
+#include "model/pool_drivers.h"
 #include "model/rbd_location.h"
 #include "model/validate.h"
 
@@ -96,7 +97,7 @@ Checked check_subnet(const std::string& text) {
 
 Checked check_hosts(const v1::PoolSpec& spec) {
   constexpr int kHostsMax = 1'000;
-  const bool shared = spec.shared() || spec.driver() == v1::PoolSpec::RBD;
+  const bool shared = spec.shared() || is_in_ceph(spec);
   if (shared && !spec.host_id().empty())
     return bad_field("spec.hostId", "a shared pool is not on one host",
                      "name its hosts in spec.hosts, or none for all");
@@ -134,7 +135,7 @@ Checked check_rbd(const v1::PoolSpec& spec) {
 }
 
 Checked check_place(const v1::PoolSpec& spec) {
-  if (spec.driver() == v1::PoolSpec::RBD) return check_rbd(spec);
+  if (is_in_ceph(spec)) return check_rbd(spec);
   if (spec.has_rbd())
     return bad_field("spec.rbd", "only pools of the driver RBD have it", "leave it out, or set the driver to RBD");
   return check_directory("spec.path", spec.path());

@@ -4,14 +4,14 @@
 #pragma once
 
 #include <string>
-#include <vector>
+
+#include "qemu/test_guest.h"
 
 namespace gantry::qemu {
 
-// A whole raw disk.
 inline std::string busy_guest_disk() {
   // 8086 code at 0000:7c00, with 32-bit addresses through a data segment that has no limit ("unreal mode").
-  const std::vector<unsigned char> code = {
+  return boot_disk({
       0x31, 0xc0,                                      // 00 xor ax, ax
       0x8e, 0xd8,                                      // 02 mov ds, ax
       0xfa,                                            // 04 cli
@@ -53,12 +53,7 @@ inline std::string busy_guest_disk() {
       0x0f, 0x00, 0x68, 0x7c, 0x00, 0x00,              // 62 the table's last byte, and where it is
       0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,  // 68 no segment
       0xff, 0xff, 0x00, 0x00, 0x00, 0x92, 0xcf, 0x00,  // 70 data, from 0, 4 GiB
-  };
-  std::string disk(1U << 20U, '\0');
-  for (std::size_t i = 0; i < code.size(); ++i) disk[i] = static_cast<char>(code[i]);
-  disk[510] = '\x55';
-  disk[511] = static_cast<char>(0xaa);
-  return disk;
+  });
 }
 
 }  // namespace gantry::qemu

@@ -96,6 +96,19 @@ class MoveTest : public GuestTest {
     screen.type("hello");
     EXPECT_TRUE(screen.shows("hello")) << screen.text();
   }
+  // A guest that came, of which the other host has nothing any more, goes back there.
+  void goes_back() {
+    std::swap(agent_, target_);
+    const auto back = target_->receive(guest("task-1"), {});
+    ASSERT_TRUE(back) << back.error().to_text();
+    const auto sent = send(*back);
+    ASSERT_TRUE(sent) << sent.error().to_text();
+    ASSERT_TRUE(target_->reaches(vm_, port::GuestObservation::State::received));
+    ASSERT_TRUE(target_->take_over(vm_, true));
+    ASSERT_TRUE(agent_->kill(vm_));
+    lives(*target_);
+    std::swap(agent_, target_);
+  }
   // No key of a move is left anywhere.
   void expect_no_keys() const {
     EXPECT_TRUE(becomes([&] { return !std::filesystem::exists(directory().file("move")); }));

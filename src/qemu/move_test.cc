@@ -55,17 +55,8 @@ TEST_F(MoveTest, SeveralConnectionsTakeItsMemoryAndItsDisk) {
   ASSERT_TRUE(target_->take_over(vm_, true));
   ASSERT_TRUE(agent_->kill(vm_));
   lives(*target_);
-  // It goes back over one.
-  std::swap(agent_, target_);
-  const auto back = target_->receive(guest("task-1"), {});
-  ASSERT_TRUE(back) << back.error().to_text();
-  const auto returned = send(*back);
-  ASSERT_TRUE(returned) << returned.error().to_text();
-  ASSERT_TRUE(target_->reaches(vm_, State::received));
-  ASSERT_TRUE(target_->take_over(vm_, true));
-  ASSERT_TRUE(agent_->kill(vm_));
-  lives(*target_);
-  std::swap(agent_, target_);
+  // Over one.
+  goes_back();
 }
 
 TEST_F(MoveTest, SeveralConnectionsAreCancelledAndGivenUpAsOneIs) {
@@ -96,16 +87,7 @@ TEST_F(MoveTest, AGuestThatCameGoesBack) {
   ASSERT_TRUE(target_->reaches(vm_, State::received));
   ASSERT_TRUE(target_->take_over(vm_, true));
   ASSERT_TRUE(agent_->kill(vm_));
-  std::swap(agent_, target_);
-  const auto back = target_->receive(guest("task-1"), {});
-  ASSERT_TRUE(back) << back.error().to_text();
-  const auto sent = send(*back);
-  ASSERT_TRUE(sent) << sent.error().to_text();
-  ASSERT_TRUE(target_->reaches(vm_, State::received));
-  ASSERT_TRUE(target_->take_over(vm_, true));
-  ASSERT_TRUE(agent_->kill(vm_));
-  lives(*target_);
-  std::swap(agent_, target_);
+  goes_back();
 }
 
 TEST_F(MoveTest, ItsDiskGoesWithItWhereItIsNotShared) {

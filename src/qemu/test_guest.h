@@ -9,10 +9,18 @@
 
 namespace gantry::qemu {
 
-// A whole raw disk.
+// A whole raw disk that boots that code.
+inline std::string boot_disk(const std::vector<unsigned char>& code) {
+  std::string disk(1U << 20U, '\0');
+  for (std::size_t i = 0; i < code.size(); ++i) disk[i] = static_cast<char>(code[i]);
+  disk[510] = '\x55';
+  disk[511] = static_cast<char>(0xaa);
+  return disk;
+}
+
 inline std::string test_guest_disk() {
   // 8086 code at 0000:7c00; jumps are given as distances from the end of the instruction.
-  const std::vector<unsigned char> code = {
+  return boot_disk({
       0x31, 0xc0,        // 00 xor ax, ax
       0x8e, 0xd8,        // 02 mov ds, ax
       0xba, 0x02, 0x06,  // 04 mov dx, 0x602 (PM1 enable of q35's ACPI)
@@ -60,12 +68,7 @@ inline std::string test_guest_disk() {
       0xb0, 0x57,        // 54 mov al, 'W'
       0xee,              // 56 out dx, al
       0xeb, 0xb9,        // 57 jmp again (12)
-  };
-  std::string disk(1U << 20U, '\0');
-  for (std::size_t i = 0; i < code.size(); ++i) disk[i] = static_cast<char>(code[i]);
-  disk[510] = '\x55';
-  disk[511] = static_cast<char>(0xaa);
-  return disk;
+  });
 }
 
 }  // namespace gantry::qemu

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/hex.h"
+#include "model/json_time.h"
 #include "model/utf8.h"
 
 namespace gantry::server {
@@ -20,11 +21,6 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-// The years 1 to 9999 (google/protobuf/timestamp.proto).
-constexpr std::int64_t kFirstSecond = -62'135'596'800;
-constexpr std::int64_t kLastSecond = 253'402'300'799;
-constexpr std::int32_t kNanosMax = 999'999'999;
 
 template <class Number>
 void append_number(Number number, std::string& text) {
@@ -83,9 +79,7 @@ bool append_text(std::string_view given, std::string& text) {
 
 // RFC 3339, with as many digits of the second as are needed of 3, 6 and 9.
 bool append_time(const google::protobuf::Timestamp& time, std::string& text) {
-  if (time.seconds() < kFirstSecond || time.seconds() > kLastSecond || time.nanos() < 0 || time.nanos() > kNanosMax) {
-    return false;
-  }
+  if (!model::has_json_form(time)) return false;
   const std::chrono::sys_seconds at{std::chrono::seconds(time.seconds())};
   const auto day = std::chrono::floor<std::chrono::days>(at);
   const std::chrono::year_month_day date(day);
@@ -176,6 +170,7 @@ bool append_map(const Message& message, const Reflection& reflection, const Fiel
   if (key->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return false;
   std::vector<const Message*> entries;
   const int size = reflection.FieldSize(message, field);
+  entries.reserve(static_cast<std::size_t>(size));
   for (int i = 0; i < size; ++i) entries.push_back(&reflection.GetRepeatedMessage(message, field, i));
   const auto key_of = [key](const Message* entry) { return entry->GetReflection()->GetString(*entry, key); };
   std::ranges::sort(entries, {}, key_of);

@@ -1,7 +1,5 @@
 #include "storage/rbd_identity.h"
 
-#include <utility>
-
 #include "storage/paths.h"
 #include "storage/rbd_tools.h"
 
@@ -11,11 +9,6 @@ namespace {
 constexpr char kObject[] = "gantry-pool";
 // More than it takes to write it.
 constexpr char kLockSeconds[] = "60";
-
-Error unusable(const model::RbdLocation& pool, std::string cause, std::string next_step) {
-  return {ErrorCode::unavailable, "cannot use pool " + place_text(pool) + " of Ceph", std::move(cause),
-          std::move(next_step), "pool_unusable"};
-}
 
 }  // namespace
 
@@ -34,12 +27,12 @@ Result<void> check_identity(const port::PoolRequest& request, const model::RbdLo
   if (!found) return fail(found.error());
   if (*found == request.shared_id) return {};
   if (found->empty()) {
-    return fail(unusable(pool, std::string("there is no object ") + kObject + " in it: what it held was removed",
-                         "if what it held is lost for good, delete the pool"));
+    return fail(unusable_pool(pool, std::string("there is no object ") + kObject + " in it: what it held was removed",
+                              "if what it held is lost for good, delete the pool"));
   }
-  return fail(unusable(pool, "it belongs to another pool of Gantry, " + *found,
-                       std::string("give another; if that pool is gone for good: rados --pool ") + pool.pool +
-                           (pool.name_space.empty() ? "" : " --namespace " + pool.name_space) + " rm " + kObject));
+  return fail(unusable_pool(pool, "it belongs to another pool of Gantry, " + *found,
+                            std::string("give another; if that pool is gone for good: rados --pool ") + pool.pool +
+                                (pool.name_space.empty() ? "" : " --namespace " + pool.name_space) + " rm " + kObject));
 }
 
 Result<void> make_identity(const port::PoolRequest& request, const model::RbdLocation& pool) {
@@ -47,7 +40,7 @@ Result<void> make_identity(const port::PoolRequest& request, const model::RbdLoc
   const auto locked = call_rados(
       pool, {"lock", "get", kObject, "gantry", "--lock-cookie", request.worker, "--lock-duration", kLockSeconds});
   if (!locked && locked.error().code == ErrorCode::conflict) {
-    return fail(unusable(pool, "somebody makes it a pool of Gantry at this moment", "it is tried again"));
+    return fail(unusable_pool(pool, "somebody makes it a pool of Gantry at this moment", "it is tried again"));
   }
   if (!locked) return fail(explain_ceph(locked.error(), "cannot make pool " + place_text(pool) + " of Ceph", pool));
   const auto found = read_identity(pool);

@@ -66,17 +66,17 @@ bool is_unfinished(const std::string& name) { return name.ends_with(kFreshSuffix
 // "vol-1.host-1.new": "vol-1".
 std::string object_of(const std::string& name) { return name.substr(0, name.find('.')); }
 
-// What a crash of this host left.
-Result<void> sweep(const port::PoolRequest& request, const model::RbdLocation& pool,
-                   const std::vector<std::string>& names, ActiveObjects& active) {
+// What a crash of this host left. One that is still open is tried again, and keeps no other; the pool is none the worse
+// for it.
+void sweep(const port::PoolRequest& request, const model::RbdLocation& pool, const std::vector<std::string>& names,
+           ActiveObjects& active) {
   for (const std::string& name : names) {
     const std::string id = object_of(name);
     if (name != fresh_name(request, id) || !active.begin_removal(id)) continue;
-    auto removed = remove_unfinished_image(pool, name, id);
+    const auto removed = remove_unfinished_image(pool, name, id);
     active.end_removal(id);
-    if (!removed) return removed;
+    if (!removed && removed.error().code != ErrorCode::conflict) return;
   }
-  return {};
 }
 
 // An image that was on its way into Ceph and is not any more: its keeper is another host, or it was deleted.
@@ -95,9 +95,9 @@ void sweep_local(const model::RbdLocation& pool, ActiveObjects& active) {
 
 Result<void> require_empty(const model::RbdLocation& pool, const std::vector<std::string>& names) {
   if (names.empty()) return {};
-  return fail(ErrorCode::unavailable, "cannot use pool " + place_text(pool) + " of Ceph",
-              "there are images in it already (" + names.front() + "), and nothing says whose they are",
-              "give an empty pool, or a namespace: rbd namespace create " + pool.pool + "/gantry", "pool_unusable");
+  return fail(unusable_pool(pool,
+                            "there are images in it already (" + names.front() + "), and nothing says whose they are",
+                            "give an empty pool, or a namespace: rbd namespace create " + pool.pool + "/gantry"));
 }
 
 Result<void> make_pool(const port::PoolRequest& request, const model::RbdLocation& pool) {
@@ -163,8 +163,7 @@ Result<v1::PoolStatus> inspect_pool(const port::PoolRequest& request, ActiveObje
   if (!is_ours) return fail(is_ours.error());
   const auto names = list_images(*pool);
   if (!names) return fail(names.error());
-  // One that is still open is tried again: the pool is none the worse for it.
-  (void)sweep(request, *pool, *names, active);
+  sweep(request, *pool, *names, active);
   sweep_local(*pool, active);
   return status_of(*pool);
 }

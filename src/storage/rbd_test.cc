@@ -207,6 +207,14 @@ TEST_F(RbdTest, WhatIsHalfMadeIsTidiedByItsMaker) {
   EXPECT_THAT(ceph.images(), ElementsAre());
 }
 
+TEST_F(RbdTest, WhatIsHalfMadeAndStillOpenKeepsNothingElseOfItsMaker) {
+  make();
+  for (const char* id : {"vol-000000000000", kVolumeId, "vol-zzzzzzzzzzzz"}) ceph.put_image(fresh(id), kMiB);
+  ceph.set_open(fresh(kVolumeId), true);
+  ASSERT_TRUE(inspect_as(kAlpha));
+  EXPECT_THAT(ceph.images(), ElementsAre(fresh(kVolumeId)));
+}
+
 // By the old name the content of a volume that is in use would be removed.
 TEST_F(RbdTest, ARenamingThatWasCutShortHarmsNothing) {
   make();

@@ -11,14 +11,9 @@ constexpr Milliseconds kLongMs = 6LL * 3600 * 1000;
 
 bool has(std::string_view text, std::string_view words) { return text.find(words) != std::string_view::npos; }
 
-Error unusable(const model::RbdLocation& pool, std::string cause, std::string next_step) {
-  return {ErrorCode::unavailable, "cannot use pool " + place_text(pool) + " of Ceph", std::move(cause),
-          std::move(next_step), "pool_unusable"};
-}
-
 Error not_installed(const model::RbdLocation& pool) {
-  return unusable(pool, "this host lacks the package ceph-common, whose programs reach Ceph",
-                  "on it: apt-get install ceph-common qemu-block-extra");
+  return unusable_pool(pool, "this host lacks the package ceph-common, whose programs reach Ceph",
+                       "on it: apt-get install ceph-common qemu-block-extra");
 }
 
 // What the programs end their messages with: strerror(3) in LC_ALL=C behind the number.
@@ -49,7 +44,7 @@ bool is_of_pool(std::string_view words) {
 Error judge(const Error& error, const model::RbdLocation& pool) {
   if (error.code == ErrorCode::unsupported) return not_installed(pool);
   if (error.code == ErrorCode::timed_out) {
-    return unusable(pool, error.summary + ": " + error.cause, "see \"ceph status\"");
+    return unusable_pool(pool, error.summary + ": " + error.cause, "see \"ceph status\"");
   }
   if (error.code != ErrorCode::internal) return error;
   const std::string words = words_of(error.cause);
@@ -57,15 +52,15 @@ Error judge(const Error& error, const model::RbdLocation& pool) {
   const ErrorCode code = words == "timed out" ? ErrorCode::unavailable : code_in(words);
   // Some say why only in their log.
   if (!connects && (code == ErrorCode::permission_denied || has(error.cause, "handle_auth_bad_method"))) {
-    return unusable(pool, "Ceph refuses user \"" + pool.user + "\": " + words,
-                    "compare the pool's user and key with \"ceph auth get client." + pool.user + "\"");
+    return unusable_pool(pool, "Ceph refuses user \"" + pool.user + "\": " + words,
+                         "compare the pool's user and key with \"ceph auth get client." + pool.user + "\"");
   }
   if (!connects || code == ErrorCode::unavailable) {
-    return unusable(pool, "Ceph does not answer: " + words,
-                    "see that this host reaches its monitors, and that \"ceph status\" there is well");
+    return unusable_pool(pool, "Ceph does not answer: " + words,
+                         "see that this host reaches its monitors, and that \"ceph status\" there is well");
   }
   if (is_of_pool(words)) {
-    return unusable(pool, words, "see \"ceph osd pool ls\" and \"rbd namespace ls " + pool.pool + "\"");
+    return unusable_pool(pool, words, "see \"ceph osd pool ls\" and \"rbd namespace ls " + pool.pool + "\"");
   }
   Error judged = error;
   judged.code = code;
@@ -153,6 +148,11 @@ std::string words_of(std::string_view output) {
     words += (words.empty() ? "" : "; ") + std::string(line);
   }
   return words.empty() ? "it did not say why" : words;
+}
+
+Error unusable_pool(const model::RbdLocation& pool, std::string cause, std::string next_step) {
+  return {ErrorCode::unavailable, "cannot use pool " + place_text(pool) + " of Ceph", std::move(cause),
+          std::move(next_step), "pool_unusable"};
 }
 
 Error explain_ceph(Error error, const std::string& summary, const model::RbdLocation& pool) {

@@ -35,6 +35,9 @@ std::string image_text(const model::RbdLocation& pool, std::string_view image);
 // What such a program said, without its log's lines: for people. Visible for tests.
 std::string words_of(std::string_view output);
 
+// Of pool_unusable.
+Error unusable_pool(const model::RbdLocation& pool, std::string cause, std::string next_step);
+
 // Under `summary`, with a full pool's own words and stable reason.
 Error explain_ceph(Error error, const std::string& summary, const model::RbdLocation& pool);
 

@@ -6,6 +6,7 @@
 #include "app/cli/launch_parts.h"
 #include "app/cli/record_commands.h"
 #include "model/ceph_client.h"
+#include "model/pool_drivers.h"
 #include "runtime/files.h"
 
 namespace gantry::app {
@@ -47,7 +48,7 @@ std::string reason_on_hosts(const v1::Pool& pool, const Names& names) {
 
 // A directory; of Ceph "ceph:vms/blue".
 std::string place_of(const v1::PoolSpec& spec) {
-  if (spec.driver() != v1::PoolSpec::RBD) return spec.path();
+  if (!model::is_in_ceph(spec)) return spec.path();
   const v1::RbdPool& rbd = spec.rbd();
   return "ceph:" + rbd.pool() + (rbd.namespace_().empty() ? "" : "/" + rbd.namespace_());
 }

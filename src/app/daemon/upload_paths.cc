@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "gantry/v1/routes.pb.h"
+#include "model/pool_drivers.h"
 #include "storage/paths.h"
 #include "storage/pools.h"
 #include "storage/rbd_pool.h"
@@ -54,7 +55,7 @@ Result<std::string> find_upload_path(port::Manager& manager, const std::string& 
   const auto found = pool.get();
   if (!found) return fail(found.error());
   if (auto usable = check_usable(*found, own_host_id); !usable) return fail(usable.error());
-  if (found->spec().driver() != v1::PoolSpec::RBD) {
+  if (!model::is_in_ceph(found->spec())) {
     return storage::upload_path(found->spec().path(), image.meta().id());
   }
   if (auto makes = check_makes(image, own_host_id); !makes) return fail(makes.error());

@@ -69,6 +69,7 @@ void Keeper::want(const port::LeaseWish& wish) {
     ward->wanted_at_ms = now_ms;
   }
   ward->looked = false;
+  ward->looked_too_early = ward->looking;
   ward->look_at_ms = now_ms;
   // What was given is taken at once only the first time: its record may come late once more.
   if (wish.hold) ward->lease.want(wish.epoch, wish.is_private, wish.was_given && !ward->lease.was_held());
@@ -213,13 +214,11 @@ Milliseconds Keeper::step(const std::string& vm_id, Guarded& ward, Milliseconds 
   Milliseconds next_ms = drive_lease(vm_id, ward, now_ms);
   const host::LeaseRight right = right_of(ward, now_ms);
   const bool held = ward.held_guard.valid();
-  const bool may_run = right == host::LeaseRight::run;
-  const bool could_run = std::exchange(ward.might_run, may_run) && held;
+  const bool goes_on = may_go_on(ward, right);
+  const bool could_go_on = std::exchange(ward.might_go_on, goes_on) && held;
   // Before it is let go on: the kernel freezes what nobody guards, and may have done so unseen.
-  if (may_run || serves(ward)) hold_or_drop_guard(vm_id, ward, right, now_ms);
-  const bool begins_to_serve = serves(ward) && !ward.wish.hold && !held;
-  const bool goes_on = begins_to_serve || (may_run && !could_run);
-  if (goes_on && ward.held_guard.valid() && ward.process) ward.process->thaw();
+  if (goes_on) hold_or_drop_guard(vm_id, ward, right, now_ms);
+  if (goes_on && !could_go_on && ward.held_guard.valid() && ward.process) ward.process->thaw();
   guard(vm_id, ward, right, now_ms);
   hold_or_drop_guard(vm_id, ward, right, now_ms);
   // The other process holds it too, as soon as anybody starts a guest by it.
@@ -340,6 +339,7 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
   Guarded* ward = find(vm_id);
   if (ward == nullptr) return;
   ward->looking = false;
+  if (std::exchange(ward->looked_too_early, false)) return step_now(vm_id);
   if (!process) {
     const std::string why = process.error().to_text();
     if (why != std::exchange(ward->look_trouble, why)) {
@@ -354,10 +354,8 @@ void Keeper::found(const std::string& vm_id, Result<std::optional<FoundProcess>>
         loop_, qemu::GuestDirectory(state_directory_, vm_id).sentinel_socket(), std::move((*process)->pidfd));
     ward->guard.frozen = (*process)->is_frozen;
     // A freeze on its way is not seen yet.
-    const bool may_run = right_of(*ward, runtime::boot_now_ms()) == host::LeaseRight::run;
-    if (ward->held_guard.valid() && (may_run || (serves(*ward) && !ward->wish.hold))) {
-      ward->process->thaw();
-    }
+    const bool goes_on = may_go_on(*ward, right_of(*ward, runtime::boot_now_ms()));
+    if (ward->held_guard.valid() && goes_on) ward->process->thaw();
     ward->process->watch_exit([this, vm_id] {
       Guarded* over = find(vm_id);
       if (over == nullptr) return;
@@ -397,10 +395,16 @@ bool Keeper::waits_for_agent(const Guarded& ward, Milliseconds now_ms) {
   return ward.wish.incoming && lease.phase() == host::LeasePhase::idle;
 }
 
-// Whatever its lease is: its guest stands, and another host's goes on only as long as this process does.
+// Whatever its lease is: its guest stands, and another host's goes on only as long as this process does. So does one
+// that is not found yet: it is not to be frozen until it is.
 bool Keeper::serves(const Guarded& ward) {
   const bool is_anothers = ward.lease.phase() == host::LeasePhase::superseded || ward.lease.is_given_away();
-  return ward.wish.serves && ward.process && (!ward.wish.hold || is_anothers);
+  return ward.wish.serves && (ward.process || !ward.looked) && (!ward.wish.hold || is_anothers);
+}
+
+// Its process; whether its guest runs is another matter where it serves.
+bool Keeper::may_go_on(const Guarded& ward, host::LeaseRight right) {
+  return right == host::LeaseRight::run || (serves(ward) && !ward.wish.hold);
 }
 
 void Keeper::guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms) {

@@ -60,6 +60,8 @@ class Keeper {
     // A read or write of the record, or a fence, is under way. One that hangs holds up the next, nothing else.
     bool io = false;
     bool looking = false;
+    // That began before the last wish, perhaps before the process did.
+    bool looked_too_early = false;
     // Whether a process is there was seen since the last wish.
     bool looked = false;
     Milliseconds look_at_ms = 0;
@@ -68,8 +70,8 @@ class Keeper {
     std::shared_ptr<GuestProcess> process;
     host::GuardState guard;
     UniqueFd held_guard;
-    // When it was looked at last.
-    bool might_run = false;
+    // may_go_on(), when it was looked at last.
+    bool might_go_on = false;
     std::optional<port::LeaseObservation> told;
     // When it is to be looked at next; 0: at once.
     Milliseconds due_ms = 0;
@@ -92,6 +94,7 @@ class Keeper {
   void found(const std::string& vm_id, Result<std::optional<FoundProcess>> process);
   [[nodiscard]] host::LeaseRight right_of(const Guarded& ward, Milliseconds now_ms) const;
   [[nodiscard]] static bool serves(const Guarded& ward);
+  [[nodiscard]] static bool may_go_on(const Guarded& ward, host::LeaseRight right);
   [[nodiscard]] static bool waits_for_agent(const Guarded& ward, Milliseconds now_ms);
   void guard(const std::string& vm_id, Guarded& ward, host::LeaseRight right, Milliseconds now_ms);
   void stop(const std::string& vm_id, Guarded& ward, Milliseconds now_ms);

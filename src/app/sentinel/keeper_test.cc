@@ -1,13 +1,20 @@
 // What one process of the sentinel leaves to the next.
 #include "app/sentinel/keeper.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
 
 #include "app/sentinel/lease_file.h"
+#include "qemu/guest_directory.h"
+#include "qemu/process_facts.h"
 
 namespace gantry::sentinel {
 namespace {
@@ -131,6 +138,56 @@ TEST_F(KeeperTest, WhatAnotherHostHasIsLeftToNobody) {
   ASSERT_TRUE(record && *record);
   EXPECT_EQ((*record)->heir, "b");
   EXPECT_EQ((*record)->heir_epoch, 2U);
+}
+
+// The other host's guest would stand as long as this process is frozen.
+TEST_F(KeeperTest, AProcessThatServesIsGuardedBeforeItIsFound) {
+  const qemu::GuestDirectory directory(directory_, kVm);
+  const std::string path = directory.file("record.json");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const auto process = start();
+  port::LeaseWish hold = wish(1);
+  hold.hold = true;
+  process->keeper.want(hold);
+  // It looks for the process just now, and gets its answer when everything else has happened.
+  UniqueFd answer;
+  ASSERT_TRUE(process->eventually([&] {
+    answer.reset(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    return answer.valid() && is(v1::LeaseStatus::HELD);
+  }));
+  // Frozen: it is let go on when it is found.
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    answer.reset();
+    ::raise(SIGSTOP);
+    while (true) ::pause();
+  }
+  ASSERT_EQ(::waitpid(pid, nullptr, WUNTRACED), pid);
+  qemu::GuestRecord record{.vm_id = kVm, .boot_id = "task-1", .phase = qemu::GuestRecord::Phase::running};
+  record.pid = pid;
+  record.pid_start_ticks = qemu::process_facts(pid)->start_ticks;
+  record.machine_boot_id = qemu::machine_boot_id();
+  ASSERT_TRUE(directory.save(record));
+  port::LeaseWish over = wish(1);
+  over.heir = "b";
+  over.heir_epoch = 2;
+  over.serves = true;
+  bool always_guarded = true;
+  process->keeper.changed = [&] {
+    const Handover handover = process->keeper.handover();
+    always_guarded = always_guarded && handover.wards.size() == 1 && handover.wards[0].guarded;
+  };
+  process->keeper.want(over);
+  ASSERT_TRUE(process->eventually([&] { return is(v1::LeaseStatus::GIVEN); })) << told_.status.reason();
+  record.phase = qemu::GuestRecord::Phase::ended;
+  const std::string before = to_text(record);
+  ASSERT_EQ(::write(answer.get(), before.data(), before.size()), static_cast<ssize_t>(before.size()));
+  answer.reset();
+  EXPECT_TRUE(process->eventually([&] { return qemu::process_facts(pid)->state != 'T'; }));
+  EXPECT_TRUE(always_guarded);
+  ::kill(pid, SIGKILL);
+  EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
+  EXPECT_TRUE(process->eventually([&] { return process->keeper.handover().wards.empty(); }));
 }
 
 // Its record may come late once more, when a third host has the lease already.
