@@ -114,7 +114,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void on_lease(const port::LeaseObservation& lease);
   void need_lease(const VmObject& vm, VmNeeds& needs) const;
   [[nodiscard]] std::string lease_pool(const VmObject& vm) const;
-  [[nodiscard]] std::vector<std::string> ceph_images(const VmObject& vm) const;
+  void add_ceph_images(const VmObject& vm, port::LeaseWish& wish) const;
   [[nodiscard]] std::optional<port::LeaseWish> lease_wish(const VmObject& vm) const;
 
   // core_network.cc

@@ -20,18 +20,18 @@ std::string Core::lease_pool(const VmObject& vm) const {
   return spec.image().empty() && !table_.pools.empty() ? table_.pools.begin()->first : "";
 }
 
-// By their names alone: they are to be shut out from clients that write to them before this host has seen them.
-std::vector<std::string> Core::ceph_images(const VmObject& vm) const {
-  std::vector<std::string> images;
+// By their names alone: clients that write to them are to be shut out before this host has seen them.
+void Core::add_ceph_images(const VmObject& vm, port::LeaseWish& wish) const {
   for (const v1::VmDisk& disk : vm.wanted.spec().disks()) {
     const auto volume = table_.volumes.find(disk.volume());
     const PoolObject* pool = volume == table_.volumes.end() ? nullptr : find_pool(volume->second.wanted.spec().pool());
-    auto location = pool == nullptr ? std::nullopt : model::rbd_location(place_of(pool->wanted));
-    if (!location) continue;
-    location->image = disk.volume();
-    images.push_back(model::to_text(*location));
+    if (pool == nullptr) {
+      wish.lacks_images = true;
+    } else if (auto location = model::rbd_location(place_of(pool->wanted))) {
+      location->image = disk.volume();
+      wish.images.push_back(model::to_text(*location));
+    }
   }
-  return images;
 }
 
 std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
@@ -43,7 +43,7 @@ std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
   wish.host_id = options_.host_id;
   wish.epoch = std::max<std::uint64_t>(1, vm.wanted.placement().epoch());
   wish.is_private = !pool->wanted.spec().shared();
-  wish.images = ceph_images(vm);
+  add_ceph_images(vm, wish);
   const v1::VmMove& move = vm.wanted.placement().move();
   const VmRole role = role_of(vm.wanted, options_.host_id);
   if (role == VmRole::arriving) wish.epoch = move.epoch();

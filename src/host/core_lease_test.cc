@@ -55,6 +55,14 @@ TEST_F(CoreLeaseTest, InCephItNamesTheImagesThatOthersAreToBeShutOutFrom) {
   EXPECT_EQ(wish.directory, "rbd:gantry@vms/blue/:/var/lib/gantry/ceph/pool-1.conf");
   EXPECT_FALSE(wish.is_private);
   EXPECT_EQ(wish.images, std::vector<std::string>{"rbd:gantry@vms/blue/vol-1:/var/lib/gantry/ceph/pool-1.conf"});
+  EXPECT_FALSE(wish.lacks_images);
+}
+
+TEST_F(CoreLeaseTest, WhereADiskIsThatWasNotToldYetIsNotKnown) {
+  v1::VmDisk& disk = *vm.mutable_spec()->add_disks();
+  disk.set_volume("vol-2");
+  assign_and_run();
+  EXPECT_TRUE(world.lease_wishes.at("vm-1").lacks_images);
 }
 
 TEST_F(CoreLeaseTest, AGuestThatTheSentinelHoldsIsToldOfAndLeftToIt) {

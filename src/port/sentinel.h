@@ -41,6 +41,8 @@ struct LeaseWish {
   // The VM's disks that are images in Ceph: their location texts. Before the lease is taken from a host that was
   // silent, that host's clients are shut out from them.
   std::vector<std::string> images = {};
+  // Where some of its disks are is not known yet: nobody can be shut out from those.
+  bool lacks_images = false;
 
   bool operator==(const LeaseWish&) const = default;
 };

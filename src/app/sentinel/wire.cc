@@ -25,12 +25,19 @@ Result<Message> parse(std::string_view line, Read read) {
 }
 
 Json to_json(const port::LeaseWish& wish) {
-  return {{"vm", wish.vm_id},           {"directory", wish.directory},
-          {"host", wish.host_id},       {"epoch", wish.epoch},
-          {"private", wish.is_private}, {"hold", wish.hold},
-          {"incoming", wish.incoming},  {"given", wish.was_given},
-          {"heir", wish.heir},          {"heir_epoch", wish.heir_epoch},
-          {"serves", wish.serves},      {"images", wish.images}};
+  return {{"vm", wish.vm_id},
+          {"directory", wish.directory},
+          {"host", wish.host_id},
+          {"epoch", wish.epoch},
+          {"private", wish.is_private},
+          {"hold", wish.hold},
+          {"incoming", wish.incoming},
+          {"given", wish.was_given},
+          {"heir", wish.heir},
+          {"heir_epoch", wish.heir_epoch},
+          {"serves", wish.serves},
+          {"images", wish.images},
+          {"lacks_images", wish.lacks_images}};
 }
 
 port::LeaseWish wish_of(const Json& json) {
@@ -48,6 +55,7 @@ port::LeaseWish wish_of(const Json& json) {
   wish.heir_epoch = json.value("heir_epoch", std::uint64_t{0});
   wish.serves = json.value("serves", false);
   wish.images = json.value("images", std::vector<std::string>());
+  wish.lacks_images = json.value("lacks_images", false);
   return wish;
 }
 
