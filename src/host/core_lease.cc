@@ -107,8 +107,10 @@ void Core::on_lease(const port::LeaseObservation& lease) {
 void Core::remove_lease(const std::string& id, VmObject& vm) {
   const auto wish = lease_wish(vm);
   if (!wish) {
-    // Without its pool it cannot be reached, and no other VM ever has this one's id.
     vm.under_way = VmStep::none;
+    // Its pool may be among what was not told yet.
+    if (!assignments_known_) return;
+    // Without its pool it cannot be reached, and no other VM ever has this one's id.
     vm.memory.lease_removed = true;
     return touch();
   }
