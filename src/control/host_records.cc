@@ -159,21 +159,21 @@ JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng
 void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now) {
   if (lost) delete_shared_volumes(draft, host_id, now);
   bool left = any_vm_left(draft, host_id, lost);
-  bool pools_left = false;
   for (const std::string& id : draft.view().users_of_kind<v1::Pool>(host_id)) {
     const auto* pool = draft.find<v1::Pool>(id);
     if (pool == nullptr || pool->spec().shared()) continue;
-    left = any_left<v1::Volume>(draft, id, lost) || left;
-    left = any_left<v1::Image>(draft, id, lost) || left;
-    if (lost && is_going(draft, *pool)) {
+    const bool volumes_left = any_left<v1::Volume>(draft, id, lost);
+    const bool images_left = any_left<v1::Image>(draft, id, lost);
+    // What is in it is found by it.
+    if (lost && is_going(draft, *pool) && !volumes_left && !images_left) {
       draft.erase<v1::Pool>(id);
     } else {
-      pools_left = true;
+      left = true;
     }
   }
   left = any_left<v1::Network>(draft, host_id, lost) || left;
   if (lost) forget_on_host(draft, host_id);
-  if (left || pools_left || is_left_on_host(draft, host_id)) return;
+  if (left || is_left_on_host(draft, host_id)) return;
   forget_host_in_pools(draft, host_id);
   draft.erase<v1::Host>(host_id);
 }
