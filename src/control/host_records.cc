@@ -2,6 +2,8 @@
 
 #include "base/id.h"
 #include "control/change.h"
+#include "control/placement.h"
+#include "control/pool_hosts.h"
 #include "control/segments.h"
 #include "control/shared_pools.h"
 #include "control/subnets.h"
@@ -80,6 +82,26 @@ bool any_left(Draft& draft, const std::string& used_id, bool lost) {
   return left;
 }
 
+// A host that has that shared pool and is not going, rather one that is connected; "": none.
+std::string other_host_of(const Draft& draft, const v1::Pool& pool) {
+  std::string other;
+  for (const std::string& id : hosts_of_pool(draft.view(), pool)) {
+    const auto* host = draft.find<v1::Host>(id);
+    if (host == nullptr || host->meta().has_deletion()) continue;
+    if (host->status().state() == v1::HostStatus::CONNECTED) return id;
+    other = id;
+  }
+  return other;
+}
+
+// Nobody else has the lease of a VM that was given up with its host. In a shared pool another host takes it away, with
+// what the TPM kept: the one that it was to move to does so as it leaves that.
+void leave_lease(const Draft& draft, v1::VmPlacement& placement, const std::string& pool_id) {
+  const auto* pool = draft.find<v1::Pool>(pool_id);
+  if (pool == nullptr || !pool->spec().shared() || placement.has_move()) return;
+  if (const std::string other = other_host_of(draft, *pool); !other.empty()) leave_host(placement, other, pool_id);
+}
+
 // Whether VMs are left that have to do with the host. With `lost` those that are going do not stay, but for what others
 // have of them, and of those that left it nothing is waited for any more. Whose the guest of a move is only its source
 // knows: that is waited for in any case.
@@ -93,9 +115,15 @@ bool any_vm_left(Draft& draft, const std::string& host_id, bool lost) {
       continue;
     }
     const bool gives_up = is_going(draft, *vm) && vm->placement().host_id() == host_id;
+    const v1::LeftHost* had = find_left(*vm, host_id);
+    const std::string abandoned = gives_up ? lease_pool(draft, vm->spec()) : had != nullptr ? had->lease_pool() : "";
     v1::Vm next = *vm;
     forget_left(*next.mutable_placement(), host_id);
-    if (gives_up) next.mutable_placement()->clear_host_id();
+    if (gives_up) {
+      next.mutable_placement()->clear_host_id();
+      next.mutable_spec()->clear_host();
+    }
+    leave_lease(draft, *next.mutable_placement(), abandoned);
     if (gives_up && hosts_of(next).empty()) {
       draft.erase<v1::Vm>(id);
       continue;
