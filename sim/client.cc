@@ -2,6 +2,7 @@
 
 #include "gantry/v1/routes.pb.h"
 #include "model/keys.h"
+#include "sim/host_world.h"
 
 namespace gantry::sim {
 namespace {
@@ -81,6 +82,11 @@ void Client::note_wish(std::uint64_t number, const Call& call) {
 }
 
 void Client::end(std::uint64_t number, bool refused) {
+  const auto* leave = dynamic_cast<const v1::DeleteHostRequest*>(calls_.at(number).request.get());
+  HostWorld* machine = leave == nullptr || !leave->machine_is_off() ? nullptr : machine_of(leave->id());
+  // One that stays comes to its storage again.
+  const bool stays = machine != nullptr && !records_.hosts.at(machine->host_id).meta().has_deletion();
+  if (refused && stays) machine->shut_out_as.clear();
   wishes_.answer(number, refused, scheduler_.now().monotonic_ms);
   calls_.erase(number);
 }

@@ -41,8 +41,8 @@ class Client {
   void ask(std::string rpc, Request request) {
     begin({.rpc = std::move(rpc), .request = std::move(request), .key = {}});
   }
-  // One of them takes leave of a host that does not answer, and says that it is off; but not while, in truth, a guest
-  // of it has a shared disk open: others would get that.
+  // One of them takes leave of a host that does not answer, and says that it is off, having shut it out of shared
+  // storage; but not while, in truth, a guest of it has a shared disk open: others would get that.
   void take_leave(const std::string& host_name);
   // Deletes everything that is on a host; then its leave is asked for, whether all is gone by then or not.
   void clear_out(const std::string& host_id, Milliseconds leave_after_ms);
@@ -107,6 +107,8 @@ class Client {
   [[nodiscard]] std::string pick(const char* kind, std::uint64_t count, const Place& place = {});
   static Request by_id(std::string id);
   static Request leave(std::string id, bool machine_is_off);
+  // The machine that is that host of the cluster; nullptr: none is.
+  [[nodiscard]] HostWorld* machine_of(const std::string& host_name) const;
   Request stop_vm(std::string id);
 
   Scheduler& scheduler_;

@@ -247,12 +247,19 @@ Client::Request Client::create_rule() {
   return request;
 }
 
-void Client::take_leave(const std::string& host_name) {
-  const bool writes = std::ranges::any_of(worlds_, [&](const HostWorld* world) {
+HostWorld* Client::machine_of(const std::string& host_name) const {
+  const auto found = std::ranges::find_if(worlds_, [&](const HostWorld* world) {
     const auto host = records_.hosts.find(world->host_id);
-    return host != records_.hosts.end() && host->second.meta().name() == host_name && world->uses_shared_disks();
+    return host != records_.hosts.end() && host->second.meta().name() == host_name;
   });
-  ask("DeleteHost", leave(host_name, !writes));
+  return found == worlds_.end() ? nullptr : *found;
+}
+
+void Client::take_leave(const std::string& host_name) {
+  HostWorld* machine = machine_of(host_name);
+  const bool is_off = machine == nullptr || !machine->uses_shared_disks();
+  if (machine != nullptr && is_off) machine->shut_out_as = machine->host_id;
+  ask("DeleteHost", leave(host_name, is_off));
 }
 
 void Client::clear_out(const std::string& host_id, Milliseconds leave_after_ms) {

@@ -61,20 +61,15 @@ std::string HostWorld::user_of(const std::string& volume_id) const {
   return "";
 }
 
-bool HostWorld::uses_shared_disks() const {
-  return std::ranges::any_of(guests, [this](const auto& entry) {
-    const ModelGuest& guest = entry.second;
-    return lives(guest) && std::ranges::any_of(guest.definition.disks, [this](const port::GuestDisk& disk) {
-             return shared_files_.volumes.contains(disk.volume_id);
-           });
-  });
-}
-
 // ---- guests
 
 Result<std::uint32_t> HostWorld::owner_of(const port::GuestDisk& disk) const {
   const auto shared = shared_files_.volumes.find(disk.volume_id);
-  if (shared != shared_files_.volumes.end()) return shared->second.uid;
+  if (shared != shared_files_.volumes.end()) {
+    if (!shut_out_as.empty() && shut_out_as == host_id)
+      return fail(ErrorCode::unavailable, "this machine is shut out of shared storage");
+    return shared->second.uid;
+  }
   const auto volume = volumes.find(disk.volume_id);
   if (volume == volumes.end() || !is_mounted(volume->second.pool_path)) {
     return fail(ErrorCode::not_found, "no file of disk " + disk.volume_id);

@@ -96,6 +96,8 @@ class HostWorld {
   const std::string address;
   // As a host of the cluster; the last one, when it has left. Empty: it never was one.
   std::string host_id;
+  // As the host that it was then, it cannot open shared disks any more: users who say that it is off saw to that.
+  std::string shut_out_as;
   // Files and guests that it had before it joined, or joined anew: nobody clears them away.
   std::set<std::string> from_before;
   std::map<std::string, ModelGuest> guests;

@@ -10,6 +10,15 @@ constexpr Milliseconds kUnheardMs = 10;
 
 }  // namespace
 
+bool HostWorld::uses_shared_disks() const {
+  return std::ranges::any_of(guests, [this](const auto& entry) {
+    const ModelGuest& guest = entry.second;
+    return lives(guest) && std::ranges::any_of(guest.definition.disks, [this](const port::GuestDisk& disk) {
+             return shared_files_.volumes.contains(disk.volume_id);
+           });
+  });
+}
+
 void HostWorld::check_boot(const port::GuestDefinition& definition) {
   const std::string& vm_id = definition.vm_id;
   check_place(vm_id);

@@ -33,6 +33,7 @@ void ModelSentinel::later(Milliseconds delay_ms, std::function<void()> work) {
 void ModelSentinel::want(const port::LeaseWish& wish) {
   // Nobody hears it: the agent says it again when somebody does.
   if (inheritance_) return;
+  came_late.erase(wish.vm_id);
   const auto ward = wards_.try_emplace(wish.vm_id, wish).first;
   if (wish.epoch < ward->second.wish.epoch) return;
   // Another pool has another record; and what this host had before has nothing to do with a guest that comes.
@@ -330,6 +331,8 @@ void ModelSentinel::write(const std::string& vm_id, const host::LeaseWrite& writ
       auto& records = records_of(is_private);
       if (write.create == records.contains(vm_id)) return;
       records[vm_id] = write.record;
+      const bool is_known = wards_.contains(vm_id) || (inheritance_ && inheritance_->contains(vm_id));
+      if (write.create && !is_known) came_late.insert(vm_id);
     });
   }
   later(takes_ms, [this, vm_id, works, write, is_private] {

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/rng.h"
@@ -44,6 +45,9 @@ class ModelSentinel {
 
   // The leases of the host's own pools.
   [[nodiscard]] const std::map<std::string, host::LeaseRecord>& private_leases() const { return records_; }
+  // By VM: made by a write that was given up, when nobody asked for them any more. They lie there for good: a file
+  // system cannot refuse what is on its way, and whoever asks for that lease again takes it.
+  std::set<std::string> came_late;
 
  private:
   struct Ward {

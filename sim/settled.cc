@@ -182,7 +182,9 @@ std::string left_behind(const Records& records, const HostWorld& world) {
       return "the image at " + path + " is left behind";
   }
   for (const auto& [id, record] : world.sentinel.private_leases()) {
-    if (records.vms.contains(id) && !is_its_vm(id)) return "a lease of VM " + id + " is left on " + world.setup.name;
+    const bool came_late = world.sentinel.came_late.contains(id);
+    if (records.vms.contains(id) && !is_its_vm(id) && !came_late)
+      return "a lease of VM " + id + " is left on " + world.setup.name;
   }
   for (const std::string& id : world.tpms) {
     if (!is_its_vm(id)) return "the TPM of VM " + id + " is left behind on " + world.setup.name;

@@ -48,7 +48,10 @@ void SimLink::send(const v1::FromHost& message) {
     if (observation.has_vm()) {
       const v1::VmStatus& status = observation.vm();
       line += "(" + v1::VmStatus::State_Name(status.state());
-      line += (status.waiting_for().empty() ? "" : ", waits for " + status.waiting_for()) + ")";
+      // A guest that is to come waits in its move.
+      const std::string& awaited =
+          status.waiting_for().empty() ? status.move().progress().phase() : status.waiting_for();
+      line += (awaited.empty() ? "" : ", waits for " + awaited) + ")";
     }
     if (observation.has_volume()) line += "(" + v1::VolumeStatus::State_Name(observation.volume().state()) + ")";
   }

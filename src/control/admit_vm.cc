@@ -267,6 +267,19 @@ Result<void> update_vm(Change& change, const v1::UpdateVmRequest& request) {
   return {};
 }
 
+namespace {
+
+// What a volume needs may go, or be gone, while the VM that it was to go with is being deleted.
+std::string why_not_kept(const View& view, const v1::Volume& volume) {
+  const auto goes = [](const auto* record) { return record == nullptr || record->meta().has_deletion(); };
+  if (goes(view.find<v1::Pool>(volume.spec().pool()))) return "its pool is deleted, or is being deleted";
+  const std::string& image_id = volume.spec().image();
+  if (image_id.empty() || !goes(view.find<v1::Image>(image_id))) return {};
+  return "the image that it stands on is deleted, or is being deleted";
+}
+
+}  // namespace
+
 Result<void> delete_vm(Change& change, const v1::DeleteVmRequest& request) {
   auto target = change.target<v1::Vm>("vm.delete", request.id(), true);
   if (!target) return fail(std::move(target.error()));
@@ -278,13 +291,9 @@ Result<void> delete_vm(Change& change, const v1::DeleteVmRequest& request) {
     const auto* volume = change.view().find<v1::Volume>(volume_id);
     if (volume == nullptr) continue;
     if (request.keep_volumes() && !volume->meta().has_deletion()) {
-      const auto* image = change.view().find<v1::Image>(volume->spec().image());
-      // That of a VM which is being deleted may be gone already.
-      const bool goes = image == nullptr ? !volume->spec().image().empty() : image->meta().has_deletion();
-      if (goes) {
-        return fail(ErrorCode::conflict, "volume \"" + volume->meta().name() + "\" cannot be kept",
-                    "the image that it stands on is deleted, or is being deleted", "delete the VM with its volumes",
-                    "deleting");
+      if (const std::string why = why_not_kept(change.view(), *volume); !why.empty()) {
+        return fail(ErrorCode::conflict, "volume \"" + volume->meta().name() + "\" cannot be kept", why,
+                    "delete the VM with its volumes", "deleting");
       }
       change.draft.edit<v1::Volume>(volume_id).mutable_spec()->clear_owner_vm_id();
       change.step("keep volume " + volume->meta().name());

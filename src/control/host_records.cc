@@ -2,6 +2,8 @@
 
 #include "base/id.h"
 #include "control/change.h"
+#include "control/placement.h"
+#include "control/pool_hosts.h"
 #include "control/segments.h"
 #include "control/shared_pools.h"
 #include "control/subnets.h"
@@ -80,6 +82,26 @@ bool any_left(Draft& draft, const std::string& used_id, bool lost) {
   return left;
 }
 
+// A host that has that shared pool and is not going, rather one that is connected; "": none.
+std::string other_host_of(const Draft& draft, const v1::Pool& pool) {
+  std::string other;
+  for (const std::string& id : hosts_of_pool(draft.view(), pool)) {
+    const auto* host = draft.find<v1::Host>(id);
+    if (host == nullptr || host->meta().has_deletion()) continue;
+    if (host->status().state() == v1::HostStatus::CONNECTED) return id;
+    other = id;
+  }
+  return other;
+}
+
+// Nobody else has the lease of a VM that was given up with its host. In a shared pool another host takes it away, with
+// what the TPM kept: the one that it was to move to does so as it leaves that.
+void leave_lease(const Draft& draft, v1::VmPlacement& placement, const std::string& pool_id) {
+  const auto* pool = draft.find<v1::Pool>(pool_id);
+  if (pool == nullptr || !pool->spec().shared() || placement.has_move()) return;
+  if (const std::string other = other_host_of(draft, *pool); !other.empty()) leave_host(placement, other, pool_id);
+}
+
 // Whether VMs are left that have to do with the host. With `lost` those that are going do not stay, but for what others
 // have of them, and of those that left it nothing is waited for any more. Whose the guest of a move is only its source
 // knows: that is waited for in any case.
@@ -93,9 +115,15 @@ bool any_vm_left(Draft& draft, const std::string& host_id, bool lost) {
       continue;
     }
     const bool gives_up = is_going(draft, *vm) && vm->placement().host_id() == host_id;
+    const v1::LeftHost* had = find_left(*vm, host_id);
+    const std::string abandoned = gives_up ? lease_pool(draft, vm->spec()) : had != nullptr ? had->lease_pool() : "";
     v1::Vm next = *vm;
     forget_left(*next.mutable_placement(), host_id);
-    if (gives_up) next.mutable_placement()->clear_host_id();
+    if (gives_up) {
+      next.mutable_placement()->clear_host_id();
+      next.mutable_spec()->clear_host();
+    }
+    leave_lease(draft, *next.mutable_placement(), abandoned);
     if (gives_up && hosts_of(next).empty()) {
       draft.erase<v1::Vm>(id);
       continue;
@@ -159,21 +187,21 @@ JoinedHost make_joined_host(Draft& draft, const NewHost& host, Now now, Rng& rng
 void finish_leaving(Draft& draft, const std::string& host_id, bool lost, Now now) {
   if (lost) delete_shared_volumes(draft, host_id, now);
   bool left = any_vm_left(draft, host_id, lost);
-  bool pools_left = false;
   for (const std::string& id : draft.view().users_of_kind<v1::Pool>(host_id)) {
     const auto* pool = draft.find<v1::Pool>(id);
     if (pool == nullptr || pool->spec().shared()) continue;
-    left = any_left<v1::Volume>(draft, id, lost) || left;
-    left = any_left<v1::Image>(draft, id, lost) || left;
-    if (lost && is_going(draft, *pool)) {
+    const bool volumes_left = any_left<v1::Volume>(draft, id, lost);
+    const bool images_left = any_left<v1::Image>(draft, id, lost);
+    // What is in it is found by it.
+    if (lost && is_going(draft, *pool) && !volumes_left && !images_left) {
       draft.erase<v1::Pool>(id);
     } else {
-      pools_left = true;
+      left = true;
     }
   }
   left = any_left<v1::Network>(draft, host_id, lost) || left;
   if (lost) forget_on_host(draft, host_id);
-  if (left || pools_left || is_left_on_host(draft, host_id)) return;
+  if (left || is_left_on_host(draft, host_id)) return;
   forget_host_in_pools(draft, host_id);
   draft.erase<v1::Host>(host_id);
 }

@@ -504,6 +504,25 @@ TEST(Leaving, TakesAlongWhatThatWasMadeFrom) {
   EXPECT_TRUE(world.core->view().all<v1::Volume>().by_id.empty());
 }
 
+// More than one transaction takes.
+TEST(Leaving, TakesAlongAllOfMany) {
+  World world;
+  const std::string beta = world.join("beta");
+  auto volume = World::volume_request();
+  volume.mutable_spec()->set_pool("default-beta");
+  for (int n = 0; n < 100; ++n) {
+    volume.set_name("data-" + std::to_string(n));
+    ASSERT_EQ(world.ended(world.accept("CreateVolume", volume)).state(), v1::Task::SUCCEEDED);
+  }
+  world.joined[beta]->asleep = true;
+  world.joined[beta]->disconnect();
+  world.executor.run_for(20'000);
+  for (int n = 0; n < 100; ++n) world.accept("DeleteVolume", World::by_id("data-" + std::to_string(n)));
+  EXPECT_EQ(world.ended(world.accept("DeleteHost", World::leave("beta"))).state(), v1::Task::SUCCEEDED);
+  EXPECT_TRUE(world.core->view().all<v1::Volume>().by_id.empty());
+  EXPECT_EQ(world.find<v1::Pool>("default-beta"), nullptr);
+}
+
 // That a volume is gone may be lost on the way when that its pool is gone is not.
 TEST(Leaving, APoolGoesAfterWhatIsInIt) {
   World world;

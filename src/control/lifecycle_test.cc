@@ -1,7 +1,6 @@
 // A VM's life, and everything else's, through the manager with a host that does as it is told.
 #include <gmock/gmock.h>
 
-#include "control/draft.h"
 #include "control/test_world.h"
 
 namespace gantry::control {
@@ -513,23 +512,6 @@ TEST(Lifecycle, APauseThatFailsEndsWhateverDateItsHostHas) {
     world.executor.run_for(30'000);
   }
   EXPECT_EQ(world.ended(pause).state(), v1::Task::FAILED);
-}
-
-// As when the image went while the VM, and with it the disk on it, was being deleted.
-TEST(Lifecycle, ADiskWhoseImageIsGoneIsNotKept) {
-  World world;
-  world.make_image();
-  world.make_vm();
-  world.host.asleep = true;
-  v1::DeleteVmRequest remove;
-  remove.set_id("web");
-  world.accept("DeleteVm", remove);
-  Draft late(world.core->view());
-  late.erase<v1::Image>(world.vm().spec().image());
-  ASSERT_EQ(world.store.write(late.build()).outcome, port::CommitOutcome::committed);
-  world.executor.run_for(1'000);
-  remove.set_keep_volumes(true);
-  EXPECT_EQ(world.refused("DeleteVm", remove), "deleting");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "control/keepers.h"
 #include "control/move_storage.h"
 #include "control/observations.h"
+#include "control/placement.h"
 #include "control/printable.h"
 #include "control/vm_hosts.h"
 #include "control/wording.h"
@@ -96,7 +97,10 @@ void give_up(MachineContext& context, v1::Vm& vm) {
   v1::VmPlacement& placement = *vm.mutable_placement();
   const v1::VmMove move = placement.move();
   const v1::Problem told = source_word(vm).problem();
-  leave_host(placement, move.host_id(), removable_lease(context.draft, move.lease_pool()));
+  // Of a VM that was given up with its host nobody else has the lease.
+  const bool abandoned = placement.host_id().empty() && move.lease_pool().empty();
+  leave_host(placement, move.host_id(),
+             abandoned ? lease_pool(context.draft, vm.spec()) : removable_lease(context.draft, move.lease_pool()));
   for (const v1::CopiedDisk& disk : move.disks()) drop_copy(context.draft, disk, move.task_id(), context.now);
   placement.clear_move();
   // The target's name came to the pool late, after the guest had gone on at the source: nobody has that lease.

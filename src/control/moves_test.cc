@@ -599,7 +599,8 @@ TEST(Move, AVmThatIsGivenUpWithItsHostIsStillTakenAwayElsewhere) {
   leave.set_machine_is_off(true);
   EXPECT_EQ(world.ended(world.accept("DeleteHost", leave)).state(), v1::Task::SUCCEEDED);
   ASSERT_NE(world.find<v1::Vm>("web"), nullptr);
-  EXPECT_NE(find_left(world.vm(), world.target), nullptr);
+  ASSERT_NE(find_left(world.vm(), world.target), nullptr);
+  EXPECT_EQ(find_left(world.vm(), world.target)->lease_pool(), world.vm().spec().lease_pool()) << "nobody else has it";
   world.fake(world.target).asleep = false;
   EXPECT_EQ(world.ended(deletion).state(), v1::Task::SUCCEEDED);
   EXPECT_EQ(world.find<v1::Vm>("web"), nullptr);

@@ -466,10 +466,16 @@ TEST(Keeper, DisksOfAVmThatIsGivenUpAreDeletedElsewhere) {
   EXPECT_THAT(refused.error().next_step, HasSubstr("gantry host leave beta --machine-is-off"));
   v1::DeleteHostRequest leave = World::leave("beta");
   leave.set_machine_is_off(true);
+  world.host.asleep = true;
   const auto left = world.accept("DeleteHost", leave);
   EXPECT_THAT(left.plan().warnings(), Contains(AllOf(HasSubstr("VM web "), HasSubstr("web-disk0"))));
   ASSERT_EQ(world.ended(left).state(), v1::Task::SUCCEEDED);
+  ASSERT_EQ(world.vm().placement().left_hosts_size(), 1) << "its lease is there, and what its TPM kept";
+  EXPECT_EQ(world.vm().placement().left_hosts(0).host_id(), kHostId);
+  EXPECT_EQ(world.vm().placement().left_hosts(0).lease_pool(), world.pool().meta().id());
+  world.host.asleep = false;
   world.executor.run_for(60'000);
+  EXPECT_EQ(world.find<v1::Vm>("web"), nullptr);
   EXPECT_EQ(world.find<v1::Volume>("web-disk0"), nullptr);
   ASSERT_NE(world.find<v1::Image>("img"), nullptr);
 }

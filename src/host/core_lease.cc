@@ -56,12 +56,17 @@ std::optional<port::LeaseWish> Core::lease_wish(const VmObject& vm) const {
 }
 
 void Core::tend_lease(const std::string& id, VmObject& vm, const port::GuestObservation& guest) {
+  const VmRole role = role_of(vm.wanted, options_.host_id);
+  // It may come again before all that it left is taken away: what is made anew is to be taken away once more.
+  if (role != VmRole::leaving && !vm.wanted.meta().has_deletion()) {
+    vm.memory.lease_removed = false;
+    vm.memory.tpm_deleted = false;
+  }
   if (vm.memory.lease_removed || vm.under_way == VmStep::remove_lease) return;
   auto wish = lease_wish(vm);
   if (!wish) return;
   // A guest that was frozen because nobody held its lease cannot be seen before somebody does.
   const bool may_live = guests_known_ ? is_live(guest) : model::holds_memory(vm.wanted);
-  const VmRole role = role_of(vm.wanted, options_.host_id);
   // Whether its process serves is not known yet: what the sentinel was told before holds.
   const bool leaves = role == VmRole::leaving;
   if (!guests_known_ && (leaves || vm.wanted.placement().move().postcopy())) return;
@@ -107,8 +112,10 @@ void Core::on_lease(const port::LeaseObservation& lease) {
 void Core::remove_lease(const std::string& id, VmObject& vm) {
   const auto wish = lease_wish(vm);
   if (!wish) {
-    // Without its pool it cannot be reached, and no other VM ever has this one's id.
     vm.under_way = VmStep::none;
+    // Its pool may be among what was not told yet.
+    if (!assignments_known_) return;
+    // Without its pool it cannot be reached, and no other VM ever has this one's id.
     vm.memory.lease_removed = true;
     return touch();
   }

@@ -144,5 +144,37 @@ TEST_F(CoreLeaseTest, LeasesAreAskedForBeforeGuestsAreKnown) {
   EXPECT_TRUE(world.lease_wishes.at("vm-1").hold);
 }
 
+// As when the first list that an agent is sent is lost, and news of the VM alone comes.
+TEST_F(CoreLeaseTest, AVmThatIsDeletedBeforeItsPoolIsKnownLeavesNoLease) {
+  vm.mutable_spec()->set_tpm(true);
+  assign_and_run();
+  take_status();
+  core.reset();
+  start_agent();
+  delete_both();
+  v1::ToHost news;
+  *news.add_assignments()->mutable_vm() = vm;
+  link.receive(news);
+  executor.run_for(1'000);
+  EXPECT_EQ(world.count("forget"), 1);
+  EXPECT_FALSE(link.told["vm-1"].absent());
+  assign_and_run();
+  EXPECT_EQ(world.count("remove_lease"), 1);
+  EXPECT_EQ(world.deleted_tpms["vm-1"], "/pool");
+  EXPECT_TRUE(link.told["vm-1"].absent());
+}
+
+TEST_F(CoreLeaseTest, AVmWhosePoolIsGoneIsDeletedWithoutIt) {
+  assign_and_run();
+  delete_both();
+  core.reset();
+  start_agent();
+  pool.clear_meta();
+  volume.clear_meta();
+  assign_and_run();
+  EXPECT_EQ(world.count("remove_lease"), 0);
+  EXPECT_TRUE(link.told["vm-1"].absent());
+}
+
 }  // namespace
 }  // namespace gantry::host

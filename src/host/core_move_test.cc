@@ -422,6 +422,27 @@ TEST_F(CoreMoveTest, WhatATpmKeptHereAloneIsTakenAway) {
   EXPECT_EQ(told_absent(), 3U);
 }
 
+TEST_F(CoreMoveTest, AGuestMayComeAgainWhileWhatItLeftIsTakenAway) {
+  vm.mutable_spec()->set_tpm(true);
+  come_here();
+  leave().set_lease_pool("pool-1");
+  assign(0);
+  while (world.count("remove_lease") == 0) executor.run_one();
+  vm.mutable_placement()->clear_left_hosts();
+  v1::VmMove& again = begin_move("host-1");
+  again.set_task_id("task-8");
+  again.set_epoch(4);
+  assign(5'000);
+  EXPECT_EQ(world.lease_wishes["vm-1"].epoch, 4U);
+  EXPECT_EQ(world.count("receive"), 2);
+  leave().set_epoch(5);
+  vm.mutable_placement()->mutable_left_hosts(0)->set_lease_pool("pool-1");
+  assign(5'000);
+  EXPECT_EQ(world.count("delete_tpm"), 2);
+  EXPECT_EQ(world.count("remove_lease"), 2);
+  EXPECT_EQ(told_absent(), 5U);
+}
+
 TEST_F(CoreMoveTest, OnlyTheDisksThatGoAreSentAndAwaited) {
   vm.mutable_spec()->add_disks()->set_volume("vol-1");
   vm.mutable_spec()->mutable_disks(0)->set_volume("vol-0");

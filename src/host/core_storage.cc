@@ -232,7 +232,8 @@ VolumeInput Core::volume_input(const VolumeObject& volume) const {
   const auto image = table_.images.find(spec.image());
   if (image == table_.images.end()) {
     input.waiting_for = "its image";
-  } else if (image->second.memory.presence != Presence::present) {
+  } else if (image->second.memory.presence != Presence::present || image->second.wanted.meta().has_deletion()) {
+    // One that is to be deleted may be so at any moment: nothing new comes to stand on it.
     input.waiting_for = quoted_name("image", image->second.wanted);
     input.needs_problem = lasting_problem(image->second);
   }

@@ -1,4 +1,6 @@
 // Volumes and images as the agent drives them, and what that means for the VM that needs them.
+#include <utility>
+
 #include "host/test_fixture.h"
 
 namespace gantry::host {
@@ -167,6 +169,24 @@ TEST_F(CoreStorageTest, ContentThatIsGoneAgainIsTold) {
   assign_and_run(100);
   EXPECT_EQ(told_image().state(), v1::ImageStatus::FAILED);
   EXPECT_EQ(told_image().problem().summary(), "no content");
+}
+
+// Whoever wants the volume heard of it late: its VM is being deleted, and the deletion of the image has begun.
+TEST_F(CoreStorageTest, NothingNewStandsOnAnImageThatIsBeingDeleted) {
+  vm.clear_meta();
+  const v1::Volume late = std::exchange(volume, {});
+  assign_and_run();
+  world.silent.insert("delete_image");
+  image.mutable_meta()->mutable_deletion()->set_task_id("task-9");
+  assign_and_run();
+  ASSERT_EQ(world.count("delete_image"), 1);
+  volume = late;
+  assign_and_run();
+  EXPECT_EQ(world.count("create_volume"), 0);
+  EXPECT_EQ(told_volume().state(), v1::VolumeStatus::PENDING);
+  volume.mutable_meta()->mutable_deletion()->set_task_id("task-8");
+  assign_and_run();
+  EXPECT_TRUE(link.told["vol-1"].absent());
 }
 
 }  // namespace
