@@ -25,10 +25,8 @@ constexpr Milliseconds kForcedSaveTimeoutMs = 1'000;
 constexpr Milliseconds kQuitTimeoutMs = 3'000;
 // After SIGKILL; longer only when a disk hangs in the kernel.
 constexpr Milliseconds kKillTimeoutMs = 30'000;
-constexpr Milliseconds kConsoleAgainMs = 500;
 constexpr Milliseconds kConsoleAgainMostMs = 30'000;
 constexpr Milliseconds kSaveAgainMs = 3'000;
-constexpr Milliseconds kLookAgainMs = 3'000;
 
 Error start_error(const std::string& vm_id, std::string cause) {
   return {ErrorCode::unavailable, "QEMU could not start virtual machine " + vm_id, std::move(cause),
@@ -49,68 +47,6 @@ Guest::Guest(std::shared_ptr<const Engine> engine, std::string vm_id)
 
 Guest::~Guest() {
   if (qmp_) qmp_->close();
-}
-
-void Guest::find(std::function<void()> done) {
-  adopted_ = std::move(done);
-  look();
-}
-
-void Guest::look() {
-  on_worker<Result<FoundGuest>>(
-      [engine = engine_, vm_id = vm_id_, now = engine_->loop.now()] { return find_guest(*engine, vm_id, now); },
-      [this](Result<FoundGuest> found) {
-        if (found) {
-          adopt(std::move(*found));
-          return;
-        }
-        unknown_ = {ErrorCode::unavailable, "cannot tell whether virtual machine " + vm_id_ + " runs",
-                    found.error().to_text(), "it is looked for again every few seconds", "guest_unknown"};
-        process_ = Process::unknown;
-        publish();
-        answer_adoption();
-        find_timer_.arm(kLookAgainMs, [this] { look(); });
-      });
-}
-
-void Guest::adopt(FoundGuest found) {
-  process_ = Process::none;
-  record_ = std::move(found.record);
-  if (!found.pidfd.valid()) {
-    publish();
-    answer_adoption();
-    return;
-  }
-  take_process(std::move(found.pidfd));
-  if (record_->serves) {
-    // It may be frozen, until whoever freezes it hears that it serves.
-    moving_ = Moving::sent;
-    paused_ = true;
-    begin_fetch();
-    publish();
-    answer_adoption();
-  } else {
-    find_timer_.arm(engine_->options.adoption_timeout_ms, [this] { adoption_is_late(); });
-  }
-  look_after_adoption(kAdoptionLooks);
-  if (found.serial.valid()) {
-    attach_console(std::move(found.serial), std::move(found.console_tail));
-  } else {
-    find_console(std::move(found.console_tail), kConsoleAgainMs);
-  }
-  if (found.qmp.valid()) {
-    open_qmp(std::move(found.qmp));
-    ask_status([this](const std::string& status) { take_status(status); });
-  } else {
-    reconnect();
-  }
-}
-
-void Guest::adoption_is_late() {
-  // Who waits for its end need not wait for its words.
-  if (record_->forced) begin_kill();
-  publish();
-  answer_adoption();
 }
 
 void Guest::start(const port::GuestDefinition& guest, port::Done done) {
@@ -471,11 +407,6 @@ void Guest::answer_operation(const Result<void>& answer) {
 
 void Guest::answer_kills(const Result<void>& answer) {
   for (const auto& done : std::exchange(kills_, {})) done(answer);
-}
-
-void Guest::answer_adoption() {
-  find_timer_.disarm();
-  if (auto done = std::exchange(adopted_, nullptr)) done();
 }
 
 void Guest::save_record(std::function<void(Result<void>)> then) {
