@@ -19,8 +19,8 @@ namespace gantry::qemu {
 namespace {
 
 // A second, and whatever a busy host adds.
-constexpr Milliseconds kMeasureLookMs = 200;
-constexpr int kMeasureLooks = 50;
+constexpr Milliseconds kMeasureLookMs = 50;
+constexpr int kMeasureLooks = 200;
 
 std::string key_directory(const GuestDirectory& directory) { return directory.file("move"); }
 
