@@ -199,6 +199,7 @@ class HostWorld {
 
   // The guest that has a volume open; "": none.
   [[nodiscard]] std::string user_of(const std::string& volume_id) const;
+  [[nodiscard]] bool is_open(const std::string& volume_id) const;
   [[nodiscard]] static bool lives(const ModelGuest& guest) { return guest.state != GuestState::ended; }
   // Its processors run now.
   [[nodiscard]] static bool runs(const ModelGuest& guest);
