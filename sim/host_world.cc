@@ -50,29 +50,6 @@ void HostWorld::changed(const std::string& vm_id) {
   if (guest_changed) guest_changed(vm_id);
 }
 
-namespace {
-
-bool names_disk(const ModelGuest& guest, const std::string& volume_id) {
-  if (guest.copying && guest.copying->copy.volume_id == volume_id) return true;
-  const auto& disks = guest.definition.disks;
-  return std::ranges::any_of(disks, [&](const auto& disk) { return disk.volume_id == volume_id; });
-}
-
-}  // namespace
-
-std::string HostWorld::user_of(const std::string& volume_id) const {
-  for (const auto& [vm_id, guest] : guests) {
-    if (owns_disks(guest) && names_disk(guest, volume_id)) return vm_id;
-  }
-  return "";
-}
-
-// By a process, be it that its guest is on its way here or away.
-bool HostWorld::is_open(const std::string& volume_id) const {
-  return std::ranges::any_of(
-      guests, [&](const auto& entry) { return lives(entry.second) && names_disk(entry.second, volume_id); });
-}
-
 // ---- guests
 
 Result<std::uint32_t> HostWorld::owner_of(const port::GuestDisk& disk) const {

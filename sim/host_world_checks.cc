@@ -1,4 +1,4 @@
-// What must hold when an agent starts or kills a guest; and what happens to files without one.
+// What must hold when an agent starts or kills a guest.
 #include <algorithm>
 
 #include "sim/host_world.h"
@@ -9,15 +9,6 @@ namespace {
 constexpr Milliseconds kUnheardMs = 10;
 
 }  // namespace
-
-bool HostWorld::uses_shared_disks() const {
-  return std::ranges::any_of(guests, [this](const auto& entry) {
-    const ModelGuest& guest = entry.second;
-    return lives(guest) && std::ranges::any_of(guest.definition.disks, [this](const port::GuestDisk& disk) {
-             return shared_files_.volumes.contains(disk.volume_id);
-           });
-  });
-}
 
 void HostWorld::check_boot(const port::GuestDefinition& definition) {
   const std::string& vm_id = definition.vm_id;
@@ -130,26 +121,6 @@ void HostWorld::decide_to_kill(const std::string& vm_id) {
   if (due_ms == 0 || (guest.asked_at_ms && had_ms >= due_ms)) return;
   trace_.violation("guest " + vm_id + " is killed " + std::to_string(had_ms) + " ms after it was asked to power off; " +
                    "nobody asked for less than " + std::to_string(due_ms));
-}
-
-void HostWorld::damage_a_file() {
-  if (!pool_mounted) return;
-  std::vector<std::string> idle;
-  for (const auto& [volume_id, volume] : volumes) {
-    // The manager must have heard of it: before that it may be made again.
-    const auto record = records_.volumes.find(volume_id);
-    const bool known = record != records_.volumes.end() && record->second.status().state() == v1::VolumeStatus::READY;
-    if (known && !is_open(volume_id)) idle.push_back(volume_id);
-  }
-  if (idle.empty()) return;
-  const std::string& volume_id = idle[rng_.below(idle.size())];
-  damaged.insert(volume_id);
-  if (rng_.chance(1, 2)) {
-    volumes[volume_id].corrupt = true;
-  } else {
-    volumes.erase(volume_id);
-  }
-  note("HOST", "the file of volume " + volume_id + " is damaged from outside");
 }
 
 }  // namespace gantry::sim

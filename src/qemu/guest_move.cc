@@ -356,6 +356,8 @@ void Guest::take_over(bool runs, port::Done done) {
 void Guest::take_back(bool runs) {
   if (!std::exchange(record_->serves, false)) return end_and_go_on(runs);
   save_record([this, runs](const Result<void>& saved) {
+    // Its end answers whoever waits.
+    if (process_ != Process::alive) return;
     if (saved) return end_and_go_on(runs);
     record_->serves = true;
     answer_operation(fail(saved.error()));

@@ -312,17 +312,11 @@ Milliseconds Keeper::fence(const std::string& vm_id, Guarded& ward, const host::
     }
     return drive_lease(vm_id, ward, now_ms);
   }
-  if (ward.wish.lacks_images) {
-    ward.lease.fence_done(fail(ErrorCode::unavailable, "cannot shut out who had it before",
-                               "where some of its disks are is not known here yet"),
-                          now_ms);
-    return drive_lease(vm_id, ward, now_ms);
-  }
   // Beside the thread that renews leases: it may take long. Several at once, as when a host is gone with its guests.
   const std::size_t thread = std::hash<std::string>()(vm_id) % kFenceThreads;
   ask(
       vm_id, ward, ward.wish.directory + " fence " + std::to_string(thread),
-      [place = ward.place, record = order.record, images = ward.wish.images] { return place->fence(record, images); },
+      [place = ward.place, record = order.record, wish = ward.wish] { return place->fence(record, wish); },
       &host::Lease::fence_done);
   return kNever;
 }

@@ -1,8 +1,7 @@
 // All leases that this host wants and the guests under them: renews, pauses, freezes, lets go on, kills. What is done
 // is decided by host::Lease and host::plan_guard; here it is carried out.
 //
-// Threads: all on the loop's. Reads and writes of a record are done on the thread of its place's
-// lane.
+// Threads: all on the loop's. Reads and writes of a record are done on the thread of its place's lane.
 #pragma once
 
 #include <functional>

@@ -76,10 +76,13 @@ Result<void> LeaseObject::remove() {
 }
 
 // First they are listed, then the record is looked at: what was listed is then of no host that came to it since.
-Result<void> LeaseObject::fence(const std::optional<host::LeaseRecord>& record,
-                                const std::vector<std::string>& images) {
+Result<void> LeaseObject::fence(const std::optional<host::LeaseRecord>& record, const port::LeaseWish& wish) {
+  if (wish.lacks_images) {
+    return fail(ErrorCode::unavailable, "cannot shut out who had it before",
+                "where some of its disks are is not known here yet");
+  }
   std::map<std::string, Opened> pools;
-  for (const std::string& image : images) {
+  for (const std::string& image : wish.images) {
     if (auto listed = list_clients(pool_->connect(), image, pools); !listed) return listed;
   }
   auto own = pool_->connect()(pool_->location());

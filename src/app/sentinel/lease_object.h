@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "app/sentinel/ceph_client.h"
 #include "app/sentinel/lease_place.h"
@@ -23,7 +22,7 @@ class LeaseObject final : public LeasePlace {
   [[nodiscard]] std::string lane() const override { return lane_; }
   [[nodiscard]] bool fences() const override { return true; }
   // By connections of its own, so that it may be done on another thread than the rest.
-  Result<void> fence(const std::optional<host::LeaseRecord>& record, const std::vector<std::string>& images) override;
+  Result<void> fence(const std::optional<host::LeaseRecord>& record, const port::LeaseWish& wish) override;
 
  private:
   std::shared_ptr<CephPool> pool_;

@@ -97,6 +97,11 @@ class LeaseObjectTest : public testing::Test {
   static host::LeaseWrite write_of(const std::string& owner, std::uint64_t counter, bool create = false) {
     return {.record = {.owner = owner, .epoch = 1, .counter = counter}, .create = create};
   }
+  static port::LeaseWish wish_of(std::vector<std::string> images) {
+    port::LeaseWish wish;
+    wish.images = std::move(images);
+    return wish;
+  }
   std::uint64_t counter_there() {
     auto other = open();
     const auto record = other.read();
@@ -177,7 +182,8 @@ TEST_F(LeaseObjectTest, ShutsOutWhoHasTheImagesOpenWhereverTheyAre) {
   auto lease = open();
   ASSERT_TRUE(lease.write(write_of("host-a", 1, true)));
   const auto seen = lease.read();
-  EXPECT_TRUE(lease.fence(*seen, {image_text("vms", "vol-1"), image_text("fast", "vol-2"), "/pool/volumes/vol-3"}));
+  EXPECT_TRUE(
+      lease.fence(*seen, wish_of({image_text("vms", "vol-1"), image_text("fast", "vol-2"), "/pool/volumes/vol-3"})));
   EXPECT_THAT(ceph_.out, ElementsAre("a:1", "a:2", "a:3"));
 }
 
@@ -188,11 +194,25 @@ TEST_F(LeaseObjectTest, ShutsOutNobodyWhenTheRecordIsAnother) {
   ASSERT_TRUE(lease.write(write_of("host-a", 1, true)));
   const auto seen = lease.read();
   ceph_.when_listed = [&] { EXPECT_TRUE(lease.write(write_of("host-a", 2))); };
-  const auto fenced = lease.fence(*seen, {image_text("vms", "vol-1")});
+  const auto fenced = lease.fence(*seen, wish_of({image_text("vms", "vol-1")}));
   ASSERT_FALSE(fenced);
   EXPECT_THAT(fenced.error().summary, HasSubstr("was written meanwhile"));
-  EXPECT_FALSE(lease.fence(std::nullopt, {}));
+  EXPECT_FALSE(lease.fence(std::nullopt, wish_of({})));
   EXPECT_THAT(ceph_.out, IsEmpty());
+}
+
+TEST_F(LeaseObjectTest, ShutsOutNobodyWhileItIsNotKnownFromWhereAll) {
+  ceph_.clients["vms/vol-1"] = {{.address = "a:1"}};
+  auto lease = open();
+  ASSERT_TRUE(lease.write(write_of("host-a", 1, true)));
+  const auto seen = lease.read();
+  port::LeaseWish wish = wish_of({image_text("vms", "vol-1")});
+  wish.lacks_images = true;
+  EXPECT_FALSE(lease.fence(*seen, wish));
+  EXPECT_THAT(ceph_.out, IsEmpty());
+  wish.lacks_images = false;
+  EXPECT_TRUE(lease.fence(*seen, wish));
+  EXPECT_THAT(ceph_.out, ElementsAre("a:1"));
 }
 
 TEST(LeasePlacesTest, OfGuestsInOnePoolOfCephNotAllWaitForEachOther) {

@@ -14,8 +14,7 @@ constexpr std::size_t kCephLanes = 4;
 
 }  // namespace
 
-Result<void> LeasePlace::fence(const std::optional<host::LeaseRecord>& /*record*/,
-                               const std::vector<std::string>& /*images*/) {
+Result<void> LeasePlace::fence(const std::optional<host::LeaseRecord>& /*record*/, const port::LeaseWish& /*wish*/) {
   return fail(ErrorCode::unsupported, "a file system cannot refuse what its clients write");
 }
 

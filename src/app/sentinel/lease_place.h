@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "host/lease.h"
@@ -32,10 +31,10 @@ class LeasePlace {
 
   // The pool can refuse what a client still writes.
   [[nodiscard]] virtual bool fences() const { return false; }
-  // From when it returns on, no write lands any more in `images` (location texts) of who has them open now: the clients
-  // are shut out for good. Fails without doing so when the record is not, or no more, this one (nothing: there is
-  // none). Not on the thread of the other calls: it may take long.
-  virtual Result<void> fence(const std::optional<host::LeaseRecord>& record, const std::vector<std::string>& images);
+  // From when it returns on, no write lands any more in the wish's images of who has them open now: the clients are
+  // shut out for good. Fails without doing so when the record is not, or no more, this one (nothing: there is none), or
+  // when the wish lacks images. Not on the thread of the other calls: it may take long.
+  virtual Result<void> fence(const std::optional<host::LeaseRecord>& record, const port::LeaseWish& wish);
 };
 
 class LeasePlaces {
