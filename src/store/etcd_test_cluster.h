@@ -1,5 +1,5 @@
 // Real etcd nodes for tests: processes of their own on loopback, in a directory that goes away. They end with the test,
-// however it ends.
+// however it ends; what they said last is printed when it failed.
 #pragma once
 
 #include <string>
