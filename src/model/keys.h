@@ -18,6 +18,7 @@ inline constexpr std::string_view kTask = "task";
 inline constexpr std::string_view kRule = "rule";
 // Never shown by the API or its watches: what users, sessions and tokens are known by, and the cluster's own authority.
 inline constexpr std::string_view kUser = "user";
+inline constexpr std::string_view kGroup = "group";
 inline constexpr std::string_view kSession = "session";
 inline constexpr std::string_view kApiToken = "apitoken";
 // By the hash of its secret.

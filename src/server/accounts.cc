@@ -25,6 +25,13 @@ Error wrong_login() {
                "wrong_login"};
 }
 
+// Told to nobody but who knows the password.
+Error user_disabled(const std::string& user) {
+  return Error{ErrorCode::permission_denied, "user \"" + user + "\" may not sign in",
+               "an administrator has disabled it", "ask for it to be enabled: gantry user set " + user + " --enable",
+               "user_disabled"};
+}
+
 Milliseconds end_of(const v1::Session& session) {
   if (session.has_ends_at()) return TimeUtil::TimestampToMilliseconds(session.ends_at());
   return TimeUtil::TimestampToMilliseconds(session.meta().created_at()) + kSessionMs;
@@ -48,8 +55,11 @@ void Accounts::authenticate(const Credentials& credentials, bool renew, const Do
   const std::string hash = sha256_hex(credentials.token);
   const bool by_cookie = credentials.by_cookie;
   if (!by_cookie && !local_hash_.empty() && same_secret(hash, local_hash_)) {
-    return done(
-        Caller{.user = kLocalRoot, .token_hash = hash, .is_local = true, .kind = v1::CurrentSession::LOCAL_TOKEN});
+    return done(Caller{.user = kLocalRoot,
+                       .token_hash = hash,
+                       .is_local = true,
+                       .kind = v1::CurrentSession::LOCAL_TOKEN,
+                       .role = v1::ADMINISTRATOR});
   }
   store_.get(model::record_key(model::kSession, hash), [=, this](const Result<std::optional<port::Entry>>& found) {
     if (!found) return done(fail(found.error()));
@@ -67,8 +77,13 @@ void Accounts::authenticate_session(const port::Entry& entry, bool by_cookie, bo
   caller.expires_unix_ms = TimeUtil::TimestampToMilliseconds(session.expires_at());
   caller.ends_unix_ms = end_of(session);
   if (std::min(caller.expires_unix_ms, caller.ends_unix_ms) <= now_().unix_ms) return done(fail(unknown_token()));
-  if (renew) caller.expires_unix_ms = renew_session(entry, session);
-  done(caller);
+  const Milliseconds made_ms = TimeUtil::TimestampToMilliseconds(session.meta().created_at());
+  find_caller(caller, session.user_id(), made_ms, [=, this](const Result<Caller>& found) {
+    if (!found || !renew) return done(found);
+    Caller renewed = *found;
+    renewed.expires_unix_ms = renew_session(entry, session);
+    done(renewed);
+  });
 }
 
 void Accounts::authenticate_api_token(const std::string& hash, const Done<Caller>& done) {
@@ -82,7 +97,29 @@ void Accounts::authenticate_api_token(const std::string& hash, const Done<Caller
       caller.ends_unix_ms = caller.expires_unix_ms;
       if (caller.ends_unix_ms <= now_().unix_ms) return done(fail(unknown_token()));
     }
-    done(caller);
+    caller.role_max = record.role_max();
+    find_caller(caller, record.user_id(), TimeUtil::TimestampToMilliseconds(record.meta().created_at()), done);
+  });
+}
+
+void Accounts::find_caller(Caller caller, const std::string& user_id, Milliseconds made_unix_ms,
+                           const Done<Caller>& done) {
+  const auto with_role = [caller](v1::Role role) {
+    Caller known = caller;
+    known.role = caller.role_max == v1::NO_ROLE ? role : std::min(role, caller.role_max);
+    return known;
+  };
+  // Its tokens have no other user behind them than root on this machine.
+  if (caller.user == kLocalRoot) return done(with_role(v1::ADMINISTRATOR));
+  find_standing(store_, caller.user, [=, this](const Result<std::optional<Standing>>& standing) {
+    if (!standing) return done(fail(standing.error()));
+    if (!*standing) return done(fail(unknown_token()));
+    // Whoever had that name before was somebody else.
+    const bool same = user_id.empty() ? made_unix_ms >= (*standing)->made_unix_ms : user_id == (*standing)->user_id;
+    if (!same) return done(fail(unknown_token()));
+    Caller known = with_role((*standing)->role);
+    known.user_id = (*standing)->user_id;
+    done(known);
   });
 }
 
@@ -107,7 +144,7 @@ v1::CurrentSession Accounts::describe(const Caller& caller) {
     *answer.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(caller.expires_unix_ms);
   }
   if (caller.ends_unix_ms != 0) *answer.mutable_ends_at() = TimeUtil::MillisecondsToTimestamp(caller.ends_unix_ms);
-  answer.add_grants()->set_role(v1::ADMINISTRATOR);
+  answer.set_role(caller.role);
   return answer;
 }
 
@@ -124,6 +161,11 @@ void Accounts::hash_on_worker(const Caller& caller, std::function<Result<std::st
       done(result);
     });
   });
+}
+
+void Accounts::hash_later(const Caller& caller, const std::string& password, Done<std::string> done) {
+  hash_on_worker(
+      caller, [password] { return hash_password(password); }, std::move(done));
 }
 
 Result<void> Accounts::begin_attempt(const std::string& user, const std::string& network, const char* summary,
@@ -165,6 +207,7 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
         return done(fail(wrong_login()));
       }
       throttle_.succeeded(request.user(), network);
+      if (user.disabled()) return done(fail(user_disabled(request.user())));
       open_session(request, **found, done);
     });
   });
@@ -173,6 +216,8 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
 // `account` as the password was checked by: one that was changed meanwhile opens nothing.
 void Accounts::open_session(const v1::LoginRequest& request, const port::Entry& account,
                             const Done<v1::LoginAnswer>& done) {
+  v1::User user;
+  const std::string user_id = user.ParseFromString(account.value) ? user.meta().id() : "";
   const std::string token = new_token("gs_");
   const Milliseconds now_ms = now_().unix_ms;
   v1::Session session;
@@ -180,6 +225,7 @@ void Accounts::open_session(const v1::LoginRequest& request, const port::Entry& 
   *session.mutable_meta()->mutable_created_at() = TimeUtil::MillisecondsToTimestamp(now_ms);
   session.mutable_meta()->set_schema_version(1);
   session.set_user(request.user());
+  session.set_user_id(user_id);
   session.set_by_cookie(request.cookie());
   session.set_token_hash(sha256_hex(token));
   *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionIdleMs);

@@ -1,4 +1,5 @@
-// Users, sessions and API tokens. Kept in the store by what they are looked up with: "/user/NAME", "/session/HASH" and
+// Sessions, API tokens and passwords. Kept in the store by what they are looked up with: "/user/NAME", "/session/HASH"
+// and
 // "/apitoken/HASH" of the bearer token's SHA-256; a token's name is kept unique per user by "/name/apitoken/USER/NAME".
 // The tokens themselves are kept nowhere.
 //
@@ -22,22 +23,13 @@
 #include "runtime/worker_pool.h"
 #include "server/credentials.h"
 #include "server/login_throttle.h"
+#include "server/roles.h"
 #include "server/store_client.h"
 
 namespace gantry::server {
 
-// Who makes a call.
-struct Caller {
-  std::string user;
-  // SHA-256 of the token.
-  std::string token_hash;
-  // It holds the local token itself, which only root on this machine can read; not a token made with it.
-  bool is_local = false;
-  v1::CurrentSession::Kind kind = v1::CurrentSession::SESSION;
-  // When it ends unless it is used again, and however it is used; 0: it does not.
-  Milliseconds expires_unix_ms = 0;
-  Milliseconds ends_unix_ms = 0;
-};
+// invalid_argument, reason weak_password; `field` as in the request.
+Result<void> check_new_password(const std::string& field, const std::string& password);
 
 inline constexpr std::size_t kPasswordBytesMin = 10;
 inline constexpr std::size_t kPasswordBytesMax = 1024;
@@ -62,9 +54,14 @@ class Accounts {
   static v1::CurrentSession describe(const Caller& caller);
   // With `dry_run` these refuse what they would refuse, and else change nothing.
   void logout(const Caller& caller, bool dry_run, const Done<MessagePtr>& done);
-  // Ends all other sessions of the user; API tokens stay. A local caller may set anybody's, knowing no password.
+  // Ends all other sessions of the user; API tokens stay. A local caller, and an administrator in a session of theirs,
+  // may set another's, knowing no password.
   void change_password(const Caller& caller, const v1::ChangePasswordRequest& request, bool dry_run,
                        const Done<MessagePtr>& done);
+  // Hashed behind those that wait, if there is room.
+  void hash_later(const Caller& caller, const std::string& password, Done<std::string> done);
+  // Ends all sessions of that user, and with `tokens_too` revokes its API tokens; then answers v1::Empty.
+  void end_all(const std::string& user, bool tokens_too, const Done<MessagePtr>& done);
   void list_tokens(const Caller& caller, Done<v1::ApiTokenList> done);
   void create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run,
                     const Done<MessagePtr>& done);
@@ -77,6 +74,8 @@ class Accounts {
     std::string user;
     v1::ChangePasswordRequest request;
     bool dry_run = false;
+    // Somebody else's, whose password the caller does not know.
+    [[nodiscard]] bool of_another() const { return caller.is_local || user != caller.user; }
   };
 
   // Counts an attempt with a password; too_many_attempts when the user has to wait before the next.
@@ -86,6 +85,8 @@ class Accounts {
   void hash_on_worker(const Caller& caller, std::function<Result<std::string>()> work, Done<std::string> done);
   void authenticate_session(const port::Entry& entry, bool by_cookie, bool renew, const Done<Caller>& done);
   void authenticate_api_token(const std::string& hash, const Done<Caller>& done);
+  // The caller as its user's record has it now: unauthenticated when that is gone, disabled, or another of that name.
+  void find_caller(Caller caller, const std::string& user_id, Milliseconds made_unix_ms, const Done<Caller>& done);
   // Answers when it expires then.
   Milliseconds renew_session(const port::Entry& entry, v1::Session session);
   void open_session(const v1::LoginRequest& request, const port::Entry& account, const Done<v1::LoginAnswer>& done);

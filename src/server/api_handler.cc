@@ -120,12 +120,21 @@ Result<Admitted> decode(const HttpRequest& request, const Target& target, const 
   return Admitted{match.entry, caller, std::move(decoded->message), std::move(*options)};
 }
 
+// What a task's action took ("host.update"): that of the route that began it.
+v1::Role role_of_action(const std::string& action) {
+  for (const std::string_view about : {"host.", "pool.", "network."}) {
+    if (action.rfind(about, 0) == 0) return v1::ADMINISTRATOR;
+  }
+  return v1::OPERATOR;
+}
+
 }  // namespace
 
-ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, v1::Version about,
-                       const std::optional<JoinPoint>& join_point)
+ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, Directory& directory, PosterPtr poster,
+                       v1::Version about, const std::optional<JoinPoint>& join_point)
     : manager_(&manager),
       accounts_(&accounts),
+      directory_(&directory),
       poster_(std::move(poster)),
       about_(std::move(about)),
       join_point_(&join_point) {}
@@ -160,6 +169,9 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
   const auto go_on = [request, target = *target, match = *match, credentials = *credentials,
                       done](const Result<Caller>& caller) {
     if (!caller) return done(tl::unexpected<HttpAnswer>(answer_for(caller.error())));
+    if (auto may = check_permitted(match.entry->route, *caller); !may) {
+      return done(tl::unexpected<HttpAnswer>(answer_for(may.error())));
+    }
     Result<Admitted> admitted = fail(ErrorCode::internal, "the request could not be served");
     try {
       admitted = decode(*request, target, match, *caller);
@@ -186,10 +198,12 @@ void ApiHandler::check_sender(const HttpRequest& request, std::function<void(Res
   });
 }
 
-void ApiHandler::check_credentials(const Credentials& credentials, std::function<void(bool)> done) {
-  accounts_->authenticate(credentials, false, [done = std::move(done)](const Result<Caller>& caller) {
+void ApiHandler::check_again(const Admitted& admitted, std::function<void(bool)> done) {
+  const v1::Route& route = admitted.entry->route;
+  accounts_->authenticate(admitted.credentials, false, [route, done = std::move(done)](const Result<Caller>& caller) {
     // A store that is unavailable for a moment ends nothing.
-    done(caller || caller.error().code != ErrorCode::unauthenticated);
+    if (!caller) return done(caller.error().code != ErrorCode::unauthenticated);
+    done(check_permitted(route, *caller).has_value());
   });
 }
 
@@ -204,7 +218,26 @@ void ApiHandler::call(const std::string& rpc, const Message& message, const port
 }
 
 void ApiHandler::dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done) {
-  if (dispatch_own(request, admitted, done)) return;
+  if (dispatch_own(request, admitted, done) || dispatch_directory(request, admitted, done)) return;
+  if (admitted.entry->rpc == "CancelTask") return cancel_task(request, admitted, done);
+  ask_manager(request, admitted, done);
+}
+
+void ApiHandler::cancel_task(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  if (admitted.caller.role == v1::ADMINISTRATOR) return ask_manager(request, admitted, done);
+  port::CallOptions options;
+  options.actor = admitted.options.actor;
+  call("GetTask", *admitted.message, options, [=, this](const Result<std::unique_ptr<Message>>& answer) {
+    if (!answer) return done(answer_for(answer.error()));
+    const auto& task = dynamic_cast<const v1::Task&>(**answer);
+    if (auto may = check_role(role_of_action(task.action()), admitted.caller); !may) {
+      return done(answer_for(may.error()));
+    }
+    ask_manager(request, admitted, done);
+  });
+}
+
+void ApiHandler::ask_manager(const RequestPtr& request, const Admitted& admitted, const Done& done) {
   call(admitted.entry->rpc, *admitted.message, admitted.options,
        [request, admitted, done](const Result<std::unique_ptr<Message>>& answer) {
          if (!answer) return done(answer_for(answer.error()));
@@ -240,6 +273,41 @@ void ApiHandler::logout(const RequestPtr& request, const Admitted& admitted, con
     if (cookie) answer.headers.emplace_back("Set-Cookie", ended_session_cookie());
     done(std::move(answer));
   });
+}
+
+bool ApiHandler::dispatch_directory(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  const std::string& rpc = admitted.entry->rpc;
+  const Message& message = *admitted.message;
+  const Caller& caller = admitted.caller;
+  const bool dry_run = admitted.options.dry_run;
+  const auto answer = [request, admitted, done](const auto& result) {
+    if (!result) return done(answer_for(result.error()));
+    done(answer_secret(*request, admitted, as_message(*result)));
+  };
+  if (rpc == "ListUsers") {
+    directory_->list_users(answer);
+  } else if (rpc == "GetUser") {
+    directory_->get_user(dynamic_cast<const v1::ById&>(message), answer);
+  } else if (rpc == "CreateUser") {
+    directory_->create_user(caller, dynamic_cast<const v1::CreateUserRequest&>(message), dry_run, answer);
+  } else if (rpc == "UpdateUser") {
+    directory_->update_user(caller, dynamic_cast<const v1::UpdateUserRequest&>(message), dry_run, answer);
+  } else if (rpc == "DeleteUser") {
+    directory_->delete_user(caller, dynamic_cast<const v1::ById&>(message), dry_run, answer);
+  } else if (rpc == "ListGroups") {
+    directory_->list_groups(answer);
+  } else if (rpc == "GetGroup") {
+    directory_->get_group(dynamic_cast<const v1::ById&>(message), answer);
+  } else if (rpc == "CreateGroup") {
+    directory_->create_group(dynamic_cast<const v1::CreateGroupRequest&>(message), dry_run, answer);
+  } else if (rpc == "UpdateGroup") {
+    directory_->update_group(dynamic_cast<const v1::UpdateGroupRequest&>(message), dry_run, answer);
+  } else if (rpc == "DeleteGroup") {
+    directory_->delete_group(dynamic_cast<const v1::ById&>(message), dry_run, answer);
+  } else {
+    return false;
+  }
+  return true;
 }
 
 bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done) {

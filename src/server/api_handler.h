@@ -14,6 +14,7 @@
 #include "port/manager.h"
 #include "server/accounts.h"
 #include "server/api_server.h"
+#include "server/directory.h"
 #include "server/http.h"
 #include "server/routes.h"
 
@@ -36,8 +37,8 @@ class ApiHandler {
   using Done = std::function<void(HttpAnswer)>;
   using AdmitDone = std::function<void(Result<Admitted, HttpAnswer>)>;
 
-  // `join_point` must outlive it.
-  ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, v1::Version about,
+  // `accounts`, `directory` and `join_point` must outlive it.
+  ApiHandler(port::Manager& manager, Accounts& accounts, Directory& directory, PosterPtr poster, v1::Version about,
              const std::optional<JoinPoint>& join_point);
 
   // How a request is to be served; nothing when it has no route (handle() says so).
@@ -51,18 +52,23 @@ class ApiHandler {
   // Asks the manager; the answer comes on the loop.
   void call(const std::string& rpc, const google::protobuf::Message& message, const port::CallOptions& options,
             port::Manager::Answer done);
-  // Whether they (still) serve.
-  void check_credentials(const Credentials& credentials, std::function<void(bool)> done);
+  // Whether what was admitted would be admitted still: its credentials serve, and its caller may do it.
+  void check_again(const Admitted& admitted, std::function<void(bool)> done);
 
  private:
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void login(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void logout(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  // Cancelling takes the role that what is cancelled took.
+  void cancel_task(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  void ask_manager(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  bool dispatch_directory(const RequestPtr& request, const Admitted& admitted, const Done& done);
   bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
   HttpAnswer openapi();
 
   port::Manager* manager_;
   Accounts* accounts_;
+  Directory* directory_;
   PosterPtr poster_;
   v1::Version about_;
   const std::optional<JoinPoint>* join_point_;

@@ -62,7 +62,8 @@ class ApiServer::Impl {
             std::make_shared<Poster>([this](std::function<void()> work) { asio::post(*context_, std::move(work)); })),
         identity_({options_.certificate_path, options_.key_path}),
         accounts_(StoreClient(store, poster_), poster_, now_, options_.local_token),
-        api_(manager, accounts_, poster_, about(options_), options_.join_point),
+        directory_(StoreClient(store, poster_), now_, accounts_),
+        api_(manager, accounts_, directory_, poster_, about(options_), options_.join_point),
         events_(store, poster_, [this](std::function<void()> work) { retry_later(std::move(work)); }),
         edge_{*context_, poster_, options_, api_, events_, console, files_} {}
   ~Impl() { stop(); }
@@ -203,6 +204,7 @@ class ApiServer::Impl {
   PosterPtr poster_;
   TlsIdentity identity_;
   Accounts accounts_;
+  Directory directory_;
   ApiHandler api_;
   EventHub events_;
   runtime::WorkerPool files_{1};

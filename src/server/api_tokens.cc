@@ -19,6 +19,21 @@ Error name_taken(const std::string& name) {
                "choose another name"};
 }
 
+// No token makes one that may more or for longer than itself; one for a role makes none (check_permitted).
+Result<void> check_within(const Caller& caller, const v1::CreateTokenRequest& request, Milliseconds now_unix_ms) {
+  if (!v1::Role_IsValid(request.role_max())) {
+    return fail(ErrorCode::invalid_argument, "the token was not made", "roleMax is not a role",
+                "choose VIEWER, OPERATOR or ADMINISTRATOR");
+  }
+  if (auto may = check_role(request.role_max(), caller); !may) return may;
+  if (caller.kind != v1::CurrentSession::API_TOKEN || caller.ends_unix_ms == 0) return {};
+  const Milliseconds end_ms = now_unix_ms + Milliseconds{request.lifetime_days()} * 86'400'000;
+  if (request.lifetime_days() != 0 && end_ms <= caller.ends_unix_ms) return {};
+  return fail(ErrorCode::permission_denied, "the token was not made",
+              "it would outlive the API token that this call is made with",
+              "give it fewer days, or sign in with the password", "outlives_token");
+}
+
 std::string name_key_of(const std::string& user, const std::string& name) {
   return model::name_key(model::kApiToken, user + "/" + name);
 }
@@ -57,6 +72,7 @@ void Accounts::create_token(const Caller& caller, const v1::CreateTokenRequest& 
     return done(fail(ErrorCode::invalid_argument, "the token was not made", "lifetimeDays is at most 36500",
                      "give 0 for a token without end"));
   }
+  if (auto allowed = check_within(caller, request, now_().unix_ms); !allowed) return done(fail(allowed.error()));
   store_.range(model::prefix_of(model::kApiToken), [=, this](const Result<port::Range>& range) {
     if (!range) return done(fail(range.error()));
     const auto mine = tokens_of(*range, caller.user);
@@ -70,7 +86,8 @@ void Accounts::create_token(const Caller& caller, const v1::CreateTokenRequest& 
     }
     const std::string end =
         request.lifetime_days() == 0 ? "without end" : "for " + std::to_string(request.lifetime_days()) + " days";
-    done(plan_answer({"make API token " + request.name() + " of user " + caller.user + ", " + end}));
+    const std::string role = request.role_max() == v1::NO_ROLE ? "" : ", at most " + role_word(request.role_max());
+    done(plan_answer({"make API token " + request.name() + " of user " + caller.user + ", " + end + role}));
   });
 }
 
@@ -83,6 +100,8 @@ void Accounts::store_token(const Caller& caller, const v1::CreateTokenRequest& r
   *record.mutable_meta()->mutable_created_at() = TimeUtil::MillisecondsToTimestamp(now_ms);
   record.mutable_meta()->set_schema_version(1);
   record.set_user(caller.user);
+  record.set_user_id(caller.user_id);
+  record.set_role_max(request.role_max());
   record.set_token_hash(sha256_hex(token));
   if (request.lifetime_days() > 0) {
     const Milliseconds lifetime_ms = Milliseconds{request.lifetime_days()} * 86'400'000;

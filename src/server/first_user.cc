@@ -50,6 +50,7 @@ Result<std::string> ensure_first_user(port::Store& store, Now now) {
   *user.mutable_meta()->mutable_created_at() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(now.unix_ms);
   user.mutable_meta()->set_schema_version(1);
   user.set_password_hash(*hash);
+  user.set_role(v1::ADMINISTRATOR);
   const std::string key = model::record_key(model::kUser, "admin");
 
   // An unknown outcome is tried again with the same record: when it was written after all the compare fails, and the

@@ -244,6 +244,14 @@ TEST(OpenApi, DescribesTheAnswersOfTheServer) {
   const std::string change = R"({"currentPassword":")" + password + R"(","newPassword":"another password"})";
   EXPECT_EQ(answers.check("ChangePassword", change, session).status, 204);
   EXPECT_EQ(answers.check("CreateHostToken", "{}").status, 200);
+  EXPECT_EQ(answers.check("CreateGroup", R"({"name":"thing","role":"VIEWER"})").status, 200);
+  const std::string user = R"({"name":"thing","password":"long enough now","role":"VIEWER","groups":["thing"]})";
+  EXPECT_EQ(answers.check("CreateUser", user).status, 200);
+  for (const char* rpc : {"ListUsers", "GetUser", "ListGroups", "GetGroup"}) EXPECT_EQ(answers.check(rpc).status, 200);
+  EXPECT_EQ(answers.check("UpdateUser", R"({"role":"OPERATOR"})").status, 200);
+  EXPECT_EQ(answers.check("UpdateGroup", R"({"role":"OPERATOR"})").status, 200);
+  EXPECT_EQ(answers.check("DeleteUser").status, 204);
+  EXPECT_EQ(answers.check("DeleteGroup").status, 204);
   EXPECT_EQ(answers.check("UploadImage", "content").status, 200);
   EXPECT_EQ(answers.check("Logout", {}, session).status, 204);
   // The document is not in itself; what streams has tests of its own.
