@@ -225,7 +225,11 @@ Json operation_of(const RouteEntry& entry, Schemas& schemas) {
     operation["requestBody"] = {{"content", content("application/json", schemas.of(*entry.method->input_type()))}};
   }
   operation["responses"] = responses_of(entry, schemas);
-  if (entry.route.anonymous()) operation["security"] = Json::array();
+  if (entry.route.anonymous()) {
+    operation["security"] = Json::array();
+  } else {
+    operation["x-gantry-role"] = entry.route.own() ? "own" : v1::Role_Name(entry.route.role());
+  }
   return operation;
 }
 

@@ -89,6 +89,38 @@ class AccessTest(ApiChecks, unittest.TestCase):
         self.assertIn("Max-Age=0", closed.headers["Set-Cookie"])
         self.refused(nobody.send("GET", "/api/v1/vms", own + cookie), 401)
 
+    def test_roles_hold_from_the_next_call_on(self):
+        lab = self.lab
+        lab.gantry("group", "create", "night-shift", "--role", "operator")
+        lab.gantry("user", "create", "vera", "--role", "viewer", input_text="first password\n")
+        opened = self.login("first password", "vera")
+        self.assertEqual(opened.status, 200, opened.body)
+        vera = Api(lab, token=opened.json()["token"])
+        self.assertEqual(vera.get("/api/v1/vms").status, 200)
+        self.refused(vera.post("/api/v1/networks", {"name": "lan", "spec": {"kind": "USER"}}), 403, "role_needed")
+        self.refused(vera.post("/api/v1/volumes", {"name": "data", "spec": {"capacityBytes": "1048576"}}), 403, "role_needed")
+        self.refused(vera.get("/api/v1/users"), 403, "role_needed")
+
+        lab.gantry("user", "set", "vera", "--group", "night-shift")
+        self.assertEqual(vera.get("/api/v1/sessions/current").json()["role"], "OPERATOR")
+        made = vera.post("/api/v1/volumes", {"name": "data", "spec": {"capacityBytes": "1048576"}})
+        self.assertEqual(made.status, 202, made.body)
+        self.refused(vera.post("/api/v1/networks", {"name": "lan", "spec": {"kind": "USER"}}), 403, "role_needed")
+        self.assertIn("night-shift", lab.gantry("user", "list"))
+
+        token = Api(lab, token=vera.post("/api/v1/tokens", {"name": "ci"}).json()["token"])
+        self.assertEqual(token.get("/api/v1/volumes/data").status, 200)
+        # It holds over a restart, too.
+        lab.stop()
+        lab.start()
+        token, vera = Api(lab, token=token.token), Api(lab, token=vera.token)
+        self.assertEqual(token.get("/api/v1/volumes/data").status, 200)
+        lab.gantry("user", "delete", "vera")
+        self.refused(token.get("/api/v1/volumes/data"), 401)
+        self.refused(vera.get("/api/v1/volumes/data"), 401)
+        lab.gantry("user", "create", "vera", "--role", "administrator", input_text="first password\n")
+        self.refused(token.get("/api/v1/volumes/data"), 401)
+
     def test_root_sets_a_lost_password_and_plans_change_nothing(self):
         lab = self.lab
         (first,) = re.findall(r"with the password (\S+)", (lab.directory / "gantryd.log").read_text())

@@ -1,33 +1,13 @@
 #include <google/protobuf/util/time_util.h>
-#include <termios.h>
-#include <unistd.h>
 
-#include <cctype>
 #include <iostream>
 
+#include "app/cli/ask_secret.h"
 #include "app/cli/commands.h"
+#include "app/cli/role_words.h"
 
 namespace gantry::app {
 namespace {
-
-// Reads one line without showing it on a terminal.
-std::string ask_secret(const std::string& question) {
-  std::cerr << question << ": ";
-  termios before{};
-  const bool terminal = ::tcgetattr(0, &before) == 0;
-  if (terminal) {
-    termios quiet = before;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    ::tcsetattr(0, TCSANOW, &quiet);
-  }
-  std::string line;
-  std::getline(std::cin, line);
-  if (terminal) {
-    ::tcsetattr(0, TCSANOW, &before);
-    std::cerr << "\n";
-  }
-  return line;
-}
 
 // A server nobody vouches for is trusted by a person who compares what it shows, as with SSH.
 Result<ServerAddress> trust_server(ServerAddress address, const std::string& fingerprint) {
@@ -100,16 +80,10 @@ void add_login(const Commands& commands) {
   });
 }
 
-std::string words_of(const v1::Grant& grant) {
-  std::string role = v1::Role_Name(grant.role());
-  for (char& c : role) c = c == '_' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return role + (grant.folder().empty() ? " of the whole cluster" : " of folder " + grant.folder());
-}
-
 void print_session(const v1::CurrentSession& current) {
   using google::protobuf::util::TimeUtil;
   std::cout << "user:   " << current.user() << "\n";
-  for (const v1::Grant& grant : current.grants()) std::cout << "may:    " << words_of(grant) << "\n";
+  std::cout << "role:   " << role_word(current.role()) << "\n";
   if (current.has_expires_at()) std::cout << "unused: ends " << TimeUtil::ToString(current.expires_at()) << "\n";
   std::cout << "ends:   " << (current.has_ends_at() ? TimeUtil::ToString(current.ends_at()) : "never") << "\n";
 }
@@ -139,10 +113,9 @@ int change_password(Session& session, const std::string& user) {
   v1::ChangePasswordRequest request;
   request.set_user(user);
   if (user.empty()) request.set_current_password(ask_secret("Current password"));
-  request.set_new_password(ask_secret("New password" + (user.empty() ? "" : " of " + user)));
-  if (::isatty(0) != 0 && ask_secret("New password again") != request.new_password()) {
-    return report(Error{ErrorCode::invalid_argument, "the password was not changed", "the two new ones differ"});
-  }
+  const auto fresh = ask_new_password("New password" + (user.empty() ? "" : " of " + user));
+  if (!fresh) return report(fresh.error());
+  request.set_new_password(*fresh);
   return session.run_direct_by<v1::Empty>(client, "ChangePassword", request, [](const v1::Empty&) { return 0; });
 }
 
@@ -157,9 +130,10 @@ void add_password(const Commands& commands) {
 
 Table token_table(const v1::ApiTokenList& list) {
   using google::protobuf::util::TimeUtil;
-  Table table({"NAME", "CREATED", "ENDS", "ID"});
+  Table table({"NAME", "ROLE AT MOST", "CREATED", "ENDS", "ID"});
   for (const auto& token : list.items()) {
-    table.add({token.meta().name(), TimeUtil::ToString(token.meta().created_at()),
+    table.add({token.meta().name(), token.role_max() == v1::NO_ROLE ? "yours" : role_word(token.role_max()),
+               TimeUtil::ToString(token.meta().created_at()),
                token.has_expires_at() ? TimeUtil::ToString(token.expires_at()) : "never", token.meta().id()});
   }
   return table;
@@ -185,13 +159,17 @@ void add_tokens(const Commands& commands) {
     return 0;
   });
 
-  auto* create = commands.add(*group, "create", "Make a token; it is shown once", "gantry token create ci --days 90");
+  auto role = std::make_shared<v1::Role>(v1::NO_ROLE);
+  auto* create = commands.add(*group, "create", "Make a token; it is shown once",
+                              "gantry token create ci --days 90\ngantry token create dashboard --role viewer");
+  add_role_option(*create, *role, "It may no more than that; without, as much as you");
   create->add_option("name", *name, "What it is for")->required();
   create->add_option("--days", *days, "Days until it ends; without, it never does")
       ->type_name("N")
       ->check(within(1, 36'500));
-  commands.run(create, [&session = commands.session, name, days] {
+  commands.run(create, [&session = commands.session, name, days, role] {
     v1::CreateTokenRequest request;
+    request.set_role_max(*role);
     request.set_name(*name);
     request.set_lifetime_days(*days);
     return session.run_direct<v1::CreateTokenAnswer>("CreateToken", request, [&](const v1::CreateTokenAnswer& made) {

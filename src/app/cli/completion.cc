@@ -41,13 +41,14 @@ Candidates tasks(Session& session) {
   return ids;
 }
 
-Candidates tokens(Session& session) {
+template <class List>
+Candidates people(Session& session, const std::string& rpc) {
   Candidates names;
   auto client = session.api();
   if (!client) return names;
-  const auto all = (*client)->call<v1::ApiTokenList>("ListTokens", v1::Empty());
+  const auto all = (*client)->call<List>(rpc, v1::Empty());
   if (!all) return names;
-  for (const auto& token : all->items()) names.push_back(printable(token.meta().name()));
+  for (const auto& record : all->items()) names.push_back(printable(record.meta().name()));
   return names;
 }
 
@@ -61,7 +62,9 @@ Candidates names_of_kind(Session& session, const std::string& kind) {
   if (kind == "HOST") return names_by<v1::HostList>(session, "ListHosts");
   if (kind == "RULE") return names_by<v1::RuleList>(session, "ListRules");
   if (kind == "TASK") return tasks(session);
-  if (kind == "TOKEN") return tokens(session);
+  if (kind == "TOKEN") return people<v1::ApiTokenList>(session, "ListTokens");
+  if (kind == "USER") return people<v1::UserList>(session, "ListUsers");
+  if (kind == "GROUP") return people<v1::GroupList>(session, "ListGroups");
   // The shell knows its files best.
   if (kind == "FILE") return {":files"};
   return {};

@@ -93,6 +93,7 @@ int run(int argc, char** argv) {
   add_rule_commands(commands);
   add_task_commands(commands);
   add_access_commands(commands);
+  add_user_commands(commands);
   add_admin_commands(commands);
   add_completion_command(commands);
   one_value_each(app);
