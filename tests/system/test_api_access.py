@@ -111,7 +111,7 @@ class AccessTest(ApiChecks, unittest.TestCase):
         token = Api(lab, token=vera.post("/api/v1/tokens", {"name": "ci"}).json()["token"])
         self.assertEqual(token.get("/api/v1/volumes/data").status, 200)
         # It holds over a restart, too.
-        lab.stop()
+        lab.stop_daemon()
         lab.start()
         token, vera = Api(lab, token=token.token), Api(lab, token=vera.token)
         self.assertEqual(token.get("/api/v1/volumes/data").status, 200)
