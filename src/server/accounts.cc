@@ -74,6 +74,7 @@ void Accounts::authenticate_session(const port::Entry& entry, bool by_cookie, bo
   // What was given to scripts is not taken from a cookie, nor the other way: each way has its own guards.
   if (!session.ParseFromString(entry.value) || session.by_cookie() != by_cookie) return done(fail(unknown_token()));
   Caller caller{.user = session.user(), .token_hash = session.token_hash()};
+  caller.credential_id = session.meta().id();
   caller.expires_unix_ms = TimeUtil::TimestampToMilliseconds(session.expires_at());
   caller.ends_unix_ms = end_of(session);
   if (std::min(caller.expires_unix_ms, caller.ends_unix_ms) <= now_().unix_ms) return done(fail(unknown_token()));
@@ -92,6 +93,8 @@ void Accounts::authenticate_api_token(const std::string& hash, const Done<Caller
     v1::ApiToken record;
     if (!*found || !record.ParseFromString((*found)->value)) return done(fail(unknown_token()));
     Caller caller{.user = record.user(), .token_hash = hash, .kind = v1::CurrentSession::API_TOKEN};
+    caller.credential_id = record.meta().id();
+    caller.credential_name = record.meta().name();
     if (record.has_expires_at()) {
       caller.expires_unix_ms = TimeUtil::TimestampToMilliseconds(record.expires_at());
       caller.ends_unix_ms = caller.expires_unix_ms;

@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "server/audit_note.h"
 #include "server/host_tokens.h"
 #include "server/json.h"
 #include "server/openapi.h"
@@ -130,11 +131,12 @@ v1::Role role_of_action(const std::string& action) {
 
 }  // namespace
 
-ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, Directory& directory, PosterPtr poster,
-                       v1::Version about, const std::optional<JoinPoint>& join_point)
+ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, Directory& directory, AuditLog& audit,
+                       PosterPtr poster, v1::Version about, const std::optional<JoinPoint>& join_point)
     : manager_(&manager),
       accounts_(&accounts),
       directory_(&directory),
+      audit_(&audit),
       poster_(std::move(poster)),
       about_(std::move(about)),
       join_point_(&join_point) {}
@@ -151,8 +153,33 @@ void ApiHandler::handle(HttpRequest request, Done done) {
   const auto shared = std::make_shared<const HttpRequest>(std::move(request));
   admit(shared, [this, shared, done = std::move(done)](const Result<Admitted, HttpAnswer>& admitted) {
     if (!admitted) return done(admitted.error());
-    dispatch(shared, *admitted, done);
+    dispatch(shared, *admitted, audited(shared, *admitted, done));
   });
+}
+
+ApiHandler::Done ApiHandler::audited(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  if (!is_kept(admitted.entry->route, admitted.options.dry_run)) return done;
+  return [this, request, admitted, done](HttpAnswer answer) {
+    audit_->record(note_of(*admitted.entry, admitted.caller, *request, admitted.message.get(), answer));
+    done(std::move(answer));
+  };
+}
+
+// What is no single answer: a console, an upload.
+void ApiHandler::note_beginning(const RequestPtr& request, const Admitted& admitted) {
+  const auto kind = admitted.entry->route.kind();
+  if (kind != v1::Route::SOCKET && kind != v1::Route::UPLOAD) return;
+  HttpAnswer answer;
+  answer.status = kind == v1::Route::SOCKET ? 101 : 100;
+  audited(request, admitted, [](const HttpAnswer&) {})(answer);
+}
+
+HttpAnswer ApiHandler::refused(const RequestPtr& request, const RouteEntry& entry, const Caller& caller,
+                               const Error& error) {
+  HttpAnswer answer = answer_for(error);
+  // Of tokens that serve no more there is nothing to say, and of a store that is away neither.
+  if (answer.status == 403) audit_->record(note_of(entry, caller, *request, nullptr, answer));
+  return answer;
 }
 
 void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
@@ -165,12 +192,12 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
   const bool anonymous = match->entry->route.anonymous();
   const auto credentials =
       anonymous ? Result<Credentials>(Credentials{}) : credentials_of(*request, match->entry->route);
-  if (!credentials) return refuse(answer_for(credentials.error()));
-  const auto go_on = [request, target = *target, match = *match, credentials = *credentials,
+  if (!credentials) return refuse(refused(request, *match->entry, {}, credentials.error()));
+  const auto go_on = [this, request, target = *target, match = *match, credentials = *credentials,
                       done](const Result<Caller>& caller) {
     if (!caller) return done(tl::unexpected<HttpAnswer>(answer_for(caller.error())));
     if (auto may = check_permitted(match.entry->route, *caller); !may) {
-      return done(tl::unexpected<HttpAnswer>(answer_for(may.error())));
+      return done(tl::unexpected<HttpAnswer>(refused(request, *match.entry, *caller, may.error())));
     }
     Result<Admitted> admitted = fail(ErrorCode::internal, "the request could not be served");
     try {
@@ -180,6 +207,7 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
     }
     if (!admitted) return done(tl::unexpected<HttpAnswer>(answer_for(admitted.error())));
     admitted->credentials = credentials;
+    note_beginning(request, *admitted);
     done(std::move(*admitted));
   };
   if (anonymous) return go_on(Caller{});
@@ -191,7 +219,10 @@ void ApiHandler::check_sender(const HttpRequest& request, std::function<void(Res
   const auto match = target ? routes_.find(request.method, target->segments) : fail(target.error());
   if (!match || match->entry->route.anonymous()) return done(false);
   const auto credentials = credentials_of(request, match->entry->route);
-  if (!credentials) return done(tl::unexpected<HttpAnswer>(answer_for(credentials.error())));
+  if (!credentials) {
+    const auto shared = std::make_shared<const HttpRequest>(request);
+    return done(tl::unexpected<HttpAnswer>(refused(shared, *match->entry, {}, credentials.error())));
+  }
   accounts_->authenticate(*credentials, false, [done = std::move(done)](const Result<Caller>& caller) {
     if (caller) return done(true);
     done(tl::unexpected<HttpAnswer>(answer_for(caller.error())));
@@ -284,7 +315,11 @@ bool ApiHandler::dispatch_directory(const RequestPtr& request, const Admitted& a
     if (!result) return done(answer_for(result.error()));
     done(answer_secret(*request, admitted, as_message(*result)));
   };
-  if (rpc == "ListUsers") {
+  if (rpc == "ListAudit") {
+    audit_->list(dynamic_cast<const v1::ListAuditRequest&>(message), answer);
+  } else if (rpc == "CheckAudit") {
+    audit_->check(answer);
+  } else if (rpc == "ListUsers") {
     directory_->list_users(answer);
   } else if (rpc == "GetUser") {
     directory_->get_user(dynamic_cast<const v1::ById&>(message), answer);

@@ -14,6 +14,7 @@
 #include "port/manager.h"
 #include "server/accounts.h"
 #include "server/api_server.h"
+#include "server/audit_log.h"
 #include "server/directory.h"
 #include "server/http.h"
 #include "server/routes.h"
@@ -37,9 +38,9 @@ class ApiHandler {
   using Done = std::function<void(HttpAnswer)>;
   using AdmitDone = std::function<void(Result<Admitted, HttpAnswer>)>;
 
-  // `accounts`, `directory` and `join_point` must outlive it.
-  ApiHandler(port::Manager& manager, Accounts& accounts, Directory& directory, PosterPtr poster, v1::Version about,
-             const std::optional<JoinPoint>& join_point);
+  // `accounts`, `directory`, `audit` and `join_point` must outlive it.
+  ApiHandler(port::Manager& manager, Accounts& accounts, Directory& directory, AuditLog& audit, PosterPtr poster,
+             v1::Version about, const std::optional<JoinPoint>& join_point);
 
   // How a request is to be served; nothing when it has no route (handle() says so).
   [[nodiscard]] std::optional<v1::Route::Kind> kind_of(const HttpRequest& request) const;
@@ -56,6 +57,11 @@ class ApiHandler {
   void check_again(const Admitted& admitted, std::function<void(bool)> done);
 
  private:
+  // Gives the answer on, and keeps it in the audit if it belongs there.
+  [[nodiscard]] Done audited(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  void note_beginning(const RequestPtr& request, const Admitted& admitted);
+  // Keeps what was refused before it was read.
+  HttpAnswer refused(const RequestPtr& request, const RouteEntry& entry, const Caller& caller, const Error& error);
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void login(const RequestPtr& request, const Admitted& admitted, const Done& done);
   void logout(const RequestPtr& request, const Admitted& admitted, const Done& done);
@@ -69,6 +75,7 @@ class ApiHandler {
   port::Manager* manager_;
   Accounts* accounts_;
   Directory* directory_;
+  AuditLog* audit_;
   PosterPtr poster_;
   v1::Version about_;
   const std::optional<JoinPoint>* join_point_;

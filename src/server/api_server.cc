@@ -63,7 +63,8 @@ class ApiServer::Impl {
         identity_({options_.certificate_path, options_.key_path}),
         accounts_(StoreClient(store, poster_), poster_, now_, options_.local_token),
         directory_(StoreClient(store, poster_), now_, accounts_),
-        api_(manager, accounts_, directory_, poster_, about(options_), options_.join_point),
+        audit_({.directory = options_.audit_directory}, poster_, now_),
+        api_(manager, accounts_, directory_, audit_, poster_, about(options_), options_.join_point),
         events_(store, poster_, [this](std::function<void()> work) { retry_later(std::move(work)); }),
         edge_{*context_, poster_, options_, api_, events_, console, files_} {}
   ~Impl() { stop(); }
@@ -74,6 +75,7 @@ class ApiServer::Impl {
     const TlsPaths paths{options_.certificate_path, options_.key_path};
     if (auto made = ensure_certificate(paths, options_.addresses); !made) return fail(made.error());
     if (auto loaded = identity_.load(); !loaded) return fail(loaded.error());
+    if (auto opened = audit_.open(); !opened) return fail(opened.error());
     ApiServerStarted started;
     started.port = options_.port;
     for (const std::string& address : options_.addresses) {
@@ -205,6 +207,7 @@ class ApiServer::Impl {
   TlsIdentity identity_;
   Accounts accounts_;
   Directory directory_;
+  AuditLog audit_;
   ApiHandler api_;
   EventHub events_;
   runtime::WorkerPool files_{1};

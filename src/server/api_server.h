@@ -68,6 +68,8 @@ struct ApiServerOptions {
   Milliseconds shutdown_ms = 3'000;
   // A client of events or of a console that has so much waiting is cut off.
   std::size_t client_buffer_bytes_max = 1U << 20U;
+  // Where the audit is kept; empty: in the log alone.
+  std::string audit_directory = {};
   // For tests; empty: the real clock.
   std::function<Now()> now = {};
 };

@@ -223,7 +223,10 @@ class Answers {
 };
 
 TEST(OpenApi, DescribesTheAnswersOfTheServer) {
-  TestServer server(listen_for_hosts);
+  TestServer server([](ApiServerOptions& options) {
+    listen_for_hosts(options);
+    options.audit_directory = options.certificate_path + ".audit";
+  });
   keep_host_tokens(server.manager);
   Answers answers(server);
   const RouteTable routes;
@@ -250,6 +253,7 @@ TEST(OpenApi, DescribesTheAnswersOfTheServer) {
   for (const char* rpc : {"ListUsers", "GetUser", "ListGroups", "GetGroup"}) EXPECT_EQ(answers.check(rpc).status, 200);
   EXPECT_EQ(answers.check("UpdateUser", R"({"role":"OPERATOR"})").status, 200);
   EXPECT_EQ(answers.check("UpdateGroup", R"({"role":"OPERATOR"})").status, 200);
+  for (const char* rpc : {"ListAudit", "CheckAudit"}) EXPECT_EQ(answers.check(rpc).status, 200);
   EXPECT_EQ(answers.check("DeleteUser").status, 204);
   EXPECT_EQ(answers.check("DeleteGroup").status, 204);
   EXPECT_EQ(answers.check("UploadImage", "content").status, 200);

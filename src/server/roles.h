@@ -25,6 +25,9 @@ struct Caller {
   // It holds the local token itself, which only root on this machine can read; not a token made with it.
   bool is_local = false;
   v1::CurrentSession::Kind kind = v1::CurrentSession::SESSION;
+  // Of the session or API token, and an API token's name.
+  std::string credential_id = {};
+  std::string credential_name = {};
   // When it ends unless it is used again, and however it is used; 0: it does not.
   Milliseconds expires_unix_ms = 0;
   Milliseconds ends_unix_ms = 0;

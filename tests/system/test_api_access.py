@@ -89,6 +89,27 @@ class AccessTest(ApiChecks, unittest.TestCase):
         self.assertIn("Max-Age=0", closed.headers["Set-Cookie"])
         self.refused(nobody.send("GET", "/api/v1/vms", own + cookie), 401)
 
+    def test_the_audit_outlives_a_crash_and_shows_what_was_changed_in_it(self):
+        lab = self.lab
+        lab.gantry("user", "create", "vera", "--role", "viewer", input_text="first password\n")
+        vera = Api(lab, token=self.login("first password", "vera").json()["token"])
+        self.refused(vera.post("/api/v1/vms/web/start", {}), 403, "role_needed")
+        self.refused(self.login("wrong", "vera"), 401, "wrong_login")
+        lab.kill_daemon()
+        lab.start()
+        entries = lab.json("audit", "list")["items"]
+        kept = [(e["user"], e["action"], e["status"]) for e in entries]
+        for wanted in (("local-root", "CreateUser", 200), ("vera", "StartVm", 403), ("", "Login", 401), ("", "Login", 200)):
+            self.assertIn(wanted, kept)
+        self.assertEqual(len(lab.json("audit", "list", "--user", "vera", "--refused")["items"]), 1)
+        lab.gantry("audit", "check")
+        path = lab.state / "audit/audit.log"
+        text = path.read_text()
+        self.assertNotIn("first password", text)
+        path.write_text(text.replace('"user":"vera"', '"user":"adam"'))
+        with self.assertRaises(CommandFailed):
+            lab.gantry("audit", "check")
+
     def test_roles_hold_from_the_next_call_on(self):
         lab = self.lab
         lab.gantry("group", "create", "night-shift", "--role", "operator")

@@ -42,6 +42,7 @@ void add_task_commands(const Commands& commands);  // task, events
 void add_host_commands(const Commands& commands);
 void add_access_commands(const Commands& commands);  // login, logout, password, token
 void add_user_commands(const Commands& commands);    // user, group
+void add_audit_commands(const Commands& commands);
 void add_admin_commands(const Commands& commands);
 void add_completion_command(const Commands& commands);
 

@@ -94,6 +94,7 @@ int run(int argc, char** argv) {
   add_task_commands(commands);
   add_access_commands(commands);
   add_user_commands(commands);
+  add_audit_commands(commands);
   add_admin_commands(commands);
   add_completion_command(commands);
   one_value_each(app);

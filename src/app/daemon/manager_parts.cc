@@ -30,6 +30,7 @@ server::ApiServerOptions api_options(const DaemonOptions& options, port::Manager
   api.key_path = key_path(options);
   api.local_token = std::move(parts.local_token);
   api.version = GANTRY_VERSION;
+  api.audit_directory = options.state_directory + "/audit";
   api.own_host_id = std::move(parts.own_host_id);
   api.join_point = std::move(parts.join_point);
   api.upload_path = [&manager, own_host_id = api.own_host_id, ceph = ceph_directory(options)](const v1::Image& image) {
