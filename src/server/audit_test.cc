@@ -71,7 +71,9 @@ TEST(AuditFile, GoesOnWhereItWasAndSetsFullFilesAside) {
   for (const std::string& path : files) {
     EXPECT_LE(std::filesystem::file_size(path), 1000U);
     for (const AuditLine& line : AuditFile::lines(path, 1U << 20U)) {
-      if (!previous.empty()) EXPECT_EQ(line.previous_hash, previous);
+      if (!previous.empty()) {
+        EXPECT_EQ(line.previous_hash, previous);
+      }
       EXPECT_EQ(line.hash, AuditFile::hash_of(line.previous_hash, line.text));
       previous = line.hash;
     }
@@ -130,7 +132,7 @@ TEST(Audit, NothingSecretIsInIt) {
   Kept kept;
   const std::string password = kept.server.started.first_password;
   const std::string session = kept.server.login(password);
-  kept.server.login("a wrong password");
+  EXPECT_EQ(kept.server.login("a wrong password"), "");
   // The password in the place of the name.
   kept.server.ask("POST", "/api/v1/sessions", json({{"user", password + "!"}, {"password", "x"}}).dump(), {}, "");
   const json wish = {{"currentPassword", password}, {"newPassword", "another password"}};

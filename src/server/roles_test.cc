@@ -8,6 +8,7 @@
 
 #include "gantry/v1/access.pb.h"
 #include "model/keys.h"
+#include "server/accounts.h"
 #include "server/routes.h"
 #include "server/test_server.h"
 
@@ -62,7 +63,9 @@ TEST(Roles, EveryRouteStatesExactlyOnceWhoMay) {
         << entry.rpc;
     // Nothing is changed by who may only look.
     const bool changes = route.method() != "GET" || route.kind() == v1::Route::SOCKET;
-    if (changes && !route.own() && !route.anonymous()) EXPECT_GT(route.role(), v1::VIEWER) << entry.rpc;
+    if (changes && !route.own() && !route.anonymous()) {
+      EXPECT_GT(route.role(), v1::VIEWER) << entry.rpc;
+    }
   }
 }
 
@@ -92,7 +95,9 @@ TEST(Roles, EveryRouteIsRefusedToWhoMayNotAndToThemAlone) {
           << reply.body;
       // Nor by what goes another way than the rest: a dry run, a HEAD, a body that is not looked at.
       EXPECT_EQ(people.status(entry.route.method(), path_of(entry) + "?dry_run=true", "{}", token), 403) << entry.rpc;
-      if (entry.route.method() == "GET") EXPECT_GE(people.status("HEAD", path_of(entry), {}, token), 400) << entry.rpc;
+      if (entry.route.method() == "GET") {
+        EXPECT_GE(people.status("HEAD", path_of(entry), {}, token), 400) << entry.rpc;
+      }
     }
   }
   EXPECT_EQ(people.server.manager.calls().size(), before);
@@ -293,7 +298,7 @@ TEST(Roles, UsersAreMadeListedAndPlanned) {
   EXPECT_EQ(make({{"name", "current"}, {"password", "0123456789"}}), "invalid_field");
   EXPECT_EQ(make({{"name", "local-root"}, {"password", "0123456789"}}), "invalid_field");
   EXPECT_EQ(make({{"name", "bob"}, {"password", "short"}}), "weak_password");
-  EXPECT_EQ(make({{"name", "bob"}, {"password", "0123456789"}, {"role", 9}}), "invalid_field");
+  EXPECT_EQ(make({{"name", "bob"}, {"password", "0123456789"}, {"role", 9}}), "invalid_argument");
   EXPECT_EQ(make({{"name", "bob"}, {"password", "0123456789"}, {"groups", {"none"}}}), "not_found");
   const auto before = people.server.store.entries().size();
   const json bob = {{"name", "bob"}, {"password", "0123456789"}, {"role", "VIEWER"}};
