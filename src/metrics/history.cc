@@ -207,7 +207,7 @@ Result<Series> History::query(const Query& query) const {
   for (auto hour = summaries_.lower_bound(hour_of(gathering.begin())); hour != summaries_.end(); ++hour) {
     if (*hour >= query.to) break;
     if (samples_.contains(*hour) && added_to_.contains(*hour)) continue;
-    const auto read = read_summaries(summaries_path(*hour), *hour, columns_, key, add);
+    const auto read = read_summaries(summaries_path(*hour), *hour, key, add);
     // Of a file that is damaged nothing is known, as of a time when nobody measured.
     if (!read && read.error().code != ErrorCode::corrupt) return fail(read.error());
   }

@@ -46,8 +46,8 @@ struct Series {
 // Used by one thread at a time; its calls block for the disk.
 class History {
  public:
-  // `directory` is made if it is not there. What was kept there with another number of columns, or is damaged, is
-  // removed and told in `trouble`.
+  // `directory` is made if it is not there. What was kept there with another number of columns is read as it is:
+  // columns keep their places. Samples that are damaged are removed and told in trouble().
   static Result<History> open(std::string directory, std::size_t columns, Seconds now);
 
   // What was measured at that moment. Fails if it could not be kept: nothing of it is, then.

@@ -193,6 +193,24 @@ TEST_F(HistoryTest, WhatIsDamagedIsLeftAndTold) {
   EXPECT_EQ(average("vm-1", kBegin + 4 * 3'600, kBegin + 4 * 3'600 + 10), 2);
 }
 
+TEST_F(HistoryTest, AnotherVersionWithMoreColumnsReadsWhatWasKept) {
+  add_until(kBegin, kBegin + 4'000, "vm-1");
+  auto wider = History::open(directory_ / "vms", kColumns + 1, kBegin + 4'010);
+  ASSERT_TRUE(wider);
+  history_.emplace(std::move(*wider));
+  EXPECT_EQ(history_->trouble(), "");
+  const std::vector<double> values = {1, 2, 3};
+  const Sample sample{.id = "vm-1", .values = values};
+  ASSERT_TRUE(history_->add(kBegin + 4'010, std::span(&sample, 1)));
+  ASSERT_TRUE(history_->add(kBegin + 7'200, std::span(&sample, 1)));
+  EXPECT_EQ(average("vm-1", kBegin, kBegin + 3'600), hour_of_day(kBegin));
+  const auto series =
+      history_->query({.id = "vm-1", .columns = {2}, .from = kBegin + 4'010, .to = kBegin + 7'210, .points_max = 0});
+  ASSERT_TRUE(series);
+  EXPECT_TRUE(std::isnan(series->columns[0].front().average));
+  EXPECT_EQ(series->columns[0].back().average, 3);
+}
+
 TEST_F(HistoryTest, AskingForNoTimeOrTooMuchIsBounded) {
   EXPECT_FALSE(history_->query({.id = "vm-1", .columns = {0}, .from = 10, .to = 10}));
   EXPECT_LE(query("vm-1", 0, kBegin).columns.at(0).size(), 10'001U);

@@ -94,10 +94,10 @@ Result<void> SampleFile::load() {
   FileHead head{};
   if (size < sizeof head) return begin();
   if (auto read = read_at(0, &head, sizeof head); !read) return read;
-  if (head.magic != kMagic || head.columns != columns_) {
-    return fail(ErrorCode::corrupt, "cannot use " + path_,
-                "it has no samples of " + std::to_string(columns_) + " columns");
+  if (head.magic != kMagic || head.columns == 0 || head.columns > kColumnsMax) {
+    return fail(ErrorCode::corrupt, "cannot use " + path_, "it is no file of samples");
   }
+  columns_ = head.columns;
   end_ = sizeof head;
   for (;;) {
     const auto more = load_block(size);

@@ -25,6 +25,8 @@ using Seconds = std::int64_t;
 using Key = std::uint64_t;
 Key key_of(std::string_view id);
 
+inline constexpr std::size_t kColumnsMax = 1'024;
+
 // Of one thing at one time. As many values as there are columns; NaN: not measured.
 struct Sample {
   std::string_view id;
@@ -35,8 +37,8 @@ struct Sample {
 // that loses its power the last half minute.
 class SampleFile {
  public:
-  // Made if it is not there. What a crash left half written at its end is cut off. Of another number of columns, or not
-  // such a file: corrupt.
+  // Made if it is not there, with so many columns; one that is there, as of another version, stays with its own. What a
+  // crash left half written at its end is cut off. Not such a file: corrupt.
   static Result<SampleFile> open(const std::string& path, std::size_t columns);
 
   // Without room for it nothing of it is kept.

@@ -138,16 +138,16 @@ Result<void> write_summaries(const SampleFile& samples, Seconds hour, const std:
   return runtime::write_file_durably(path, bytes);
 }
 
-Result<void> read_summaries(const std::string& path, Seconds hour, std::size_t columns, Key key,
+Result<void> read_summaries(const std::string& path, Seconds hour, Key key,
                             const std::function<void(Seconds, std::span<const Summary>)>& take) {
   const auto file = Reader::open(path);
   if (!file) return fail(file.error());
   Head head{};
   if (auto read = file->read(0, &head, sizeof head); !read) return read;
-  if (head.magic != kMagic || head.columns != columns) {
-    return fail(ErrorCode::corrupt, "cannot use " + path,
-                "it has no summaries of " + std::to_string(columns) + " columns");
+  if (head.magic != kMagic || head.columns == 0 || head.columns > kColumnsMax) {
+    return fail(ErrorCode::corrupt, "cannot use " + path, "it is no file of summaries");
   }
+  const auto columns = static_cast<std::size_t>(head.columns);
   const auto place = file->find(key, head.things);
   if (!place) return fail(place.error());
   if (!*place) return {};

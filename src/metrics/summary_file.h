@@ -24,9 +24,9 @@ struct Summary {
 // Of the hour that begins then. A crash leaves the whole file or none.
 Result<void> write_summaries(const SampleFile& samples, Seconds hour, const std::string& path);
 
-// The steps of one thing in the order of time, each with as many values as there are columns. Nothing of it: nothing is
-// taken. Of another number of columns, or not such a file: corrupt.
-Result<void> read_summaries(const std::string& path, Seconds hour, std::size_t columns, Key key,
+// The steps of one thing in the order of time, each with as many values as there were columns. Nothing of it: nothing
+// is taken. Not such a file: corrupt.
+Result<void> read_summaries(const std::string& path, Seconds hour, Key key,
                             const std::function<void(Seconds, std::span<const Summary>)>& take);
 
 }  // namespace gantry::metrics
