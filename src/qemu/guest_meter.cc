@@ -1,0 +1,91 @@
+// What guests and their host have used: port::Meters, of all guests and of each.
+#include <utility>
+
+#include "qemu/guest.h"
+#include "qemu/guest_counters.h"
+#include "qemu/host_counters.h"
+#include "qemu/hypervisor.h"
+#include "runtime/event_loop.h"
+#include "runtime/worker_pool.h"
+
+namespace gantry::qemu {
+namespace {
+
+constexpr Milliseconds kPatienceMs = 2'000;
+// For all of them together.
+constexpr Milliseconds kPatienceWithAllMs = 4'000;
+
+}  // namespace
+
+struct Guest::Count {
+  std::function<void(std::optional<port::GuestCounters>)> done;
+  std::optional<port::DiskCounters> disk = {};
+};
+
+void Guest::count(std::function<void(std::optional<port::GuestCounters>)> done) {
+  if (process_ != Process::alive || !record_) return done(std::nullopt);
+  const auto count = std::make_shared<Count>(Count{.done = std::move(done)});
+  engine_->loop.post_after(kPatienceMs, [weak = weak_from_this(), count] {
+    if (const auto self = weak.lock()) self->finish_count(count);
+  });
+  command("query-cpus-fast", [this](const Result<std::string>& reply) {
+    if (reply) processor_threads_ = processor_threads_in(*reply);
+  });
+  command("query-blockstats", [this, count](const Result<std::string>& reply) {
+    if (reply) count->disk = disk_counters_in(*reply);
+    finish_count(count);
+  });
+}
+
+// By its answer or without it.
+void Guest::finish_count(const std::shared_ptr<Count>& count) {
+  auto done = std::exchange(count->done, nullptr);
+  if (!done) return;
+  if (process_ != Process::alive || !record_) return done(std::nullopt);
+  const std::string process = std::to_string(record_->pid) + " " + std::to_string(record_->pid_start_ticks);
+  // Beside the jobs that change it: it waits for none of them.
+  submit([pid = record_->pid, threads = processor_threads_, vm_id = vm_id_, process, disk = count->disk,
+          done = std::move(done)]() -> std::function<void()> {
+    port::GuestCounters counters = read_guest_counters(pid, threads);
+    counters.vm_id = vm_id;
+    counters.process = process;
+    counters.disk = disk;
+    return [done, counters = std::move(counters)] { done(counters); };
+  });
+}
+
+// ---- all of them
+
+struct QemuHypervisor::MeterRound {
+  std::function<void(port::Counters)> done;
+  port::Counters counters = {};
+  // Answers that are still to come: the guests' and the host's.
+  std::size_t left = 0;
+
+  void answer() {
+    if (auto waiting = std::exchange(done, nullptr)) waiting(std::move(counters));
+  }
+  void one_came() {
+    if (--left == 0) answer();
+  }
+};
+
+void QemuHypervisor::read(std::function<void(port::Counters)> done) {
+  const auto round = std::make_shared<MeterRound>(MeterRound{.done = std::move(done)});
+  round->left = guests_.size() + 1;
+  engine_->loop.post_after(kPatienceWithAllMs, [round] { round->answer(); });
+  for (const auto& [vm_id, guest] : guests_) {
+    guest->count([round](std::optional<port::GuestCounters> counters) {
+      if (counters) round->counters.guests.push_back(std::move(*counters));
+      round->one_came();
+    });
+  }
+  engine_->workers.submit([engine = engine_, round] {
+    engine->loop.post([round, host = read_host_counters()] {
+      round->counters.host = host;
+      round->one_came();
+    });
+  });
+}
+
+}  // namespace gantry::qemu
