@@ -129,13 +129,12 @@ void Recorder::every_step() {
   });
 }
 
-void Recorder::take(v1::Sample sample) {
+void Recorder::take(const v1::Sample& sample) {
   if (sample.of_case() == v1::Sample::OF_NOT_SET) return;
-  const std::string id = sample.id();
-  Newest& newest = newest_[id];
+  Newest& newest = newest_[sample.id()];
   newest.waiting.push_back(columns_in(content(sample)));
   if (newest.waiting.size() > kWaitingMax) newest.waiting.pop_front();
-  newest.sample = std::move(sample);
+  newest.sample = sample;
   newest.came_ms = executor_.now().monotonic_ms;
 }
 

@@ -15,6 +15,7 @@
 #include "gantry/v1/metrics.pb.h"
 #include "metrics/history.h"
 #include "port/executor.h"
+#include "port/metrics.h"
 #include "runtime/worker_pool.h"
 
 namespace gantry::metrics {
@@ -22,16 +23,16 @@ namespace gantry::metrics {
 // Older ones tell nothing of now.
 inline constexpr Milliseconds kNewestForMs = 3 * kSampleStep * 1'000;
 
-class Recorder {
+class Recorder final : public port::SampleSink {
  public:
   // In `directory`, which is made once there is something to keep. Outlived by the executor.
   Recorder(port::Executor& executor, std::string directory);
-  ~Recorder();
+  ~Recorder() override;
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Of a thing that whoever told it may speak of. One of no kind is ignored.
-  void take(v1::Sample sample);
+  // One of no kind is ignored.
+  void take(const v1::Sample& sample) override;
 
   // Nothing: none came for a while.
   [[nodiscard]] const v1::Sample* newest(const std::string& id) const;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "gantry/v1/metrics.pb.h"
+
 namespace gantry::port {
 
 // Sums since some beginning; they begin anew with what counts them, and only ever grow until then. Nothing: it cannot
@@ -66,6 +68,14 @@ struct Counters {
   HostCounters host;
   // Those whose process lives.
   std::vector<GuestCounters> guests;
+};
+
+// Where samples go.
+class SampleSink {
+ public:
+  virtual ~SampleSink() = default;
+  // Of a thing that exists, told by the host that it is of. On the manager's executor.
+  virtual void take(const v1::Sample& sample) = 0;
 };
 
 class Meters {
