@@ -53,7 +53,9 @@ class Schemas {
       case FieldDescriptor::CPPTYPE_INT64: return {{"type", "string"}, {"pattern", "^-?[0-9]+$"}};
       case FieldDescriptor::CPPTYPE_UINT64: return {{"type", "string"}, {"pattern", "^[0-9]+$"}};
       case FieldDescriptor::CPPTYPE_DOUBLE:
-      case FieldDescriptor::CPPTYPE_FLOAT: return {{"type", "number"}};
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        // What was not measured, say.
+        return {{"anyOf", {{{"type", "number"}}, {{"type", "string"}, {"enum", {"NaN", "Infinity", "-Infinity"}}}}}};
       case FieldDescriptor::CPPTYPE_ENUM: return of(*field.enum_type());
       case FieldDescriptor::CPPTYPE_MESSAGE: return of(*field.message_type());
       case FieldDescriptor::CPPTYPE_STRING: break;
@@ -184,8 +186,8 @@ Json responses_of(const RouteEntry& entry, Schemas& schemas) {
                           {"content", content("text/event-stream", schemas.of(type))}};
       break;
     case v1::Route::DOCUMENT:
-      responses["200"] = {{"description", "OpenAPI 3.1"},
-                          {"content", content("application/json", {{"type", "object"}})}};
+      responses["200"] = {{"description", entry.route.summary()},
+                          {"content", content(entry.route.content_type(), Json::object())}};
       break;
     case v1::Route::SOCKET:
       responses["101"] = {{"description", "A WebSocket; browsers give the token as subprotocol gantry.bearer.TOKEN"}};

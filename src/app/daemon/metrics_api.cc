@@ -1,17 +1,17 @@
 #include "app/daemon/metrics_api.h"
 
+#include <algorithm>
 #include <sstream>
 #include <utility>
 
 #include "control/view.h"
 #include "gantry/v1/routes.pb.h"
+#include "metrics/prometheus.h"
 
 namespace gantry::app {
 namespace {
 
 constexpr std::uint32_t kPointsMax = 1'000;
-// Later than any date that means something; seconds are counted in less than 64 bits.
-constexpr std::uint64_t kLatest = 1ULL << 40U;
 
 std::vector<std::string> split(const std::string& text) {
   std::vector<std::string> words;
@@ -20,23 +20,20 @@ std::vector<std::string> split(const std::string& text) {
   return words;
 }
 
-Result<metrics::Recorder::Wanted> wanted_by(const v1::GetMetricsRequest& request, Now now) {
-  if (request.from_unix() > kLatest || request.to_unix() > kLatest) {
-    return fail(ErrorCode::invalid_argument, "the time that was asked for is no time",
-                "times are seconds since 1970-01-01 UTC");
-  }
+metrics::Recorder::Wanted wanted_by(const v1::GetMetricsRequest& request, Now now) {
   metrics::Recorder::Wanted wanted;
   wanted.fields = split(request.names());
-  wanted.to = request.to_unix() != 0 ? static_cast<metrics::Seconds>(request.to_unix()) : now.unix_ms / 1'000;
-  wanted.from =
-      request.from_unix() != 0 ? static_cast<metrics::Seconds>(request.from_unix()) : wanted.to - metrics::kSamplesKept;
+  wanted.to = request.has_to() ? request.to().seconds() : now.unix_ms / 1'000;
+  wanted.from = request.has_from() ? request.from().seconds() : wanted.to - metrics::kSamplesKept;
+  // Nothing is older, and the first step would begin before there are dates.
+  wanted.from = std::max<metrics::Seconds>(wanted.from, 0);
   wanted.points_max = request.points_max() != 0 ? request.points_max() : kPointsMax;
   return wanted;
 }
 
 std::unique_ptr<v1::Metrics> to_metrics(const metrics::Recorder::Told& told) {
   auto metrics = std::make_unique<v1::Metrics>();
-  metrics->set_begin_unix(static_cast<std::uint64_t>(told.begin));
+  metrics->mutable_begin()->set_seconds(told.begin);
   metrics->set_step_seconds(static_cast<std::uint32_t>(told.step));
   for (const auto& field : told.fields) {
     v1::Metric& metric = *metrics->add_metrics();
@@ -53,18 +50,17 @@ std::unique_ptr<v1::Metrics> to_metrics(const metrics::Recorder::Told& told) {
 
 void MetricsApi::call(const std::string& rpc, const google::protobuf::Message& request,
                       const port::CallOptions& options, Answer done) {
-  const bool of_vm = rpc == "GetVmMetrics";
-  if (!of_vm && rpc != "GetHostMetrics" && rpc != "GetTop")
-    return manager_.call(rpc, request, options, std::move(done));
+  const bool own = rpc == "GetVmMetrics" || rpc == "GetHostMetrics" || rpc == "GetTop" || rpc == "GetPrometheus";
+  if (!own) return manager_.call(rpc, request, options, std::move(done));
   const auto* metrics = dynamic_cast<const v1::GetMetricsRequest*>(&request);
-  executor_.post([this, of_vm, wanted = metrics == nullptr ? v1::GetMetricsRequest() : *metrics,
-                  is_top = metrics == nullptr, done = std::move(done)] {
+  executor_.post([this, rpc, wanted = metrics == nullptr ? v1::GetMetricsRequest() : *metrics, done = std::move(done)] {
     if (!manager_.ready()) {
       return done(fail(ErrorCode::unavailable, "the records were not read yet", {}, "try again in a second"));
     }
-    if (is_top) return answer_top(done);
-    if (of_vm) return answer_metrics<v1::Vm>(wanted, false, done);
-    answer_metrics<v1::Host>(wanted, true, done);
+    if (rpc == "GetVmMetrics") return answer_metrics<v1::Vm>(wanted, false, done);
+    if (rpc == "GetHostMetrics") return answer_metrics<v1::Host>(wanted, true, done);
+    if (rpc == "GetPrometheus") return answer_prometheus(done);
+    done(std::make_unique<v1::Top>(top()));
   });
 }
 
@@ -78,23 +74,22 @@ void MetricsApi::answer_metrics(const v1::GetMetricsRequest& request, bool is_ho
                      is_host ? "see \"gantry host list\"" : "see \"gantry list\""));
   }
   auto wanted = wanted_by(request, executor_.now());
-  if (!wanted) return done(fail(wanted.error()));
-  wanted->id = record->meta().id();
-  wanted->is_host = is_host;
-  recorder_.query(*wanted, [done](Result<metrics::Recorder::Told> told) {
+  wanted.id = record->meta().id();
+  wanted.is_host = is_host;
+  recorder_.query(wanted, [done](Result<metrics::Recorder::Told> told) {
     if (!told) return done(fail(told.error()));
     done(to_metrics(*told));
   });
 }
 
-void MetricsApi::answer_top(const Answer& done) const {
+v1::Top MetricsApi::top() const {
   const control::View& view = manager_.view();
-  auto top = std::make_unique<v1::Top>();
+  v1::Top top;
   for (const v1::Sample* sample : recorder_.newest()) {
     const auto* host = view.find<v1::Host>(sample->id());
     const auto* vm = view.find<v1::Vm>(sample->id());
     if (host == nullptr && vm == nullptr) continue;
-    v1::TopEntry& entry = host != nullptr ? *top->add_hosts() : *top->add_vms();
+    v1::TopEntry& entry = host != nullptr ? *top.add_hosts() : *top.add_vms();
     entry.set_id(sample->id());
     entry.set_name(host != nullptr ? host->meta().name() : vm->meta().name());
     *entry.mutable_sample() = *sample;
@@ -102,7 +97,26 @@ void MetricsApi::answer_top(const Answer& done) const {
     const auto* where = view.find<v1::Host>(vm->placement().host_id());
     if (where != nullptr) entry.set_host(where->meta().name());
   }
-  done(std::move(top));
+  return top;
+}
+
+// Written on another thread: of many VMs it is long.
+void MetricsApi::answer_prometheus(const Answer& done) {
+  const control::View& view = manager_.view();
+  auto scrape = std::make_shared<metrics::Scrape>();
+  scrape->version = GANTRY_VERSION;
+  scrape->top = top();
+  for (const auto& [id, vm] : view.all<v1::Vm>().by_id) ++scrape->vms[v1::VmStatus::State_Name(vm.status().state())];
+  for (const auto& [id, task] : view.all<v1::Task>().by_id) ++scrape->tasks[v1::Task::State_Name(task.state())];
+  for (const auto& [id, host] : view.all<v1::Host>().by_id) {
+    scrape->hosts[host.meta().name()] = host.status().state() == v1::HostStatus::CONNECTED;
+  }
+  for (const auto& [id, pool] : view.all<v1::Pool>().by_id) scrape->pools.push_back(pool);
+  writer_.submit([scrape, &executor = executor_, done] {
+    auto document = std::make_shared<v1::Document>();
+    document->set_content(metrics::prometheus_text(*scrape));
+    executor.post([document, done] { done(std::make_unique<v1::Document>(std::move(*document))); });
+  });
 }
 
 }  // namespace gantry::app

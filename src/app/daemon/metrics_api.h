@@ -10,6 +10,7 @@
 #include "metrics/recorder.h"
 #include "port/executor.h"
 #include "port/manager.h"
+#include "runtime/worker_pool.h"
 
 namespace gantry::app {
 
@@ -25,11 +26,13 @@ class MetricsApi final : public port::Manager {
  private:
   template <class Record>
   void answer_metrics(const v1::GetMetricsRequest& request, bool is_host, const Answer& done);
-  void answer_top(const Answer& done) const;
+  void answer_prometheus(const Answer& done);
+  [[nodiscard]] v1::Top top() const;
 
   control::ManagerCore& manager_;
   metrics::Recorder& recorder_;
   port::Executor& executor_;
+  runtime::WorkerPool writer_{1};
 };
 
 }  // namespace gantry::app
