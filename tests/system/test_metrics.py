@@ -1,0 +1,101 @@
+"""What guests and their host use: measured, kept over a restart, and told to people, programs and Prometheus."""
+import json
+import math
+import pathlib
+import re
+import unittest
+
+from api import Api
+from lab import Lab, wait_until
+
+DASHBOARD = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "grafana.json"
+
+
+def by_name(metrics):
+    """The averages of each metric that were measured."""
+    return {m["name"]: [float(v) for v in m["averages"] if not math.isnan(float(v))] for m in metrics["metrics"]}
+
+
+class MetricsTest(unittest.TestCase):
+    def setUp(self):
+        self.lab = Lab()
+        self.addCleanup(self.lab.close)
+        self.lab.start()
+        self.lab.import_test_guest()
+
+    def top_of(self, name):
+        return next((entry["sample"]["vm"] for entry in self.lab.json("top")["vms"] if entry["name"] == name), {})
+
+    def history(self, name, *options):
+        return by_name(self.lab.json("metrics", name, *options))
+
+    def test_what_a_busy_guest_uses_is_seen_and_kept(self):
+        lab = self.lab
+        lab.launch("idle")
+        lab.launch("busy")
+        lab.wait_for_console("busy", "gantry-test-guest ready")
+        lab.wait_for_console("idle", "gantry-test-guest ready")
+        lab.type_at_console("busy", "while :; do :; done\n")
+        # One processor that never rests; beside it others of this machine may, so that waiting counts as well.
+        wait_until("the busy guest is seen to be busy",
+                   lambda: self.top_of("busy").get("cpuPercent", 0) + self.top_of("busy").get("cpuWaitPercent", 0) > 60)
+        busy, idle = self.top_of("busy"), self.top_of("idle")
+        self.assertLess(idle["cpuPercent"], busy["cpuPercent"] + busy["cpuWaitPercent"])
+        self.assertGreater(busy["memoryResidentBytes"], 32 << 20)
+        self.assertGreater(idle["diskReadsPerSecond"] + 1, 0)
+        host = self.lab.json("top")["hosts"][0]["sample"]["host"]
+        self.assertGreater(host["cpuPercent"], 0)
+        self.assertGreater(host["memoryTotalBytes"], host["memoryUsedBytes"])
+        shown = lab.gantry("top", "--vms", "1")
+        self.assertIn("busy", shown)
+        self.assertNotIn("idle", shown)
+
+        wait_until("it is in the history", lambda: max(self.history("busy")["cpu_percent"], default=0) > 0)
+        lab.kill_daemon()
+        lab.start()
+        kept = self.history("busy", "--names", "cpu_percent,memory_resident_bytes")
+        self.assertEqual(set(kept), {"cpu_percent", "memory_resident_bytes"})
+        self.assertGreater(max(kept["cpu_percent"]), 0, "killed, it lost nothing of what it had")
+        self.assertGreater(max(self.history("--host", "lab")["cpu_percent"]), 0)
+        self.assertIn("cpu_percent", lab.gantry("metrics", "busy", "--rows", "5"))
+
+    def test_a_guest_that_is_off_has_no_zeros(self):
+        lab = self.lab
+        lab.launch("web")
+        wait_until("it is measured", lambda: self.top_of("web").get("cpuPercent") is not None)
+        lab.gantry("stop", "web", "--force")
+        wait_until("nothing new comes of it", lambda: not self.top_of("web"))
+        answer = Api(lab).get("/api/v1/vms/web/metrics?names=cpu_percent&points_max=10000")
+        averages = answer.json()["metrics"][0]["averages"]
+        self.assertEqual(averages[-1], "NaN")
+
+    def test_what_cannot_be_asked_for_is_said(self):
+        api = Api(self.lab)
+        for query, cause in (("?names=colour", "colour"), ("?from=yesterday", "time"),
+                             ("?from=2027-01-02T00:00:00Z&to=2027-01-01T00:00:00Z", "time")):
+            answer = api.get("/api/v1/hosts/lab/metrics" + query)
+            self.assertEqual(answer.status, 400, query)
+            self.assertIn(cause, json.dumps(answer.json()))
+        self.assertEqual(api.get("/api/v1/vms/nobody/metrics").status, 404)
+        far = api.get("/api/v1/hosts/lab/metrics?from=0001-01-01T00:00:00Z&to=9999-01-01T00:00:00Z&points_max=4294967295")
+        self.assertEqual(far.status, 200)
+
+    def test_prometheus_has_all_that_the_dashboard_shows(self):
+        lab = self.lab
+        lab.launch("web")
+        wait_until("it is measured twice", lambda: self.top_of("web").get("cpuPercent") is not None)
+        answer = Api(lab).get("/metrics")
+        self.assertEqual(answer.status, 200)
+        text = answer.body.decode()
+        names = {line.split("{")[0] for line in text.splitlines() if not line.startswith("#")}
+        for line in text.splitlines():
+            self.assertRegex(line, r'^(# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [-+.\de]+)$')
+        wanted = set(re.findall(r"\bgantry_\w+", DASHBOARD.read_text()))
+        # A guest that writes nothing has no time that a write took.
+        self.assertLessEqual(wanted - {"gantry_vm_disk_write_milliseconds"}, names)
+        self.assertIn('gantry_vms{state="RUNNING"} 1\n', text)
+        self.assertEqual(Api(lab, token="").get("/metrics").status, 401)
+
+
+if __name__ == "__main__":
+    unittest.main()
