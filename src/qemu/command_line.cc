@@ -237,6 +237,8 @@ Result<std::vector<std::string>> make_command_line(const CommandLineRequest& req
   add_control(arguments, request);
   if (auto added = add_disks(arguments, request); !added) return fail(added.error());
   if (auto added = add_nics(arguments, request); !added) return fail(added.error());
+  // Last, so that it moves no other device to another slot.
+  if (request.guest.balloon) add_device(arguments, {{"driver", "virtio-balloon-pci"}, {"id", kBalloon}});
   if (request.incoming) add(arguments, "-incoming", "defer");
   return arguments;
 }

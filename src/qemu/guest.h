@@ -127,6 +127,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   };
   // guest_meter.cc
   struct Count;
+  std::optional<std::uint64_t> take_memory(const std::string& reply);
   void finish_count(const std::shared_ptr<Count>& count);
   // guest_move.cc
   [[nodiscard]] GuestDirectory directory() const;
@@ -270,6 +271,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
 
   // The threads that are its processors, as it told last.
   std::vector<pid_t> processor_threads_;
+  // When it told last what memory it uses.
+  std::uint64_t memory_told_unix_ = 0;
 
   std::shared_ptr<DiskCopy> disk_copy_;
   bool stops_copying_ = false;

@@ -93,6 +93,20 @@ std::optional<port::DiskCounters> disk_counters_in(const std::string& reply) {
   return all;
 }
 
+std::optional<GuestMemory> guest_memory_in(const std::string& reply) {
+  constexpr std::uint64_t kNotTold = ~0ULL;
+  const auto told = parse_answer(reply);
+  if (!told.is_object()) return std::nullopt;
+  GuestMemory memory{.told_unix = number_in(told, "last-update")};
+  const auto& stats = member_of(told, "stats");
+  const std::uint64_t total = number_in(stats, "stat-total-memory");
+  // What it could have without swapping; older guests tell only what is not used for anything.
+  std::uint64_t unused = number_in(stats, "stat-available-memory");
+  if (unused == 0 || unused == kNotTold) unused = number_in(stats, "stat-free-memory");
+  if (total != 0 && total != kNotTold && unused <= total) memory.used_bytes = total - unused;
+  return memory;
+}
+
 std::optional<ThreadTimes> times_in(std::string_view schedstat) {
   std::uint64_t run = 0;
   std::uint64_t wait = 0;

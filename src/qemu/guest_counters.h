@@ -18,6 +18,16 @@ std::vector<pid_t> processor_threads_in(const std::string& reply);
 // Of `query-blockstats`: of all its disks together. Nothing: it is not such a reply.
 std::optional<port::DiskCounters> disk_counters_in(const std::string& reply);
 
+// Of `qom-get` of a balloon's guest-stats (QEMU's docs/virtio-balloon-stats.txt).
+struct GuestMemory {
+  // When the guest told it, by the host's clock; 0: never.
+  std::uint64_t told_unix = 0;
+  // Nothing: the guest does not tell that much.
+  std::optional<std::uint64_t> used_bytes = {};
+};
+// Nothing: it is not such a reply.
+std::optional<GuestMemory> guest_memory_in(const std::string& reply);
+
 // Of /proc/PID/schedstat (the kernel's Documentation/scheduler/sched-stats.rst).
 struct ThreadTimes {
   double run_seconds = 0;

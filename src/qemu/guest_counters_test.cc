@@ -29,6 +29,26 @@ TEST(GuestCounters, AddsUpDisks) {
   EXPECT_FALSE(disk_counters_in("null"));
 }
 
+TEST(GuestCounters, KnowsWhatAGuestToldOfItsMemory) {
+  const auto memory =
+      guest_memory_in(R"({"stats": {"stat-total-memory": 1000, "stat-available-memory": 600, "stat-free-memory": 100},)"
+                      R"( "last-update": 1700000000})");
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(memory->told_unix, 1'700'000'000U);
+  EXPECT_EQ(memory->used_bytes, 400U);
+  const auto used = [](const std::string& stats) { return guest_memory_in(R"({"stats": )" + stats + "}")->used_bytes; };
+  EXPECT_EQ(used(R"({"stat-total-memory": 1000, "stat-free-memory": 100})"), 900U) << "an older guest";
+  EXPECT_EQ(used(R"({"stat-total-memory": 1000, "stat-available-memory": 18446744073709551615,)"
+                 R"( "stat-free-memory": 18446744073709551615})"),
+            std::nullopt)
+      << "it tells neither";
+  EXPECT_EQ(used(R"({"stat-total-memory": 18446744073709551615, "stat-free-memory": 5})"), std::nullopt);
+  EXPECT_EQ(used(R"({"stat-total-memory": 5, "stat-available-memory": 6})"), std::nullopt) << "a guest may lie";
+  EXPECT_EQ(used("[]"), std::nullopt);
+  EXPECT_FALSE(guest_memory_in("[]"));
+  EXPECT_FALSE(guest_memory_in("no"));
+}
+
 TEST(GuestCounters, ReadsTimesOfThreads) {
   const auto times = times_in("1500000000 250000000 17\n");
   ASSERT_TRUE(times);

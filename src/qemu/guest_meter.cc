@@ -1,6 +1,7 @@
 // What guests and their host have used: port::Meters, of all guests and of each.
 #include <utility>
 
+#include "qemu/command_line.h"
 #include "qemu/guest.h"
 #include "qemu/guest_counters.h"
 #include "qemu/host_counters.h"
@@ -14,12 +15,15 @@ namespace {
 constexpr Milliseconds kPatienceMs = 2'000;
 // For all of them together.
 constexpr Milliseconds kPatienceWithAllMs = 4'000;
+// More often than anybody measures: what was told before is told apart by its time.
+constexpr int kAskMemoryEveryS = 5;
 
 }  // namespace
 
 struct Guest::Count {
   std::function<void(std::optional<port::GuestCounters>)> done;
   std::optional<port::DiskCounters> disk = {};
+  std::optional<std::uint64_t> memory_used_bytes = {};
 };
 
 void Guest::count(std::function<void(std::optional<port::GuestCounters>)> done) {
@@ -31,10 +35,31 @@ void Guest::count(std::function<void(std::optional<port::GuestCounters>)> done) 
   command("query-cpus-fast", [this](const Result<std::string>& reply) {
     if (reply) processor_threads_ = processor_threads_in(*reply);
   });
+  command(
+      "qom-get",
+      [this, count](const Result<std::string>& reply) {
+        if (reply) count->memory_used_bytes = take_memory(*reply);
+      },
+      std::string(R"({"path":"/machine/peripheral/)") + kBalloon + R"(","property":"guest-stats"})");
   command("query-blockstats", [this, count](const Result<std::string>& reply) {
     if (reply) count->disk = disk_counters_in(*reply);
     finish_count(count);
   });
+}
+
+// Nothing: it is what the guest told before, or it has told nothing yet. Then QEMU is to ask it.
+std::optional<std::uint64_t> Guest::take_memory(const std::string& reply) {
+  const auto memory = guest_memory_in(reply);
+  if (!memory) return std::nullopt;
+  if (memory->told_unix == 0) {
+    command(
+        "qom-set", [](const auto&) {},
+        std::string(R"({"path":"/machine/peripheral/)") + kBalloon +
+            R"(","property":"guest-stats-polling-interval","value":)" + std::to_string(kAskMemoryEveryS) + "}");
+    return std::nullopt;
+  }
+  const bool is_news = std::exchange(memory_told_unix_, memory->told_unix) != memory->told_unix;
+  return is_news ? memory->used_bytes : std::nullopt;
 }
 
 // By its answer or without it.
@@ -45,11 +70,12 @@ void Guest::finish_count(const std::shared_ptr<Count>& count) {
   const std::string process = std::to_string(record_->pid) + " " + std::to_string(record_->pid_start_ticks);
   // Beside the jobs that change it: it waits for none of them.
   submit([pid = record_->pid, threads = processor_threads_, vm_id = vm_id_, process, disk = count->disk,
-          done = std::move(done)]() -> std::function<void()> {
+          memory_used = count->memory_used_bytes, done = std::move(done)]() -> std::function<void()> {
     port::GuestCounters counters = read_guest_counters(pid, threads);
     counters.vm_id = vm_id;
     counters.process = process;
     counters.disk = disk;
+    counters.memory_used_bytes = memory_used;
     return [done, counters = std::move(counters)] { done(counters); };
   });
 }
