@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/id.h"
@@ -13,7 +14,8 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-constexpr Milliseconds kSessionMs = 12LL * 3'600'000;
+constexpr Milliseconds kSessionIdleMs = 12LL * 3'600'000;
+constexpr Milliseconds kSessionMs = 7LL * 24 * 3'600'000;
 constexpr Milliseconds kRenewAfterMs = 3'600'000;
 constexpr std::size_t kHashingMax = 8;
 
@@ -21,6 +23,11 @@ Error wrong_login() {
   return Error{ErrorCode::unauthenticated, "the login failed", "the user or the password is wrong",
                "check both; root on the server's machine can set a new password: gantry password --user admin",
                "wrong_login"};
+}
+
+Milliseconds end_of(const v1::Session& session) {
+  if (session.has_ends_at()) return TimeUtil::TimestampToMilliseconds(session.ends_at());
+  return TimeUtil::TimestampToMilliseconds(session.meta().created_at()) + kSessionMs;
 }
 
 }  // namespace
@@ -33,44 +40,75 @@ Accounts::Accounts(StoreClient store, PosterPtr poster, std::function<Now()> now
       rng_(random_seed()) {}
 
 Error Accounts::unknown_token() const {
-  return Error{ErrorCode::unauthenticated, "the bearer token is not valid", "it is unknown, has ended or was revoked",
-               "log in again", "invalid_token"};
+  return Error{ErrorCode::unauthenticated, "the token or session is not valid",
+               "it is unknown, has ended or was revoked", "log in again", "invalid_token"};
 }
 
-void Accounts::authenticate(const std::string& token, bool renew, const Done<Caller>& done) {
-  const std::string hash = sha256_hex(token);
-  if (!local_hash_.empty() && same_secret(hash, local_hash_)) return done(Caller{kLocalRoot, hash, true});
+void Accounts::authenticate(const Credentials& credentials, bool renew, const Done<Caller>& done) {
+  const std::string hash = sha256_hex(credentials.token);
+  const bool by_cookie = credentials.by_cookie;
+  if (!by_cookie && !local_hash_.empty() && same_secret(hash, local_hash_)) {
+    return done(
+        Caller{.user = kLocalRoot, .token_hash = hash, .is_local = true, .kind = v1::CurrentSession::LOCAL_TOKEN});
+  }
   store_.get(model::record_key(model::kSession, hash), [=, this](const Result<std::optional<port::Entry>>& found) {
     if (!found) return done(fail(found.error()));
-    if (*found) {
-      v1::Session session;
-      if (!session.ParseFromString((*found)->value)) return done(fail(unknown_token()));
-      if (TimeUtil::TimestampToMilliseconds(session.expires_at()) <= now_().unix_ms) return done(fail(unknown_token()));
-      if (renew) renew_session(**found, session);
-      return done(Caller{session.user(), hash, false});
-    }
-    store_.get(model::record_key(model::kApiToken, hash), [=, this](const Result<std::optional<port::Entry>>& other) {
-      if (!other) return done(fail(other.error()));
-      v1::ApiToken record;
-      if (!*other || !record.ParseFromString((*other)->value)) return done(fail(unknown_token()));
-      if (record.has_expires_at() && TimeUtil::TimestampToMilliseconds(record.expires_at()) <= now_().unix_ms) {
-        return done(fail(unknown_token()));
-      }
-      done(Caller{record.user(), hash, false});
-    });
+    if (*found) return authenticate_session(**found, by_cookie, renew, done);
+    if (by_cookie) return done(fail(unknown_token()));
+    authenticate_api_token(hash, done);
   });
 }
 
-void Accounts::renew_session(const port::Entry& entry, v1::Session session) {
-  const Milliseconds now_ms = now_().unix_ms;
-  const Milliseconds left_ms = TimeUtil::TimestampToMilliseconds(session.expires_at()) - now_ms;
-  if (left_ms > kSessionMs - kRenewAfterMs) return;
-  *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionMs);
+void Accounts::authenticate_session(const port::Entry& entry, bool by_cookie, bool renew, const Done<Caller>& done) {
+  v1::Session session;
+  // What was given to scripts is not taken from a cookie, nor the other way: each way has its own guards.
+  if (!session.ParseFromString(entry.value) || session.by_cookie() != by_cookie) return done(fail(unknown_token()));
+  Caller caller{.user = session.user(), .token_hash = session.token_hash()};
+  caller.expires_unix_ms = TimeUtil::TimestampToMilliseconds(session.expires_at());
+  caller.ends_unix_ms = end_of(session);
+  if (std::min(caller.expires_unix_ms, caller.ends_unix_ms) <= now_().unix_ms) return done(fail(unknown_token()));
+  if (renew) caller.expires_unix_ms = renew_session(entry, session);
+  done(caller);
+}
+
+void Accounts::authenticate_api_token(const std::string& hash, const Done<Caller>& done) {
+  store_.get(model::record_key(model::kApiToken, hash), [=, this](const Result<std::optional<port::Entry>>& found) {
+    if (!found) return done(fail(found.error()));
+    v1::ApiToken record;
+    if (!*found || !record.ParseFromString((*found)->value)) return done(fail(unknown_token()));
+    Caller caller{.user = record.user(), .token_hash = hash, .kind = v1::CurrentSession::API_TOKEN};
+    if (record.has_expires_at()) {
+      caller.expires_unix_ms = TimeUtil::TimestampToMilliseconds(record.expires_at());
+      caller.ends_unix_ms = caller.expires_unix_ms;
+      if (caller.ends_unix_ms <= now_().unix_ms) return done(fail(unknown_token()));
+    }
+    done(caller);
+  });
+}
+
+Milliseconds Accounts::renew_session(const port::Entry& entry, v1::Session session) {
+  const Milliseconds expires_ms = TimeUtil::TimestampToMilliseconds(session.expires_at());
+  const Milliseconds fresh_ms = std::min(now_().unix_ms + kSessionIdleMs, end_of(session));
+  if (fresh_ms - expires_ms < kRenewAfterMs) return expires_ms;
+  *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(fresh_ms);
   port::Txn txn;
   txn.compares.push_back({entry.key, entry.modified});
   txn.writes.push_back({.key = entry.key, .value = session.SerializeAsString()});
   // Whatever comes of it: the next use tries again.
   store_.commit(std::move(txn), [](const Result<bool>&) {});
+  return fresh_ms;
+}
+
+v1::CurrentSession Accounts::describe(const Caller& caller) {
+  v1::CurrentSession answer;
+  answer.set_user(caller.user);
+  answer.set_kind(caller.kind);
+  if (caller.expires_unix_ms != 0) {
+    *answer.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(caller.expires_unix_ms);
+  }
+  if (caller.ends_unix_ms != 0) *answer.mutable_ends_at() = TimeUtil::MillisecondsToTimestamp(caller.ends_unix_ms);
+  answer.add_grants()->set_role(v1::ADMINISTRATOR);
+  return answer;
 }
 
 void Accounts::hash_on_worker(const Caller& caller, std::function<Result<std::string>()> work, Done<std::string> done) {
@@ -127,22 +165,25 @@ void Accounts::login(const v1::LoginRequest& request, const std::string& address
         return done(fail(wrong_login()));
       }
       throttle_.succeeded(request.user(), network);
-      open_session(request.user(), **found, done);
+      open_session(request, **found, done);
     });
   });
 }
 
 // `account` as the password was checked by: one that was changed meanwhile opens nothing.
-void Accounts::open_session(const std::string& user, const port::Entry& account, const Done<v1::LoginAnswer>& done) {
+void Accounts::open_session(const v1::LoginRequest& request, const port::Entry& account,
+                            const Done<v1::LoginAnswer>& done) {
   const std::string token = new_token("gs_");
   const Milliseconds now_ms = now_().unix_ms;
   v1::Session session;
   session.mutable_meta()->set_id(make_id("session", rng_));
   *session.mutable_meta()->mutable_created_at() = TimeUtil::MillisecondsToTimestamp(now_ms);
   session.mutable_meta()->set_schema_version(1);
-  session.set_user(user);
+  session.set_user(request.user());
+  session.set_by_cookie(request.cookie());
   session.set_token_hash(sha256_hex(token));
-  *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionMs);
+  *session.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionIdleMs);
+  *session.mutable_ends_at() = TimeUtil::MillisecondsToTimestamp(now_ms + kSessionMs);
   port::Txn txn;
   txn.compares.push_back({account.key, account.modified});
   txn.writes.push_back(
@@ -153,6 +194,7 @@ void Accounts::open_session(const std::string& user, const port::Entry& account,
     v1::LoginAnswer answer;
     answer.set_token(token);
     *answer.mutable_expires_at() = session.expires_at();
+    *answer.mutable_ends_at() = session.ends_at();
     done(answer);
     sweep_sessions();
   });
@@ -165,7 +207,8 @@ void Accounts::sweep_sessions() {
     for (const port::Entry& entry : range->entries) {
       v1::Session session;
       if (!session.ParseFromString(entry.value)) continue;
-      if (TimeUtil::TimestampToMilliseconds(session.expires_at()) > now_().unix_ms) continue;
+      const Milliseconds expires_ms = TimeUtil::TimestampToMilliseconds(session.expires_at());
+      if (std::min(expires_ms, end_of(session)) > now_().unix_ms) continue;
       txn.compares.push_back({entry.key, entry.modified});
       txn.writes.push_back({.kind = port::Write::Kind::erase, .key = entry.key, .value = {}});
       if (txn.writes.size() == 100) break;

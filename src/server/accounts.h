@@ -2,7 +2,8 @@
 // "/apitoken/HASH" of the bearer token's SHA-256; a token's name is kept unique per user by "/name/apitoken/USER/NAME".
 // The tokens themselves are kept nowhere.
 //
-// A session ends 12 hours after its last use (written at most once an hour), an API token when it says so.
+// A session ends 12 hours after its last use (written at most once an hour) and 7 days after it was opened, an API
+// token when it says so.
 //
 // Threads: the server's loop; answers come on it later. Password hashing is done one at a time on a worker, with at
 // most eight waiting.
@@ -19,6 +20,7 @@
 #include "gantry/v1/access.pb.h"
 #include "gantry/v1/routes.pb.h"
 #include "runtime/worker_pool.h"
+#include "server/credentials.h"
 #include "server/login_throttle.h"
 #include "server/store_client.h"
 
@@ -27,10 +29,14 @@ namespace gantry::server {
 // Who makes a call.
 struct Caller {
   std::string user;
-  // SHA-256 of the bearer token.
+  // SHA-256 of the token.
   std::string token_hash;
   // It holds the local token itself, which only root on this machine can read; not a token made with it.
   bool is_local = false;
+  v1::CurrentSession::Kind kind = v1::CurrentSession::SESSION;
+  // When it ends unless it is used again, and however it is used; 0: it does not.
+  Milliseconds expires_unix_ms = 0;
+  Milliseconds ends_unix_ms = 0;
 };
 
 inline constexpr std::size_t kPasswordBytesMin = 10;
@@ -50,8 +56,10 @@ class Accounts {
   Accounts(StoreClient store, PosterPtr poster, std::function<Now()> now, const std::string& local_token);
 
   // `renew`: counts as use of a session.
-  void authenticate(const std::string& token, bool renew, const Done<Caller>& done);
+  void authenticate(const Credentials& credentials, bool renew, const Done<Caller>& done);
   void login(const v1::LoginRequest& request, const std::string& address, const Done<v1::LoginAnswer>& done);
+  // What the caller may know of itself.
+  static v1::CurrentSession describe(const Caller& caller);
   // With `dry_run` these refuse what they would refuse, and else change nothing.
   void logout(const Caller& caller, bool dry_run, const Done<MessagePtr>& done);
   // Ends all other sessions of the user; API tokens stay. A local caller may set anybody's, knowing no password.
@@ -76,8 +84,11 @@ class Accounts {
                              const char* cause);
   // One after the other. Those of `caller` when it is root on this host come whatever the others' number.
   void hash_on_worker(const Caller& caller, std::function<Result<std::string>()> work, Done<std::string> done);
-  void renew_session(const port::Entry& entry, v1::Session session);
-  void open_session(const std::string& user, const port::Entry& account, const Done<v1::LoginAnswer>& done);
+  void authenticate_session(const port::Entry& entry, bool by_cookie, bool renew, const Done<Caller>& done);
+  void authenticate_api_token(const std::string& hash, const Done<Caller>& done);
+  // Answers when it expires then.
+  Milliseconds renew_session(const port::Entry& entry, v1::Session session);
+  void open_session(const v1::LoginRequest& request, const port::Entry& account, const Done<v1::LoginAnswer>& done);
   void sweep_sessions();
   void check_password(const PasswordChange& change, const port::Entry& entry, const Done<MessagePtr>& done);
   void replace_password(const PasswordChange& change, const port::Entry& entry, const std::string& hash,

@@ -77,6 +77,21 @@ TEST(Accounts, SessionsSlideAndEnd) {
   EXPECT_EQ(sessions, 1U);
 }
 
+TEST(Accounts, ASessionInUseEndsAfterAWeek) {
+  Clock clock;
+  TestServer server(clock.set());
+  const std::string session = server.login(server.started.first_password);
+  constexpr Milliseconds kHour = 3'600'000;
+  for (int i = 0; i < 16; ++i) {
+    *clock.ms += 10 * kHour;
+    EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 200);
+  }
+  *clock.ms += 7 * kHour;
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 200);
+  *clock.ms += kHour;
+  EXPECT_EQ(server.ask("GET", "/api/v1/vms", {}, {}, session).status, 401);
+}
+
 TEST(Accounts, WrongPasswordsAreRefusedThenSlowedDown) {
   Clock clock;
   TestServer server(clock.set());

@@ -1,6 +1,5 @@
 #include "server/api_handler.h"
 
-#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -56,6 +55,15 @@ HttpAnswer answer_message(const HttpRequest& request, const Admitted& admitted, 
     }
   }
   answer.body = write_json(message);
+  return answer;
+}
+
+// What nobody is to keep.
+HttpAnswer answer_secret(const HttpRequest& request, const Admitted& admitted, const Message& message) {
+  HttpAnswer answer = answer_message(request, admitted, message);
+  for (auto& [name, value] : answer.headers) {
+    if (name == "Cache-Control") value = "no-store";
+  }
   return answer;
 }
 
@@ -117,11 +125,6 @@ Result<Admitted> decode(const HttpRequest& request, const Target& target, const 
   return Admitted{match.entry, caller, std::move(decoded->message), std::move(*options)};
 }
 
-Error missing_credentials() {
-  return Error{ErrorCode::unauthenticated, "this needs a login", "the request has no Authorization: Bearer header",
-               "log in by POST /api/v1/sessions, or use an API token", "no_credentials"};
-}
-
 }  // namespace
 
 ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr poster, v1::Version about,
@@ -131,20 +134,6 @@ ApiHandler::ApiHandler(port::Manager& manager, Accounts& accounts, PosterPtr pos
       poster_(std::move(poster)),
       about_(std::move(about)),
       join_point_(&join_point) {}
-
-std::string ApiHandler::bearer_token(const HttpRequest& request) {
-  static constexpr std::string_view kSubprotocol = "gantry.bearer.";
-  const std::string header = request.header("authorization");
-  std::string scheme = header.substr(0, 7);
-  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  if (scheme == "bearer ") return header.substr(7);
-  const std::string protocols = request.header("sec-websocket-protocol");
-  const std::size_t begin = protocols.find(kSubprotocol);
-  if (begin == std::string::npos) return {};
-  const std::size_t first = begin + kSubprotocol.size();
-  return protocols.substr(first, protocols.find_first_of(", ", first) - first);
-}
 
 std::optional<v1::Route::Kind> ApiHandler::kind_of(const HttpRequest& request) const {
   const auto target = parse_target(request.target);
@@ -169,7 +158,12 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
   const auto match = routes_.find(request->method, target->segments);
   if (!match) return refuse(answer_missing_route(routes_, *target, match.error()));
 
-  const auto go_on = [request, target = *target, match = *match, done](const Result<Caller>& caller) {
+  const bool anonymous = match->entry->route.anonymous();
+  const auto credentials =
+      anonymous ? Result<Credentials>(Credentials{}) : credentials_of(*request, match->entry->route);
+  if (!credentials) return refuse(answer_for(credentials.error()));
+  const auto go_on = [request, target = *target, match = *match, credentials = *credentials,
+                      done](const Result<Caller>& caller) {
     if (!caller) return done(tl::unexpected<HttpAnswer>(answer_for(caller.error())));
     Result<Admitted> admitted = fail(ErrorCode::internal, "the request could not be served");
     try {
@@ -178,30 +172,27 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
       admitted = fail(internal_error(error));
     }
     if (!admitted) return done(tl::unexpected<HttpAnswer>(answer_for(admitted.error())));
+    admitted->credentials = credentials;
     done(std::move(*admitted));
   };
-  if (match->entry->route.anonymous()) return go_on(Caller{});
-  authenticate(*request, true, go_on);
-}
-
-void ApiHandler::authenticate(const HttpRequest& request, bool renew, const Accounts::Done<Caller>& done) {
-  const std::string token = bearer_token(request);
-  if (token.empty()) return done(fail(missing_credentials()));
-  accounts_->authenticate(token, renew, done);
+  if (anonymous) return go_on(Caller{});
+  accounts_->authenticate(*credentials, true, go_on);
 }
 
 void ApiHandler::check_sender(const HttpRequest& request, std::function<void(Result<bool, HttpAnswer>)> done) {
   const auto target = parse_target(request.target);
   const auto match = target ? routes_.find(request.method, target->segments) : fail(target.error());
   if (!match || match->entry->route.anonymous()) return done(false);
-  authenticate(request, false, [done = std::move(done)](const Result<Caller>& caller) {
+  const auto credentials = credentials_of(request, match->entry->route);
+  if (!credentials) return done(tl::unexpected<HttpAnswer>(answer_for(credentials.error())));
+  accounts_->authenticate(*credentials, false, [done = std::move(done)](const Result<Caller>& caller) {
     if (caller) return done(true);
     done(tl::unexpected<HttpAnswer>(answer_for(caller.error())));
   });
 }
 
-void ApiHandler::check_token(const std::string& token, std::function<void(bool)> done) {
-  accounts_->authenticate(token, false, [done = std::move(done)](const Result<Caller>& caller) {
+void ApiHandler::check_credentials(const Credentials& credentials, std::function<void(bool)> done) {
+  accounts_->authenticate(credentials, false, [done = std::move(done)](const Result<Caller>& caller) {
     // A store that is unavailable for a moment ends nothing.
     done(caller || caller.error().code != ErrorCode::unauthenticated);
   });
@@ -230,27 +221,50 @@ void ApiHandler::dispatch(const RequestPtr& request, const Admitted& admitted, c
        });
 }
 
+void ApiHandler::login(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  const auto& message = dynamic_cast<const v1::LoginRequest&>(*admitted.message);
+  if (message.cookie()) {
+    // Else another page could have its visitors signed in as somebody of its own choice.
+    if (const auto checked = check_same_origin(*request); !checked) return done(answer_for(checked.error()));
+  }
+  accounts_->login(message, request->peer, [=, cookie = message.cookie()](Result<v1::LoginAnswer> opened) {
+    if (!opened) return done(answer_for(opened.error()));
+    std::string token = opened->token();
+    if (cookie) opened->clear_token();
+    HttpAnswer answer = answer_secret(*request, admitted, *opened);
+    if (cookie) answer.headers.emplace_back("Set-Cookie", session_cookie(token));
+    done(std::move(answer));
+  });
+}
+
+void ApiHandler::logout(const RequestPtr& request, const Admitted& admitted, const Done& done) {
+  accounts_->logout(admitted.caller, admitted.options.dry_run, [=](const Result<Accounts::MessagePtr>& closed) {
+    if (!closed) return done(answer_for(closed.error()));
+    HttpAnswer answer = answer_secret(*request, admitted, **closed);
+    const bool cookie = admitted.credentials.by_cookie && !admitted.options.dry_run;
+    if (cookie) answer.headers.emplace_back("Set-Cookie", ended_session_cookie());
+    done(std::move(answer));
+  });
+}
+
 bool ApiHandler::dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done) {
   const std::string& rpc = admitted.entry->rpc;
   const Message& message = *admitted.message;
   const bool dry_run = admitted.options.dry_run;
   const auto answer = [request, admitted, done](const auto& result) {
     if (!result) return done(answer_for(result.error()));
-    HttpAnswer made = answer_message(*request, admitted, as_message(*result));
-    // They hold secrets.
-    for (auto& [name, value] : made.headers) {
-      if (name == "Cache-Control") value = "no-store";
-    }
-    done(std::move(made));
+    done(answer_secret(*request, admitted, as_message(*result)));
   };
   if (rpc == "GetOpenApi") {
     done(openapi());
   } else if (rpc == "GetVersion") {
     answer(Result<v1::Version>(about_));
   } else if (rpc == "Login") {
-    accounts_->login(dynamic_cast<const v1::LoginRequest&>(message), request->peer, answer);
+    login(request, admitted, done);
+  } else if (rpc == "GetCurrentSession") {
+    answer(Result<v1::CurrentSession>(Accounts::describe(admitted.caller)));
   } else if (rpc == "Logout") {
-    accounts_->logout(admitted.caller, dry_run, answer);
+    logout(request, admitted, done);
   } else if (rpc == "ChangePassword") {
     accounts_->change_password(admitted.caller, dynamic_cast<const v1::ChangePasswordRequest&>(message), dry_run,
                                answer);

@@ -27,6 +27,8 @@ struct Admitted {
   Caller caller;
   std::shared_ptr<google::protobuf::Message> message;
   port::CallOptions options;
+  // Empty when the route needs none.
+  Credentials credentials = {};
 };
 
 class ApiHandler {
@@ -49,14 +51,13 @@ class ApiHandler {
   // Asks the manager; the answer comes on the loop.
   void call(const std::string& rpc, const google::protobuf::Message& message, const port::CallOptions& options,
             port::Manager::Answer done);
-  // Whether a bearer token (still) serves.
-  void check_token(const std::string& token, std::function<void(bool)> done);
-  // From Authorization, or the WebSocket subprotocol "gantry.bearer.TOKEN"; empty: none.
-  static std::string bearer_token(const HttpRequest& request);
+  // Whether they (still) serve.
+  void check_credentials(const Credentials& credentials, std::function<void(bool)> done);
 
  private:
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
-  void authenticate(const HttpRequest& request, bool renew, const Accounts::Done<Caller>& done);
+  void login(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  void logout(const RequestPtr& request, const Admitted& admitted, const Done& done);
   bool dispatch_own(const RequestPtr& request, const Admitted& admitted, const Done& done);
   HttpAnswer openapi();
 

@@ -198,7 +198,7 @@ class ConsoleConnection final : public ConnectionBase {
     recheck_.async_wait([weak](const BeastError& error) {
       const auto self = weak.lock();
       if (error || !self || self->ended_) return;
-      self->edge().api.check_token(ApiHandler::bearer_token(*self->request_), [weak](bool valid) {
+      self->edge().api.check_credentials(self->admitted_.credentials, [weak](bool valid) {
         const auto alive = weak.lock();
         if (!alive || alive->ended_) return;
         if (valid) return alive->recheck_later();

@@ -17,7 +17,7 @@ class EventConnection final : public ConnectionBase {
   explicit EventConnection(HandedOver from)
       : ConnectionBase(from.edge, from.number),
         stream_(std::move(from.stream)),
-        token_(ApiHandler::bearer_token(*from.request)),
+        credentials_(from.admitted.credentials),
         heartbeat_(from.edge.context) {
     ++edge().event_clients;
   }
@@ -91,7 +91,7 @@ class EventConnection final : public ConnectionBase {
     heartbeat_.async_wait([weak](const BeastError& error) {
       const auto self = weak.lock();
       if (error || !self || self->ended_) return;
-      self->edge().api.check_token(self->token_, [weak](bool valid) {
+      self->edge().api.check_credentials(self->credentials_, [weak](bool valid) {
         const auto alive = weak.lock();
         if (alive && !alive->ended_) alive->beat(valid);
       });
@@ -117,7 +117,7 @@ class EventConnection final : public ConnectionBase {
   }
 
   TlsStream stream_;
-  std::string token_;
+  Credentials credentials_;
   asio::steady_timer heartbeat_;
   std::unique_ptr<EventHub::Subscription> subscription_;
   std::deque<std::string> queue_;

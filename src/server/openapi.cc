@@ -5,6 +5,8 @@
 #include <set>
 #include <vector>
 
+#include "server/credentials.h"
+
 namespace gantry::server {
 namespace {
 
@@ -252,8 +254,10 @@ std::string make_openapi(const RouteTable& routes, const std::string& version) {
       {"components",
        {{"schemas", schemas.all()},
         {"responses", {{"Error", error}}},
-        {"securitySchemes", {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}}}}}},
-      {"security", Json::array({{{"bearer", Json::array()}}})},
+        {"securitySchemes",
+         {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}},
+          {"cookie", {{"type", "apiKey"}, {"in", "cookie"}, {"name", kSessionCookie}}}}}}},
+      {"security", Json::array({{{"bearer", Json::array()}}, {{"cookie", Json::array()}}})},
   };
   return document.dump() + "\n";
 }

@@ -237,6 +237,7 @@ TEST(OpenApi, DescribesTheAnswersOfTheServer) {
   const Reply login = answers.check("Login", R"({"user":"admin","password":")" + password + R"("})", "");
   ASSERT_EQ(login.status, 200) << login.body;
   const std::string session = json::parse(login.body).at("token");
+  EXPECT_EQ(answers.check("GetCurrentSession", {}, session).status, 200);
   EXPECT_EQ(answers.check("CreateToken", R"({"name":"thing"})", session).status, 200);
   EXPECT_EQ(answers.check("ListTokens", {}, session).status, 200);
   EXPECT_EQ(answers.check("DeleteToken", {}, session).status, 204);

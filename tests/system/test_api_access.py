@@ -65,6 +65,30 @@ class AccessTest(ApiChecks, unittest.TestCase):
         # Nothing of it is in the log.
         self.assertNotIn("long enough 1", (self.lab.directory / "gantryd.log").read_text())
 
+    def test_a_browser_has_its_session_in_a_cookie_for_the_own_page_alone(self):
+        (first,) = re.findall(r"with the password (\S+)", (self.lab.directory / "gantryd.log").read_text())
+        nobody = Api(self.lab, token="")
+        wish = {"user": "admin", "password": first, "cookie": True}
+        self.refused(nobody.send("POST", "/api/v1/sessions", [("Origin", "https://evil.example")], wish), 403, "foreign_origin")
+        own = [("Sec-Fetch-Site", "same-origin"), ("Origin", "https://gantry")]
+        opened = nobody.send("POST", "/api/v1/sessions", own, wish)
+        self.assertEqual(opened.status, 200, opened.body)
+        self.assertEqual(opened.json()["token"], "")
+        cookie = [("Cookie", opened.headers["Set-Cookie"].split(";")[0])]
+
+        current = nobody.send("GET", "/api/v1/sessions/current", own + cookie).json()
+        self.assertEqual((current["user"], current["kind"]), ("admin", "SESSION"))
+        network = {"name": "lan", "spec": {"kind": "USER"}}
+        foreign = [("Sec-Fetch-Site", "same-site"), ("Origin", "https://gantry:8444")]
+        self.refused(nobody.send("POST", "/api/v1/networks", foreign + cookie, network), 403, "foreign_origin")
+        self.refused(nobody.send("POST", "/api/v1/networks", cookie, network), 403, "foreign_origin")
+        self.refused(nobody.send("GET", "/api/v1/events", cookie), 403, "foreign_origin")
+        self.assertEqual(nobody.send("POST", "/api/v1/networks", own + cookie, network).status, 202)
+        closed = nobody.send("DELETE", "/api/v1/sessions/current", own + cookie)
+        self.assertEqual(closed.status, 204)
+        self.assertIn("Max-Age=0", closed.headers["Set-Cookie"])
+        self.refused(nobody.send("GET", "/api/v1/vms", own + cookie), 401)
+
     def test_root_sets_a_lost_password_and_plans_change_nothing(self):
         lab = self.lab
         (first,) = re.findall(r"with the password (\S+)", (lab.directory / "gantryd.log").read_text())

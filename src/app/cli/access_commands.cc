@@ -2,6 +2,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <iostream>
 
 #include "app/cli/commands.h"
@@ -99,6 +100,37 @@ void add_login(const Commands& commands) {
   });
 }
 
+std::string words_of(const v1::Grant& grant) {
+  std::string role = v1::Role_Name(grant.role());
+  for (char& c : role) c = c == '_' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return role + (grant.folder().empty() ? " of the whole cluster" : " of folder " + grant.folder());
+}
+
+void print_session(const v1::CurrentSession& current) {
+  using google::protobuf::util::TimeUtil;
+  std::cout << "user:   " << current.user() << "\n";
+  for (const v1::Grant& grant : current.grants()) std::cout << "may:    " << words_of(grant) << "\n";
+  if (current.has_expires_at()) std::cout << "unused: ends " << TimeUtil::ToString(current.expires_at()) << "\n";
+  std::cout << "ends:   " << (current.has_ends_at() ? TimeUtil::ToString(current.ends_at()) : "never") << "\n";
+}
+
+void add_whoami(const Commands& commands) {
+  auto* whoami = commands.add(commands.app, "whoami", "Say who you are to the server, and what you may do",
+                              "gantry whoami\ngantry whoami -o json");
+  commands.run(whoami, [&session = commands.session] {
+    auto client = session.api();
+    if (!client) return report(client.error());
+    const auto current = (*client)->call<v1::CurrentSession>("GetCurrentSession", v1::Empty());
+    if (!current) return report(current.error());
+    if (session.format() == Format::table) {
+      print_session(*current);
+    } else {
+      print_record(*current, session.format());
+    }
+    return 0;
+  });
+}
+
 // Of the one who is signed in, by the current password; or, as root of this machine, of anybody.
 int change_password(Session& session, const std::string& user) {
   auto settings = user.empty() ? find_settings(session.options.settings) : find_root_settings(session.options.settings);
@@ -185,6 +217,7 @@ void add_tokens(const Commands& commands) {
 
 void add_access_commands(const Commands& commands) {
   add_login(commands);
+  add_whoami(commands);
   add_password(commands);
   add_tokens(commands);
 }
