@@ -29,6 +29,7 @@ TEST(Prometheus, EachMeasurementIsALineUnderItsName) {
 TEST(Prometheus, StatesAndPoolsAreCounted) {
   Scrape scrape{
       .version = "1.2", .top = {}, .vms = {{"RUNNING", 3}}, .tasks = {{"FAILED", 1}}, .hosts = {}, .pools = {}};
+  scrape.hosts["beta"] = false;
   v1::Pool& pool = scrape.pools.emplace_back();
   pool.mutable_meta()->set_name("default");
   pool.mutable_status()->set_state(v1::PoolStatus::READY);

@@ -70,7 +70,7 @@ TEST(CommandLine, HasATpmWhenItKeepsOne) {
 TEST(CommandLine, HasItsBalloonBehindAllOtherDevices) {
   auto request = small_guest();
   request.guest.balloon = true;
-  request.guest.nics.push_back({.mac = "52:54:00:00:00:01"});
+  request.guest.nics.emplace_back().mac = "52:54:00:00:00:01";
   const auto arguments = make_command_line(request);
   ASSERT_TRUE(arguments) << arguments.error().to_text();
   EXPECT_EQ(values_of(*arguments, "-device").back(), R"({"driver":"virtio-balloon-pci","id":"balloon"})");

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "control/view.h"
-#include "gantry/v1/routes.pb.h"
 #include "metrics/prometheus.h"
 
 namespace gantry::app {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "control/manager.h"
+#include "gantry/v1/routes.pb.h"
 #include "metrics/recorder.h"
 #include "port/executor.h"
 #include "port/manager.h"
