@@ -194,7 +194,10 @@ Result<Series> History::query(const Query& query) const {
   if (query.from >= query.to) {
     return fail(ErrorCode::invalid_argument, "there is no time between the beginning and the end that were asked for");
   }
-  const bool has_samples = !samples_.empty() && query.from >= samples_.begin()->first;
+  // So they do if nothing is known of the time before them.
+  const auto earlier = summaries_.lower_bound(hour_of(query.from));
+  const bool is_known_before = earlier != summaries_.end() && !samples_.empty() && *earlier < samples_.begin()->first;
+  const bool has_samples = !samples_.empty() && !is_known_before;
   Gathering gathering(query, step_for(query, has_samples ? kSampleStep : kSummaryStep));
   const Key key = key_of(query.id);
   const auto add = [&](Seconds at, const auto& values) { gathering.add(at, values); };

@@ -53,8 +53,8 @@ class History {
   // What was measured at that moment. Fails if it could not be kept: nothing of it is, then.
   Result<void> add(Seconds now, std::span<const Sample> samples);
 
-  // Of what is not known, and for times without samples, points without a value. Each ten seconds as far as those go
-  // back, if that many points may be; otherwise in steps of five minutes or more.
+  // Of what is not known, and for times without samples, points without a value. Each ten seconds if nothing else is
+  // known of that time and that many points may be; otherwise in steps of five minutes or more.
   [[nodiscard]] Result<Series> query(const Query& query) const;
 
   // What could not be read or tidied last; empty: nothing.

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -73,6 +74,14 @@ TEST_F(HistoryTest, TheLastHourIsThereEachTenSeconds) {
   EXPECT_EQ(series.step, 10);
   ASSERT_EQ(series.columns.at(0).size(), 360U);
   for (std::size_t i = 0; i < 360; ++i) EXPECT_EQ(series.columns[0][i].average, static_cast<double>(180 + i));
+}
+
+TEST_F(HistoryTest, WhereNothingIsKnownOfBeforeEachTenSecondsAreTold) {
+  add_until(kBegin, kBegin + 100, "one");
+  const Series series = query("one", kBegin - 3'000, kBegin + 100);
+  EXPECT_EQ(series.step, kSampleStep);
+  EXPECT_TRUE(std::isnan(series.columns.at(0).at(0).average));
+  EXPECT_DOUBLE_EQ(series.columns.at(0).back().average, hour_of_day(kBegin));
 }
 
 TEST_F(HistoryTest, WhatWasNotMeasuredIsNotZero) {

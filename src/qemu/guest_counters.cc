@@ -7,7 +7,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
+#include "qemu/host_counters.h"
 #include "qemu/move_session.h"
 #include "runtime/files.h"
 
@@ -18,14 +20,6 @@ namespace fs = std::filesystem;
 constexpr double kNanoseconds = 1e9;
 
 std::string process_directory(pid_t process) { return "/proc/" + std::to_string(process); }
-
-std::optional<std::uint64_t> counter_of(const std::string& path) {
-  const auto text = runtime::read_file(path);
-  std::uint64_t value = 0;
-  if (!text) return std::nullopt;
-  const auto read = std::from_chars(text->data(), text->data() + text->size(), value);
-  return read.ec == std::errc() ? std::optional(value) : std::nullopt;
-}
 
 // The second number of statm, in pages.
 std::optional<std::uint64_t> resident_bytes(pid_t process) {
@@ -49,18 +43,14 @@ std::set<std::string> interfaces_of(pid_t process) {
   return names;
 }
 
-// What the host receives from a tap is what the guest sent.
+// What the host receives from a tap is what the guest sent. By /proc, which tells of the network that this process is
+// in, whatever is mounted at /sys.
 std::optional<port::NetworkCounters> network_of(pid_t process) {
-  std::optional<port::NetworkCounters> all;
-  for (const std::string& name : interfaces_of(process)) {
-    const std::string counters = "/sys/class/net/" + name + "/statistics/";
-    const auto sent = counter_of(counters + "rx_bytes");
-    const auto received = counter_of(counters + "tx_bytes");
-    if (!sent || !received) continue;
-    if (!all) all.emplace();
-    all->sent_bytes += *sent;
-    all->received_bytes += *received;
-  }
+  const std::set<std::string> taps = interfaces_of(process);
+  if (taps.empty()) return std::nullopt;
+  auto all = interfaces_in(runtime::read_file("/proc/net/dev").value_or(""),
+                           [&](std::string_view name) { return taps.contains(std::string(name)); });
+  if (all) std::swap(all->sent_bytes, all->received_bytes);
   return all;
 }
 

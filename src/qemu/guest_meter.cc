@@ -47,19 +47,17 @@ void Guest::count(std::function<void(std::optional<port::GuestCounters>)> done) 
   });
 }
 
-// Nothing: it is what the guest told before, or it has told nothing yet. Then QEMU is to ask it.
+// Nothing: the guest has told nothing since. Then QEMU is to ask it, as of a new process or of one that came from
+// another host; one that does already goes on.
 std::optional<std::uint64_t> Guest::take_memory(const std::string& reply) {
   const auto memory = guest_memory_in(reply);
   if (!memory) return std::nullopt;
-  if (memory->told_unix == 0) {
-    command(
-        "qom-set", [](const auto&) {},
-        std::string(R"({"path":"/machine/peripheral/)") + kBalloon +
-            R"(","property":"guest-stats-polling-interval","value":)" + std::to_string(kAskMemoryEveryS) + "}");
-    return std::nullopt;
-  }
-  const bool is_news = std::exchange(memory_told_unix_, memory->told_unix) != memory->told_unix;
-  return is_news ? memory->used_bytes : std::nullopt;
+  if (std::exchange(memory_told_unix_, memory->told_unix) != memory->told_unix) return memory->used_bytes;
+  command(
+      "qom-set", [](const auto&) {},
+      std::string(R"({"path":"/machine/peripheral/)") + kBalloon +
+          R"(","property":"guest-stats-polling-interval","value":)" + std::to_string(kAskMemoryEveryS) + "}");
+  return std::nullopt;
 }
 
 // By its answer or without it.
