@@ -2,12 +2,12 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "runtime/clock.h"
 
 namespace gantry::app {
 namespace {
@@ -63,10 +63,11 @@ v1::GetMetricsRequest request_for(const Wanted& wanted, bool for_table) {
   request.set_id(wanted.name);
   request.set_names(wanted.metrics);
   if (request.names().empty() && for_table) request.set_names(wanted.is_host ? kOfHost : kOfVm);
-  const auto now = std::chrono::system_clock::now();
-  const auto from = now - std::chrono::hours(wanted.hours);
-  *request.mutable_to() = TimeUtil::TimeTToTimestamp(std::chrono::system_clock::to_time_t(now));
-  *request.mutable_from() = TimeUtil::TimeTToTimestamp(std::chrono::system_clock::to_time_t(from));
+  constexpr std::int64_t kMilliseconds = 1'000;
+  constexpr std::int64_t kHourSeconds = 3'600;
+  const std::int64_t now = runtime::real_now().unix_ms / kMilliseconds;
+  *request.mutable_to() = TimeUtil::SecondsToTimestamp(now);
+  *request.mutable_from() = TimeUtil::SecondsToTimestamp(now - kHourSeconds * wanted.hours);
   request.set_points_max(wanted.rows);
   return request;
 }
