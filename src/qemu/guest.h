@@ -139,6 +139,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void move_ended(MoveOut::Outcome outcome, const Error& why);
   // Of a guest whose agent was ended while it moved, or after it had.
   void take_moving_status(const std::string& status);
+  void take_found_taken_over();
   void take_found_move(const std::string& status, const std::string& migration);
   void look_for_credentials(const std::string& status);
   void end_found_move(bool stands);
