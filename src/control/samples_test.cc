@@ -1,6 +1,9 @@
 // What hosts measured: of themselves and of guests of their own, and of nothing else.
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
+
 #include "control/test_world.h"
 
 namespace gantry::control {
@@ -69,6 +72,19 @@ TEST_F(SamplesTest, OfWhatIsNotItsOwnItIsNot) {
   v1::Sample of_nothing;
   of_nothing.set_id(vm_id);
   say(kHostId, of_nothing);
+  EXPECT_THAT(sink.ids, IsEmpty());
+}
+
+TEST_F(SamplesTest, WhatNobodyCanMeasureIsNotTaken) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const double value : {-1.0, -0.1, kInfinity, -kInfinity, 1e19, std::nan("")}) {
+    v1::Sample vm = of_vm(world.vm().meta().id());
+    vm.mutable_vm()->set_network_sent_bytes_per_second(value);
+    say(kHostId, vm);
+    v1::Sample host = of_host(kHostId);
+    host.mutable_host()->set_memory_total_bytes(value);
+    say(kHostId, host);
+  }
   EXPECT_THAT(sink.ids, IsEmpty());
 }
 

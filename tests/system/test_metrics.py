@@ -7,6 +7,7 @@ import unittest
 
 from api import Api
 from lab import Lab, wait_until
+from test_join import MANAGER_ADDRESS, JoinedLab, connect
 
 DASHBOARD = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "grafana.json"
 
@@ -104,6 +105,34 @@ class MetricsTest(unittest.TestCase):
             self.assertRegex(line, r'^(# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [-+.\de]+)$')
         self.assertIn('gantry_vms{state="RUNNING"} 1\n', text)
         self.assertEqual(Api(lab, token="").get("/metrics").status, 401)
+
+
+class MetricsOfManyHostsTest(unittest.TestCase):
+    def test_a_host_that_joined_and_its_guest_are_seen_too(self):
+        manager = Lab(["--link-listen", MANAGER_ADDRESS, "--link-port", "8444"])
+        self.addCleanup(manager.close)
+        beta = JoinedLab("beta")
+        self.addCleanup(beta.close)
+        connect(manager, beta)
+        manager.start()
+        joined = beta.join(manager.json("host", "token")["token"])
+        self.assertEqual(joined.returncode, 0, joined.stderr)
+        beta.start()
+        wait_until("host beta has told of itself",
+                   lambda: manager.json("host", "show", "beta")["status"].get("accelerator"))
+        manager.gantry("host", "set", "beta", "--label", "for=web")
+        made = Api(manager).post("/api/v1/vms", {
+            "name": "web",
+            "spec": {"memoryMib": 64, "disks": [{"create": {"capacityBytes": "1048576"}}], "hostLabels": {"for": "web"}}})
+        self.assertEqual(made.status, 202, made.body)
+        manager.wait_for_state("web", "RUNNING")
+
+        def seen():
+            top = manager.json("top")
+            return ({entry["name"] for entry in top["hosts"]} == {"lab", "beta"}
+                    and any(entry["host"] == "beta" and "memoryResidentBytes" in entry["sample"]["vm"] for entry in top["vms"]))
+        wait_until("the manager has heard what both hosts and the guest use", seen)
+        self.assertGreater(max(by_name(manager.json("metrics", "web"))["memory_resident_bytes"]), 0)
 
 
 if __name__ == "__main__":
