@@ -107,7 +107,6 @@ v1::CurrentSession Accounts::describe(const Caller& caller) {
     *answer.mutable_expires_at() = TimeUtil::MillisecondsToTimestamp(caller.expires_unix_ms);
   }
   if (caller.ends_unix_ms != 0) *answer.mutable_ends_at() = TimeUtil::MillisecondsToTimestamp(caller.ends_unix_ms);
-  answer.add_grants()->set_role(v1::ADMINISTRATOR);
   return answer;
 }
 

@@ -2,7 +2,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <cctype>
 #include <iostream>
 
 #include "app/cli/commands.h"
@@ -100,22 +99,15 @@ void add_login(const Commands& commands) {
   });
 }
 
-std::string words_of(const v1::Grant& grant) {
-  std::string role = v1::Role_Name(grant.role());
-  for (char& c : role) c = c == '_' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return role + (grant.folder().empty() ? " of the whole cluster" : " of folder " + grant.folder());
-}
-
 void print_session(const v1::CurrentSession& current) {
   using google::protobuf::util::TimeUtil;
   std::cout << "user:   " << current.user() << "\n";
-  for (const v1::Grant& grant : current.grants()) std::cout << "may:    " << words_of(grant) << "\n";
   if (current.has_expires_at()) std::cout << "unused: ends " << TimeUtil::ToString(current.expires_at()) << "\n";
   std::cout << "ends:   " << (current.has_ends_at() ? TimeUtil::ToString(current.ends_at()) : "never") << "\n";
 }
 
 void add_whoami(const Commands& commands) {
-  auto* whoami = commands.add(commands.app, "whoami", "Say who you are to the server, and what you may do",
+  auto* whoami = commands.add(commands.app, "whoami", "Say who you are to the server, and until when",
                               "gantry whoami\ngantry whoami -o json");
   commands.run(whoami, [&session = commands.session] {
     auto client = session.api();

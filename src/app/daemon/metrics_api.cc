@@ -89,7 +89,6 @@ v1::Top MetricsApi::top() const {
     const auto* vm = view.find<v1::Vm>(sample->id());
     if (host == nullptr && vm == nullptr) continue;
     v1::TopEntry& entry = host != nullptr ? *top.add_hosts() : *top.add_vms();
-    entry.set_id(sample->id());
     entry.set_name(host != nullptr ? host->meta().name() : vm->meta().name());
     *entry.mutable_sample() = *sample;
     if (vm == nullptr) continue;
