@@ -6,6 +6,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/fnv.h"
 #include "metrics/summary_file.h"
 #include "runtime/files.h"
 
@@ -199,7 +200,7 @@ Result<Series> History::query(const Query& query) const {
   const bool is_known_before = earlier != summaries_.end() && !samples_.empty() && *earlier < samples_.begin()->first;
   const bool has_samples = !samples_.empty() && !is_known_before;
   Gathering gathering(query, step_for(query, has_samples ? kSampleStep : kSummaryStep));
-  const Key key = key_of(query.id);
+  const Key key = fnv1a(query.id);
   const auto add = [&](Seconds at, const auto& values) { gathering.add(at, values); };
   for (const auto& [hour, file] : samples_) {
     const bool is_told = !has_samples && summaries_.contains(hour) && !added_to_.contains(hour);

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/fnv.h"
 #include "metrics/bytes.h"
 #include "runtime/files.h"
 
@@ -31,13 +32,6 @@ struct BlockHead {
 };
 
 }  // namespace
-
-Key key_of(std::string_view id) {
-  // http://www.isthe.com/chongo/tech/comp/fnv/ : FNV-1a, 64 bits.
-  Key key = 14695981039346656037ULL;
-  for (const char letter : id) key = (key ^ static_cast<unsigned char>(letter)) * 1099511628211ULL;
-  return key;
-}
 
 Result<SampleFile> SampleFile::open(const std::string& path, std::size_t columns) {
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -143,7 +137,7 @@ Result<void> SampleFile::add(Seconds at, std::span<const Sample> samples) {
   std::vector<Key> fresh;
   std::vector<std::size_t> places;
   places.reserve(samples.size());
-  for (const Sample& sample : samples) places.push_back(place_of(key_of(sample.id), fresh));
+  for (const Sample& sample : samples) places.push_back(place_of(fnv1a(sample.id), fresh));
   const std::size_t things = keys_.size() + fresh.size();
   std::vector<CompactValue> values(things * columns_, compact(kNoValue));
   for (std::size_t i = 0; i < samples.size(); ++i) {

@@ -23,7 +23,6 @@ namespace gantry::metrics {
 using Seconds = std::int64_t;
 // Of a thing's id (FNV-1a): ids are random, so that no two of a cluster have the same in practice.
 using Key = std::uint64_t;
-Key key_of(std::string_view id);
 
 inline constexpr std::size_t kColumnsMax = 1'024;
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fnv.h"
 #include "metrics/summary_file.h"
 
 namespace metrics = gantry::metrics;
@@ -60,7 +61,7 @@ void add_one(const std::string& path) {
   const auto samples = metrics::SampleFile::open(path, kColumns);
   if (!samples) std::abort();
   bool found = false;
-  const auto read = samples->each_of(metrics::key_of("one"), [&](metrics::Seconds at, auto of_it) {
+  const auto read = samples->each_of(gantry::fnv1a("one"), [&](metrics::Seconds at, auto of_it) {
     found = found || (at == kHour && of_it.size() == samples->columns());
   });
   if (!read || !found) std::abort();
@@ -73,7 +74,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string path = place.file("file");
   write(path, data, size);
   // Whatever it says, of any thing.
-  (void)metrics::read_summaries(path, kHour, metrics::key_of("one"), [](auto, auto) {});
+  (void)metrics::read_summaries(path, kHour, gantry::fnv1a("one"), [](auto, auto) {});
   auto samples = metrics::SampleFile::open(path, kColumns);
   if (!samples) return 0;
   read_all(*samples);

@@ -1,4 +1,5 @@
 // What guests and their host have used: port::Meters, of all guests and of each.
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "qemu/command_line.h"
@@ -17,6 +18,13 @@ constexpr Milliseconds kPatienceMs = 2'000;
 constexpr Milliseconds kPatienceWithAllMs = 4'000;
 // More often than anybody measures: what was told before is told apart by its time.
 constexpr int kAskMemoryEveryS = 5;
+
+// Of a property of its balloon; `value` only to set it.
+std::string of_balloon(const char* property, std::optional<int> value = std::nullopt) {
+  nlohmann::ordered_json arguments = {{"path", std::string("/machine/peripheral/") + kBalloon}, {"property", property}};
+  if (value) arguments["value"] = *value;
+  return arguments.dump();
+}
 
 }  // namespace
 
@@ -40,7 +48,7 @@ void Guest::count(std::function<void(std::optional<port::GuestCounters>)> done) 
       [this, count](const Result<std::string>& reply) {
         if (reply) count->memory_used_bytes = take_memory(*reply);
       },
-      std::string(R"({"path":"/machine/peripheral/)") + kBalloon + R"(","property":"guest-stats"})");
+      of_balloon("guest-stats"));
   command("query-blockstats", [this, count](const Result<std::string>& reply) {
     if (reply) count->disk = disk_counters_in(*reply);
     finish_count(count);
@@ -55,8 +63,7 @@ std::optional<std::uint64_t> Guest::take_memory(const std::string& reply) {
   if (std::exchange(memory_told_unix_, memory->told_unix) != memory->told_unix) return memory->used_bytes;
   command(
       "qom-set", [](const auto&) {},
-      std::string(R"({"path":"/machine/peripheral/)") + kBalloon +
-          R"(","property":"guest-stats-polling-interval","value":)" + std::to_string(kAskMemoryEveryS) + "}");
+      of_balloon("guest-stats-polling-interval", kAskMemoryEveryS));
   return std::nullopt;
 }
 

@@ -3,13 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <filesystem>
 #include <string>
 #include <system_error>
 #include <vector>
 
+#include "base/lines.h"
+#include "qemu/host_facts.h"
 #include "runtime/files.h"
 
 namespace gantry::qemu {
@@ -18,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kSectorBytes = 512;
-constexpr std::uint64_t kKibiByte = 1'024;
 constexpr double kMilliseconds = 1'000;
 
 std::vector<std::string_view> words_in(std::string_view line) {
@@ -31,15 +31,6 @@ std::vector<std::string_view> words_in(std::string_view line) {
     const std::size_t size = std::min(line.find_first_of(kBlanks), line.size());
     words.push_back(line.substr(0, size));
     line.remove_prefix(size);
-  }
-}
-
-template <class Take>
-void each_line(std::string_view text, Take take) {
-  while (!text.empty()) {
-    const std::size_t size = std::min(text.find('\n'), text.size());
-    take(text.substr(0, size));
-    text.remove_prefix(std::min(size + 1, text.size()));
   }
 }
 
@@ -63,7 +54,7 @@ std::optional<port::HostCounters::Processors> processors_in(std::string_view sta
   constexpr std::size_t kWait = 5;
   constexpr std::size_t kStolen = 8;
   std::optional<port::HostCounters::Processors> processors;
-  each_line(stat, [&](std::string_view line) {
+  for_each_line(stat, [&](std::string_view line) {
     const auto words = words_in(line);
     if (words.size() <= kStolen || words[0] != "cpu") return;
     double all = 0;
@@ -80,19 +71,10 @@ std::optional<port::HostCounters::Processors> processors_in(std::string_view sta
 }
 
 void take_memory(std::string_view meminfo, port::HostCounters& counters) {
-  std::optional<std::uint64_t> total;
-  std::optional<std::uint64_t> available;
-  std::optional<std::uint64_t> swap_total;
-  std::optional<std::uint64_t> swap_free;
-  const std::array<std::pair<std::string_view, std::optional<std::uint64_t>*>, 4> wanted{
-      {{"MemTotal", &total}, {"MemAvailable", &available}, {"SwapTotal", &swap_total}, {"SwapFree", &swap_free}}};
-  each_line(meminfo, [&](std::string_view line) {
-    const auto words = words_in(line);
-    if (words.size() < 2) return;
-    for (const auto& [name, value] : wanted) {
-      if (words[0] == name) *value = number(words, 1) * kKibiByte;
-    }
-  });
+  const auto total = memory_bytes_in(meminfo, "MemTotal");
+  const auto available = memory_bytes_in(meminfo, "MemAvailable");
+  const auto swap_total = memory_bytes_in(meminfo, "SwapTotal");
+  const auto swap_free = memory_bytes_in(meminfo, "SwapFree");
   counters.memory_total_bytes = total;
   if (total && available && *available <= *total) counters.memory_used_bytes = *total - *available;
   if (swap_total && swap_free && *swap_free <= *swap_total) counters.swap_used_bytes = *swap_total - *swap_free;
@@ -104,7 +86,7 @@ std::optional<port::DiskCounters> disks_in(std::string_view diskstats,
   constexpr std::size_t kName = 2;
   constexpr std::size_t kWriteMilliseconds = 10;
   std::optional<port::DiskCounters> all;
-  each_line(diskstats, [&](std::string_view line) {
+  for_each_line(diskstats, [&](std::string_view line) {
     const auto words = words_in(line);
     if (words.size() <= kWriteMilliseconds || !counts(words[kName])) return;
     if (!all) all.emplace();
@@ -124,7 +106,7 @@ std::optional<port::NetworkCounters> interfaces_in(std::string_view net_dev,
   constexpr std::size_t kReceived = 1;
   constexpr std::size_t kSent = 9;
   std::optional<port::NetworkCounters> all;
-  each_line(net_dev, [&](std::string_view line) {
+  for_each_line(net_dev, [&](std::string_view line) {
     const auto words = words_in(line);
     if (words.size() <= kSent || line.find(':') == std::string_view::npos || !counts(words[0])) return;
     if (!all) all.emplace();
