@@ -12,8 +12,8 @@
 
 namespace gantry::sim {
 
-// What hosts are heard to have measured: in a guest's modelled world each uses the one processor it has, so that nothing
-// else can be true, whatever a hostile host says.
+// What hosts are heard to have measured: in a guest's modelled world each uses the one processor it has, so that
+// nothing else can be true, whatever a hostile host says.
 class SampleCheck final : public port::SampleSink {
  public:
   explicit SampleCheck(Trace& trace) : trace_(trace) {}

@@ -132,7 +132,8 @@ class MetricsOfManyHostsTest(unittest.TestCase):
             return ({entry["name"] for entry in top["hosts"]} == {"lab", "beta"}
                     and any(entry["host"] == "beta" and "memoryResidentBytes" in entry["sample"]["vm"] for entry in top["vms"]))
         wait_until("the manager has heard what both hosts and the guest use", seen)
-        self.assertGreater(max(by_name(manager.json("metrics", "web"))["memory_resident_bytes"]), 0)
+        wait_until("it is in the history",
+                   lambda: max(by_name(manager.json("metrics", "web"))["memory_resident_bytes"], default=0) > 0)
 
 
 if __name__ == "__main__":
