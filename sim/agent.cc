@@ -27,7 +27,8 @@ Agent::Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::O
                                                        .facts = *this,
                                                        .storage = *this,
                                                        .network = *this,
-                                                       .sentinel = *this},
+                                                       .sentinel = *this,
+                                                       .meters = *this},
                                            options);
   core_->start();
 }
@@ -274,6 +275,21 @@ void Agent::probe(std::function<void(const v1::HostStatus&)> done) {
     status.set_accelerator("tcg");
     status.set_swtpm_version("0.7.1");
     done(status);
+  });
+}
+
+// Every guest that runs uses one processor.
+void Agent::read(std::function<void(port::Counters)> done) {
+  executor_.post_after(draw_delay(50), [this, done = std::move(done)] {
+    constexpr double kMilliseconds = 1'000;
+    const double now_s = static_cast<double>(executor_.now().monotonic_ms) / kMilliseconds;
+    port::Counters counters;
+    counters.host.processors = {.busy_seconds = now_s, .all_seconds = 64 * now_s};
+    for (const auto& [vm_id, guest] : world_.guests) {
+      if (guest.state != GuestState::running) continue;
+      counters.guests.push_back({.vm_id = vm_id, .process = guest.definition.boot_id, .cpu_seconds = now_s});
+    }
+    done(std::move(counters));
   });
 }
 

@@ -22,7 +22,8 @@ class Agent final : public port::Hypervisor,
                     public port::HostFacts,
                     public port::Storage,
                     public port::Network,
-                    public port::Sentinel {
+                    public port::Sentinel,
+                    public port::Meters {
  public:
   Agent(Stage& stage, HostWorld& world, port::HostLink& link, const host::Options& options);
   ~Agent() override;
@@ -54,6 +55,8 @@ class Agent final : public port::Hypervisor,
   void remove(const port::LeaseWish& wish, port::Done done) override;
   // port::HostFacts
   void probe(std::function<void(const v1::HostStatus&)> done) override;
+  // port::Meters
+  void read(std::function<void(port::Counters)> done) override;
   // port::Storage
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override;
   void release_pool(const port::PoolRequest& request, port::Done done) override;

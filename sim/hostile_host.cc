@@ -1,5 +1,6 @@
 #include "sim/hostile_host.h"
 
+#include <array>
 #include <limits>
 
 namespace gantry::sim {
@@ -115,6 +116,20 @@ void HostileHost::lie_about_itself(v1::HostStatus& status) {
   status.mutable_last_seen_at()->set_seconds(static_cast<std::int64_t>(rng_.next()));
 }
 
+v1::Sample HostileHost::sample() {
+  constexpr std::array<double, 4> kImpossible{std::numeric_limits<double>::quiet_NaN(), -1, 1e300,
+                                              std::numeric_limits<double>::infinity()};
+  const double value = kImpossible.at(rng_.below(kImpossible.size()));
+  v1::Sample said;
+  said.set_id(rng_.chance(1, 4) ? host_id_ : some_id());
+  if (rng_.chance(1, 3)) {
+    said.mutable_host()->set_cpu_percent(value);
+  } else {
+    said.mutable_vm()->set_cpu_percent(value);
+  }
+  return said;
+}
+
 void HostileHost::lie() {
   v1::FromHost message;
   // The link sees to that.
@@ -124,6 +139,7 @@ void HostileHost::lie() {
   fill_mark(*message.mutable_mark());
   if (rng_.chance(1, 3)) lie_about_itself(*message.mutable_host());
   for (std::uint64_t i = rng_.below(20); i > 0; --i) *message.add_observations() = observation();
+  for (std::uint64_t i = rng_.below(5); i > 0; --i) *message.add_samples() = sample();
   stage_.trace.note("hostile", "lies about " + std::to_string(message.observations_size()) + " records");
   board_.say(message);
   stage_.scheduler.at(50 + static_cast<Milliseconds>(rng_.below(1'000)), [this] { lie(); });

@@ -32,6 +32,7 @@ class HostileHost {
   void lie();
   void lie_about_itself(v1::HostStatus& status);
   v1::Observation observation();
+  v1::Sample sample();
   std::string some_id();
   template <class Record>
   std::string id_in(const std::map<std::string, Record>& records);

@@ -12,6 +12,17 @@
 
 namespace gantry::sim {
 
+// What hosts are heard to have measured: in a guest's modelled world each uses the one processor it has, so that
+// nothing else can be true, whatever a hostile host says.
+class SampleCheck final : public port::SampleSink {
+ public:
+  explicit SampleCheck(Trace& trace) : trace_(trace) {}
+  void take(const v1::Sample& sample) override;
+
+ private:
+  Trace& trace_;
+};
+
 class ManagerProcess {
  public:
   ManagerProcess(Stage& stage, MachineClock clock, port::Store& store, port::Executor& store_executor,
@@ -27,6 +38,7 @@ class ManagerProcess {
   Switchboard& board_;
   SimExecutor executor_;
   store::FaultyStore store_;
+  SampleCheck samples_;
   std::unique_ptr<control::ManagerCore> core_;
 };
 

@@ -10,10 +10,7 @@ void Trace::note(std::string_view who, std::string_view what) {
   const double seconds = static_cast<double>(scheduler_.now().monotonic_ms) / 1000.0;
   std::snprintf(head.data(), head.size(), "%9.3f  %-8.*s ", seconds, static_cast<int>(who.size()), who.data());
   std::string line = std::string(head.data()) + std::string(what);
-  for (const char letter : line) {
-    digest_ ^= static_cast<unsigned char>(letter);
-    digest_ *= 0x100000001b3U;
-  }
+  digest_ = fnv1a(line, digest_);
   lines_.push_back(std::move(line));
 }
 

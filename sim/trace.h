@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fnv.h"
 #include "sim/scheduler.h"
 
 namespace gantry::sim {
@@ -27,8 +28,7 @@ class Trace {
   const Scheduler& scheduler_;
   std::vector<std::string> lines_;
   std::vector<std::string> violations_;
-  // FNV-1a.
-  std::uint64_t digest_ = 0xcbf29ce484222325U;
+  std::uint64_t digest_ = kFnvBeginning;
 };
 
 }  // namespace gantry::sim

@@ -219,6 +219,7 @@ Result<void> create_vm(Change& change, const v1::CreateVmRequest& request) {
   GANTRY_CHECK(make_disks(change, *disks, demand, vm));
   vm.mutable_placement()->set_cpu_model(choose_cpu_model(change.view(), demand, vm.placement().host_id()));
   spec.set_lease_pool(lease_pool(change.draft, spec));
+  spec.set_balloon(true);
   GANTRY_CHECK(check_tpm(change, request.name(), spec));
   GANTRY_CHECK(give_addresses(change, spec, vm.placement().host_id()));
 

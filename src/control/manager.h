@@ -30,6 +30,7 @@
 #include "port/executor.h"
 #include "port/link.h"
 #include "port/manager.h"
+#include "port/metrics.h"
 #include "port/store.h"
 
 namespace gantry::control {
@@ -59,6 +60,8 @@ struct ManagerOptions {
   std::size_t ended_tasks_max = 10'000;
   // Idempotency keys are forgotten after a day, or when they are more than so many, oldest first.
   std::size_t idempotency_keys_max = 50'000;
+  // What hosts measured goes there; nullptr: nowhere.
+  port::SampleSink* samples = nullptr;
 };
 
 class ManagerCore final : public port::Manager {

@@ -117,6 +117,7 @@ class ManagerCore::Impl : public std::enable_shared_from_this<ManagerCore::Impl>
   [[nodiscard]] bool is_known(const std::string& host_id) const;
   void note_connected(const std::string& host_id);
   void take_status(const v1::FromHost& message);
+  void take_sample(const std::string& host_id, const v1::Sample& sample);
   void take_observation(const std::string& host_id, const v1::ObservationMark& mark,
                         const v1::Observation& observation);
   // The last round, while it is not known, or not in the view, what became of it.

@@ -1,5 +1,7 @@
 // What hosts are sent, and what they say.
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "control/assignments.h"
 #include "control/host_address.h"
@@ -13,6 +15,9 @@ constexpr Milliseconds kReachedEveryMs = 250;
 // More than any host has to say of one thing.
 constexpr std::size_t kObservationBytesMax = 32U << 10U;
 constexpr std::size_t kHostStatusBytesMax = 16U << 10U;
+constexpr std::size_t kSampleBytesMax = 1U << 10U;
+// An exabyte, and less than a whole number of 64 bits holds.
+constexpr double kMeasuredMax = 1e18;
 }  // namespace
 
 bool ManagerCore::Impl::is_known(const std::string& host_id) const {
@@ -58,7 +63,30 @@ void ManagerCore::Impl::message_came(const v1::FromHost& message) {
   for (const v1::Observation& observation : message.observations()) {
     take_observation(host_id, message.mark(), observation);
   }
+  for (const v1::Sample& sample : message.samples()) take_sample(host_id, sample);
   schedule_round();
+}
+
+// What anything measured can be: whoever hosts a guest may say what it likes.
+bool is_measured(const google::protobuf::Message& values) {
+  const google::protobuf::Reflection& reflection = *values.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> told;
+  reflection.ListFields(values, &told);
+  return std::all_of(told.begin(), told.end(), [&](const auto* field) {
+    const double value = reflection.GetDouble(values, field);
+    // False for NaN.
+    return value >= 0 && value <= kMeasuredMax;
+  });
+}
+
+// A host tells of itself, and of guests while they are its own.
+void ManagerCore::Impl::take_sample(const std::string& host_id, const v1::Sample& sample) {
+  if (options_.samples == nullptr || !loaded_ || sample.ByteSizeLong() > kSampleBytesMax) return;
+  const auto* vm = view_.find<v1::Vm>(sample.id());
+  const bool own_vm = sample.has_vm() && vm != nullptr && vm->placement().host_id() == host_id;
+  const bool itself = sample.has_host() && sample.id() == host_id && view_.find<v1::Host>(host_id) != nullptr;
+  if (!own_vm && !itself) return;
+  if (own_vm ? is_measured(sample.vm()) : is_measured(sample.host())) options_.samples->take(sample);
 }
 
 void ManagerCore::Impl::take_status(const v1::FromHost& message) {

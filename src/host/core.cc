@@ -5,6 +5,7 @@ namespace {
 constexpr Milliseconds kBeatMs = 5'000;
 constexpr Milliseconds kTellAllMs = 30'000;
 constexpr Milliseconds kProbeMs = 60'000;
+constexpr Milliseconds kMeasureMs = 10'000;
 }  // namespace
 
 HostCore::HostCore(const Ports& ports, Options options) : core_(std::make_shared<Core>(ports, std::move(options))) {}
@@ -22,6 +23,7 @@ void Core::start() {
   ports_.sentinel.observe(alive([](Core& core, const port::LeaseObservation& lease) { core.on_lease(lease); }));
   probe_facts();
   every_few_seconds();
+  measure_use();
 }
 
 void Core::log(std::string_view line) const {
@@ -76,6 +78,13 @@ void Core::every_few_seconds() {
     touch();
   }
   ports_.executor.post_after(kBeatMs, alive([](Core& core) { core.every_few_seconds(); }));
+}
+
+void Core::measure_use() {
+  if (connected_) {
+    ports_.meters.read(alive([](Core& core, const port::Counters& counters) { core.tell_use(counters); }));
+  }
+  ports_.executor.post_after(kMeasureMs, alive([](Core& core) { core.measure_use(); }));
 }
 
 // Many events cost one pass.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "host/host_core.h"
+#include "host/metering.h"
 #include "host/table.h"
 
 namespace gantry::host {
@@ -39,6 +40,8 @@ class Core : public std::enable_shared_from_this<Core> {
   void tell_gone(const Table::Gone& gone);
   void send(v1::FromHost message);
   void forget_told();
+  void measure_use();
+  void tell_use(const port::Counters& counters);
   template <class Record, class Status>
   void add_if_new(v1::FromHost& message, const std::string& id, Record& object, const Status& status);
 
@@ -161,6 +164,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Milliseconds probed_at_ms_ = 0;
   std::uint64_t sequence_ = 0;
   Table::Gone gone_;
+  Metering metering_;
   std::set<std::string> orphans_logged_;
   bool pass_posted_ = false;
   std::optional<Milliseconds> wake_at_ms_;

@@ -62,6 +62,17 @@ void Core::tell_gone(const Table::Gone& gone) {
   send(std::move(message));
 }
 
+// Of guests that came or went nothing is told by the host that they only pass.
+void Core::tell_use(const port::Counters& counters) {
+  v1::FromHost message;
+  for (v1::Sample& sample : metering_.step(options_.host_id, counters, now().monotonic_ms)) {
+    const auto vm = table_.vms.find(sample.id());
+    const bool is_own = vm != table_.vms.end() && role_of(vm->second.wanted, options_.host_id) == VmRole::resident;
+    if (sample.has_host() || is_own) *message.add_samples() = std::move(sample);
+  }
+  if (connected_) send(std::move(message));
+}
+
 template <class ObjectOf, class Status>
 void Core::add_if_new(v1::FromHost& message, const std::string& id, ObjectOf& object, const Status& status) {
   std::string wire = status.SerializeAsString();

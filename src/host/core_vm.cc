@@ -244,6 +244,7 @@ port::GuestDefinition Core::define(const VmObject& vm) const {
     if (status.booted_memory_mib() != 0) guest.memory_mib = status.booted_memory_mib();
   }
   guest.uefi = spec.firmware() == v1::VmSpec::UEFI;
+  guest.balloon = spec.balloon();
   guest.uid = model::guest_uid(guest.vm_id);
   guest.cpu_model = vm.wanted.placement().cpu_model();
   for (const v1::VmDisk& disk : spec.disks()) {

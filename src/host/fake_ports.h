@@ -52,7 +52,8 @@ class FakeWorld final : public port::Hypervisor,
                         public port::HostFacts,
                         public port::Storage,
                         public port::Network,
-                        public port::Sentinel {
+                        public port::Sentinel,
+                        public port::Meters {
  public:
   using State = port::GuestObservation::State;
   explicit FakeWorld(FakeExecutor& executor) : executor_(executor) {}
@@ -246,6 +247,10 @@ class FakeWorld final : public port::Hypervisor,
   void probe(std::function<void(const v1::HostStatus&)> done) override {
     if (silent.contains("probe")) return;
     executor_.post([this, done = std::move(done)] { done(host_facts); });
+  }
+  port::Counters counters;
+  void read(std::function<void(port::Counters)> done) override {
+    executor_.post([this, done = std::move(done)] { done(counters); });
   }
   void inspect_pool(const port::PoolRequest& request, std::function<void(Result<v1::PoolStatus>)> done) override {
     pools.push_back(request);

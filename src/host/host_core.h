@@ -27,6 +27,7 @@
 #include "port/executor.h"
 #include "port/hypervisor.h"
 #include "port/link.h"
+#include "port/metrics.h"
 #include "port/move.h"
 #include "port/network.h"
 #include "port/sentinel.h"
@@ -45,6 +46,7 @@ struct Ports {
   port::Storage& storage;
   port::Network& network;
   port::Sentinel& sentinel;
+  port::Meters& meters;
 };
 
 struct Options {

@@ -35,7 +35,8 @@ class CoreTest : public testing::Test {
               .facts = world,
               .storage = world,
               .network = world,
-              .sentinel = world},
+              .sentinel = world,
+              .meters = world},
         Options{.host_id = "host-1", .host_name = "alpha", .incarnation = ++incarnation, .recipes = {"debian-12"}});
     core->start();
     link.connection(true);

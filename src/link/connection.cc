@@ -8,7 +8,7 @@ namespace {
 // Of memory, which is what it costs here: many small things take more than the bytes they came in.
 constexpr std::int64_t kBytesPerCost = 8;
 // More records than any host has.
-constexpr int kObservationsMax = 20'000;
+constexpr int kRecordsMax = 20'000;
 
 Error too_much() {
   return Error{ErrorCode::invalid_argument, "the manager has ended the connection",
@@ -52,7 +52,7 @@ void Connection::read_next() {
 void Connection::read_done(bool ok) {
   if (!ok) return end(grpc::Status::OK);
   if (finished_) return;
-  if (incoming_.observations_size() > kObservationsMax) return end(to_status(too_much()));
+  if (incoming_.observations_size() + incoming_.samples_size() > kRecordsMax) return end(to_status(too_much()));
   const auto bytes = static_cast<std::int64_t>(incoming_.SpaceUsedLong());
   hub_->message_came(*this, incoming_);
   // Clear() would keep the memory for as long as the connection lives.

@@ -55,12 +55,14 @@ void FromHostOutbox::add(const v1::FromHost& message) {
   }
   frame_ = std::move(frame);
   for (const v1::Observation& observation : message.observations()) observations_[observation.id()] = observation;
+  for (const v1::Sample& sample : message.samples()) samples_[sample.id()] = sample;
 }
 
 std::optional<v1::FromHost> FromHostOutbox::take() {
   if (!frame_) return std::nullopt;
   v1::FromHost message = std::move(*frame_);
   for (auto& [id, observation] : observations_) *message.add_observations() = std::move(observation);
+  for (auto& [id, sample] : samples_) *message.add_samples() = std::move(sample);
   *this = {};
   return message;
 }

@@ -34,9 +34,10 @@ class FromHostOutbox {
   std::optional<v1::FromHost> take();
 
  private:
-  // Without its observations.
+  // Without its observations and samples.
   std::optional<v1::FromHost> frame_;
   std::map<std::string, v1::Observation> observations_;
+  std::map<std::string, v1::Sample> samples_;
 };
 
 }  // namespace gantry::link

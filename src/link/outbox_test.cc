@@ -65,6 +65,9 @@ TEST(FromHostOutbox, KeepsTheNewestOfEachRecordTheHelloAndTheFacts) {
     v1::Observation& observation = *message.add_observations();
     observation.set_id("vm-a");
     observation.mutable_vm()->set_observed_generation(n);
+    v1::Sample& sample = *message.add_samples();
+    sample.set_id(n % 2 == 0 ? "vm-a" : "vm-b");
+    sample.mutable_vm()->set_cpu_percent(static_cast<double>(n));
     outbox.add(message);
   }
   const auto message = outbox.take();
@@ -74,6 +77,9 @@ TEST(FromHostOutbox, KeepsTheNewestOfEachRecordTheHelloAndTheFacts) {
   EXPECT_EQ(message->mark().sequence(), 1000U);
   ASSERT_EQ(message->observations_size(), 1);
   EXPECT_EQ(message->observations(0).vm().observed_generation(), 1000U);
+  ASSERT_EQ(message->samples_size(), 2);
+  EXPECT_EQ(message->samples(0).vm().cpu_percent(), 1000);
+  EXPECT_EQ(message->samples(1).vm().cpu_percent(), 999);
   EXPECT_FALSE(outbox.take());
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/lines.h"
 #include "model/ipv4.h"
 
 namespace gantry::model {
@@ -41,16 +42,6 @@ std::optional<std::vector<unsigned char>> from_base64(std::string_view text) {
     bytes.push_back(static_cast<unsigned char>(held >> bits));
   }
   return bytes;
-}
-
-// Calls `use` for each line without the space around it.
-template <class Use>
-void for_each_line(std::string_view text, Use use) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    use(trimmed(text.substr(0, end)));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
 }
 
 // Of "NAME = VALUE" the value; nothing: another line.
@@ -120,7 +111,8 @@ std::optional<std::string> find_ceph_key(std::string_view text, std::string_view
   const std::string wanted = "[client." + std::string(user) + "]";
   std::optional<std::string> found;
   bool is_here = false;
-  for_each_line(text, [&](std::string_view line) {
+  for_each_line(text, [&](std::string_view with_blanks) {
+    const std::string_view line = trimmed(with_blanks);
     if (line.starts_with('[')) is_here = line == wanted;
     const auto value = value_of(line, kKey);
     if (is_here && !found && value && is_ceph_key(*value)) found = std::string(*value);

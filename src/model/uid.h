@@ -8,19 +8,16 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/fnv.h"
+
 namespace gantry::model {
 
 inline constexpr std::uint32_t kGuestUidFirst = 1'880'000'000;
 inline constexpr std::uint32_t kGuestUidCount = 260'000'000;
 
-// FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), so that it is the same in every version of Gantry.
+// The same in every version of Gantry.
 constexpr std::uint32_t guest_uid(std::string_view vm_id) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char letter : vm_id) {
-    hash ^= static_cast<unsigned char>(letter);
-    hash *= 0x100000001b3U;
-  }
-  return kGuestUidFirst + static_cast<std::uint32_t>(hash % kGuestUidCount);
+  return kGuestUidFirst + static_cast<std::uint32_t>(fnv1a(vm_id) % kGuestUidCount);
 }
 
 }  // namespace gantry::model

@@ -111,9 +111,9 @@ Checked check_vm_spec(const v1::VmSpec& spec) {
     return bad_field("spec.power", "no such power state", std::string(kSeeApi));
   GANTRY_CHECK(check_range("spec.stopTimeoutSeconds", spec.stop_timeout_seconds(), 0, kStopTimeoutSecondsMax));
   if (!spec.boot_id().empty() || !spec.reset_id().empty() || !spec.force_stop_id().empty() ||
-      spec.stop_once_timeout_seconds() != 0 || !spec.lease_pool().empty()) {
+      spec.stop_once_timeout_seconds() != 0 || !spec.lease_pool().empty() || spec.balloon()) {
     return bad_field("spec.bootId",
-                     "bootId, resetId, forceStopId, stopOnceTimeoutSeconds and leasePool are set by Gantry",
+                     "bootId, resetId, forceStopId, stopOnceTimeoutSeconds, leasePool and balloon are set by Gantry",
                      "leave them out");
   }
   GANTRY_CHECK(check_devices(spec));

@@ -61,6 +61,8 @@ struct GuestDefinition {
   // Where its TPM keeps what it must not forget: made when it is missing, in a directory that is there. Empty: it has
   // no TPM.
   std::string tpm_directory;
+  // Whether it has the device by which it tells what memory it uses.
+  bool balloon = false;
   // The unprivileged user this guest runs as; its disks and seed were made readable to it. 0: whoever the daemon is
   // (only where it has no rights to change users).
   std::uint32_t uid = 0;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/fnv.h"
 #include "base/id.h"
 #include "model/check.h"
 #include "model/ipv4.h"
@@ -237,6 +238,8 @@ Result<std::vector<std::string>> make_command_line(const CommandLineRequest& req
   add_control(arguments, request);
   if (auto added = add_disks(arguments, request); !added) return fail(added.error());
   if (auto added = add_nics(arguments, request); !added) return fail(added.error());
+  // Last, so that it moves no other device to another slot.
+  if (request.guest.balloon) add_device(arguments, {{"driver", "virtio-balloon-pci"}, {"id", kBalloon}});
   if (request.incoming) add(arguments, "-incoming", "defer");
   return arguments;
 }
@@ -244,12 +247,8 @@ Result<std::vector<std::string>> make_command_line(const CommandLineRequest& req
 std::string guest_uuid(std::string_view vm_id) {
   // FNV-1a of the id with two beginnings, in the form of RFC 9562's version 8.
   std::string digits;
-  for (const std::uint64_t beginning : {0xcbf29ce484222325U, 0x84222325cbf29ce4U}) {
-    std::uint64_t hash = beginning;
-    for (const char letter : vm_id) {
-      hash ^= static_cast<unsigned char>(letter);
-      hash *= 0x100000001b3U;
-    }
+  for (const std::uint64_t beginning : {kFnvBeginning, std::uint64_t{0x84222325cbf29ce4U}}) {
+    const std::uint64_t hash = fnv1a(vm_id, beginning);
     for (int shift = 60; shift >= 0; shift -= 4)
       digits += "0123456789abcdef"[(hash >> static_cast<unsigned>(shift)) & 15U];
   }

@@ -13,6 +13,9 @@
 
 namespace gantry::qemu {
 
+// The id of a guest's balloon device.
+inline constexpr const char* kBalloon = "balloon";
+
 // Descriptors as QEMU will have them. The sockets listen already, so nobody ever waits for QEMU to make them.
 struct GuestDescriptors {
   int qmp = -1;

@@ -67,6 +67,15 @@ TEST(CommandLine, HasATpmWhenItKeepsOne) {
   EXPECT_THAT(values_of(*arguments, "-device"), Contains(R"({"driver":"tpm-crb","tpmdev":"tpm0"})"));
 }
 
+TEST(CommandLine, HasItsBalloonBehindAllOtherDevices) {
+  auto request = small_guest();
+  request.guest.balloon = true;
+  request.guest.nics.emplace_back().mac = "52:54:00:00:00:01";
+  const auto arguments = make_command_line(request);
+  ASSERT_TRUE(arguments) << arguments.error().to_text();
+  EXPECT_EQ(values_of(*arguments, "-device").back(), R"({"driver":"virtio-balloon-pci","id":"balloon"})");
+}
+
 TEST(CommandLine, GivesEachDiskItsNodesAndTheFirstBoots) {
   auto request = small_guest();
   request.guest.disks = {

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/lines.h"
+
 namespace gantry::qemu {
 namespace {
 
@@ -18,20 +20,10 @@ constexpr int kHostSignal = 4;
 constexpr int kGuestShutdown = 6;
 constexpr int kGuestPanic = 8;
 
-template <class Visitor>
-void each_line(std::string_view text, Visitor visit) {
-  while (!text.empty()) {
-    const std::size_t end = text.find('\n');
-    visit(text.substr(0, end));
-    if (end == std::string_view::npos) return;
-    text.remove_prefix(end + 1);
-  }
-}
-
 // The last shutdown cause told, 0 when none was.
 int shutdown_cause(std::string_view error_output) {
   int cause = 0;
-  each_line(error_output, [&](std::string_view line) {
+  for_each_line(error_output, [&](std::string_view line) {
     if (!line.starts_with(kShutdownTrace)) return;
     line.remove_prefix(kShutdownTrace.size());
     std::from_chars(line.data(), line.data() + line.size(), cause);
@@ -62,7 +54,7 @@ std::string crash_words(const ExitEvidence& evidence, int cause) {
 
 bool tells_of_running(std::string_view error_output) {
   bool ran = false;
-  each_line(error_output, [&](std::string_view line) {
+  for_each_line(error_output, [&](std::string_view line) {
     ran = ran || (line.starts_with(kRunStateTrace) && line.ends_with(kRunning));
   });
   return ran;
@@ -70,7 +62,7 @@ bool tells_of_running(std::string_view error_output) {
 
 std::string last_words(std::string_view error_output) {
   std::string words;
-  each_line(error_output, [&](std::string_view line) {
+  for_each_line(error_output, [&](std::string_view line) {
     if (line.empty() || line.starts_with(kShutdownTrace) || line.starts_with(kRunStateTrace)) return;
     if (!words.empty()) words += '\n';
     // Anything but plain ASCII could be cut in the middle, or be made up to confuse a terminal.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "port/disk_copy.h"
+#include "port/metrics.h"
 #include "port/move.h"
 #include "qemu/engine.h"
 #include "qemu/event_io.h"
@@ -58,6 +59,10 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void copy_disk(const port::DiskCopyRequest& request, std::function<void(const port::DiskCopyProgress&)> progress,
                  port::Done done);
   void stop_copying();
+
+  // What it has used; nothing while no process of it is here. A QEMU that does not answer costs a moment, and what it
+  // alone can tell. Not answered if it is forgotten meanwhile.
+  void count(std::function<void(std::optional<port::GuestCounters>)> done);
 
   [[nodiscard]] port::GuestObservation observation() const;
   // Nothing of it is on this host.
@@ -120,6 +125,11 @@ class Guest : public std::enable_shared_from_this<Guest> {
     GuestProcess process;
     std::string secret;
   };
+  // guest_meter.cc
+  struct Count;
+  std::optional<std::uint64_t> take_memory(const std::string& reply);
+  void finish_count(const std::shared_ptr<Count>& count);
+  // guest_move.cc
   [[nodiscard]] GuestDirectory directory() const;
   [[nodiscard]] MoveSession move_session();
   void wait_for_guest(Result<Incoming> launched, const std::string& listen_address, const port::MoveTerms& terms);
@@ -129,6 +139,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void move_ended(MoveOut::Outcome outcome, const Error& why);
   // Of a guest whose agent was ended while it moved, or after it had.
   void take_moving_status(const std::string& status);
+  void take_found_taken_over();
   void take_found_move(const std::string& status, const std::string& migration);
   void look_for_credentials(const std::string& status);
   void end_found_move(bool stands);
@@ -258,6 +269,11 @@ class Guest : public std::enable_shared_from_this<Guest> {
   std::uint32_t move_port_ = 0;
   port::ListeningDone listening_;
   std::shared_ptr<MoveOut> move_out_;
+
+  // The threads that are its processors, as it told last.
+  std::vector<pid_t> processor_threads_;
+  // When it told last what memory it uses.
+  std::uint64_t memory_told_unix_ = 0;
 
   std::shared_ptr<DiskCopy> disk_copy_;
   bool stops_copying_ = false;

@@ -99,8 +99,10 @@ void Guest::take_status(const std::string& status) {
     take_moving_status(status);
   } else if (record_->phase == GuestRecord::Phase::starting && !runs) {
     run_processors();
-  } else if (record_->phase == GuestRecord::Phase::starting || record_->phase == GuestRecord::Phase::receiving) {
+  } else if (record_->phase == GuestRecord::Phase::starting) {
     processors_run();
+  } else if (record_->phase == GuestRecord::Phase::receiving) {
+    take_found_taken_over();
   } else if (moving_ == Moving::no && !resetting_ && has_open_copy() && !disk_copy_) {
     settle_copy(status);
   } else if (record_->phase == GuestRecord::Phase::resetting && !resetting_) {

@@ -277,6 +277,14 @@ void Guest::take_moving_status(const std::string& status) {
   });
 }
 
+// The agent before this one had not written yet that it goes on here. Its memory may still be on its way.
+void Guest::take_found_taken_over() {
+  command("query-migrate", [this](const Result<std::string>& reply) {
+    if (reply && text_in(parse_answer(*reply), "status") == "postcopy-active") begin_fetch();
+    processors_run();
+  });
+}
+
 void Guest::take_found_move(const std::string& status, const std::string& migration) {
   if (is_postcopy_broken(migration)) {
     is_lost();

@@ -93,10 +93,10 @@ std::vector<v1::Problem> problems_in(const MachineHealth& health) {
 
 std::string cpu_model_in(std::string_view cpuinfo) { return std::string(value_in(cpuinfo, "model name", ':')); }
 
-std::uint64_t memory_bytes_in(std::string_view meminfo, std::string_view name) {
+std::optional<std::uint64_t> memory_bytes_in(std::string_view meminfo, std::string_view name) {
   const std::string_view value = value_in(meminfo, name, ':');
   std::uint64_t kib = 0;
-  std::from_chars(value.data(), value.data() + value.size(), kib);
+  if (std::from_chars(value.data(), value.data() + value.size(), kib).ec != std::errc()) return std::nullopt;
   return kib * 1024;
 }
 
@@ -172,8 +172,8 @@ struct MachineFacts::Machine {
     status.set_cpu_model(cpu_model_in(read("/proc/cpuinfo")));
     status.set_cpus(static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))));
     const std::string meminfo = read("/proc/meminfo");
-    status.set_memory_bytes(memory_bytes_in(meminfo, "MemTotal"));
-    const std::uint64_t available = memory_bytes_in(meminfo, "MemAvailable");
+    status.set_memory_bytes(memory_bytes_in(meminfo, "MemTotal").value_or(0));
+    const std::uint64_t available = memory_bytes_in(meminfo, "MemAvailable").value_or(0);
     status.set_memory_available_bytes(available - available % kMemoryStepBytes);
     status.set_qemu_version(version_of(options.qemu_program));
     status.set_swtpm_version(version_of(options.tpm_program));

@@ -49,8 +49,8 @@ class MachineFacts final : public port::HostFacts {
 // From the texts of the system's files, for what is not there: empty or 0.
 // /proc/cpuinfo: the first processor's model.
 std::string cpu_model_in(std::string_view cpuinfo);
-// /proc/meminfo, one line's value in bytes: "MemTotal".
-std::uint64_t memory_bytes_in(std::string_view meminfo, std::string_view name);
+// /proc/meminfo, one line's value in bytes: "MemTotal". Nothing: there is no such line, or no number in it.
+std::optional<std::uint64_t> memory_bytes_in(std::string_view meminfo, std::string_view name);
 // os-release(5): PRETTY_NAME, else NAME.
 std::string operating_system_in(std::string_view os_release);
 // What is wrong with the machine itself; without numbers that move, so that the same is told as long as it is the same.

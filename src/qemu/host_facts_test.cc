@@ -26,7 +26,7 @@ TEST(HostFacts, AreReadFromTheSystemsTexts) {
   const char* const meminfo = "MemTotal:       24684096 kB\nMemFree: 1 kB\nMemAvailable:   24188940 kB";
   EXPECT_EQ(memory_bytes_in(meminfo, "MemTotal"), 24'684'096ULL * 1024);
   EXPECT_EQ(memory_bytes_in(meminfo, "MemAvailable"), 24'188'940ULL * 1024);
-  EXPECT_EQ(memory_bytes_in(meminfo, "Mem"), 0U);
+  EXPECT_EQ(memory_bytes_in(meminfo, "Mem"), std::nullopt);
   EXPECT_EQ(operating_system_in("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
             "Debian GNU/Linux 12 (bookworm)");
   EXPECT_EQ(operating_system_in("PRETTY_NAME=\"\"\nNAME=Alpine\n"), "Alpine");

@@ -1,4 +1,4 @@
-// port::Hypervisor, port::Mover and port::DiskCopier by real QEMU processes.
+// port::Hypervisor, port::Mover, port::DiskCopier and port::Meters by real QEMU processes.
 //
 // Threads: everything on the loop's thread, the destructor too (or after the loop has stopped). The loop, the workers,
 // the cgroups and the consoles outlive it. Destroying it leaves all guests running; the next one finds them.
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "port/disk_copy.h"
+#include "port/metrics.h"
 #include "port/move.h"
 #include "qemu/engine.h"
 
@@ -16,7 +17,7 @@ namespace gantry::qemu {
 
 class Guest;
 
-class QemuHypervisor final : public port::Hypervisor, public port::Mover, public port::DiskCopier {
+class QemuHypervisor final : public port::Hypervisor, public port::Mover, public port::DiskCopier, public port::Meters {
  public:
   QemuHypervisor(runtime::EventLoop& loop, runtime::WorkerPool& workers, const Cgroups& cgroups, ConsoleHub& consoles,
                  EngineOptions options);
@@ -43,9 +44,11 @@ class QemuHypervisor final : public port::Hypervisor, public port::Mover, public
   void copy_disk(const std::string& vm_id, const port::DiskCopyRequest& request,
                  std::function<void(const port::DiskCopyProgress&)> progress, port::Done done) override;
   void stop_copying(const std::string& vm_id) override;
+  void read(std::function<void(port::Counters)> done) override;
 
  private:
   struct Round;
+  struct MeterRound;
 
   void find_guests(const std::shared_ptr<Round>& round);
   void find(const std::string& vm_id, const std::shared_ptr<Round>& round);

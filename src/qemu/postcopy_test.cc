@@ -151,6 +151,20 @@ TEST_F(PostcopyTest, AgentsThatComeBackMeanwhileKnowThatItFetches) {
   expect_whole_there();
 }
 
+TEST_F(PostcopyTest, AnAgentThatWasKilledBeforeItWroteThatItGoesOnHereKnowsThatItFetches) {
+  begin_fetching(kOutrun);
+  ASSERT_TRUE(target_->take_over(vm_, true));
+  target_ = nullptr;
+  auto record = other_directory().load();
+  ASSERT_TRUE(record);
+  record->phase = GuestRecord::Phase::receiving;
+  ASSERT_TRUE(other_directory().save(*record));
+  target_ = std::make_unique<Agent>(other_state_);
+  EXPECT_EQ(target_->last(vm_).state, State::running);
+  EXPECT_TRUE(fetches(*target_));
+  expect_whole_there();
+}
+
 TEST_F(PostcopyTest, AnAgentThatFindsItsSourceFrozenKnowsThatItServes) {
   begin_fetching(kOutrun);
   ASSERT_TRUE(target_->take_over(vm_, true));

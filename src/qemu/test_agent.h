@@ -69,6 +69,15 @@ class Agent {
     if (future.wait_for(kGenerous) != std::future_status::ready) return fail(ErrorCode::timed_out, "no answer");
     return future.get();
   }
+  port::Counters counters() {
+    auto answer = std::make_shared<std::promise<port::Counters>>();
+    loop_.post([this, answer] {
+      hypervisor_->read([answer](port::Counters counters) { answer->set_value(std::move(counters)); });
+    });
+    auto future = answer->get_future();
+    if (future.wait_for(kGenerous) != std::future_status::ready) return {};
+    return future.get();
+  }
   Result<void> take_over(const std::string& vm_id, bool runs) {
     return call([=](port::Mover& mover, const port::Done& done) { mover.take_over(vm_id, runs, done); });
   }

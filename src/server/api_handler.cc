@@ -37,6 +37,11 @@ HttpAnswer answer_message(const HttpRequest& request, const Admitted& admitted, 
     answer.status = 204;
     return answer;
   }
+  if (message.GetDescriptor() == v1::Document::descriptor()) {
+    answer.content_type = admitted.entry->route.content_type();
+    answer.body = dynamic_cast<const v1::Document&>(message).content();
+    return answer;
+  }
   if (admitted.entry->route.kind() == v1::Route::CHANGE && !admitted.options.dry_run) {
     answer.status = 202;
     const auto& accepted = dynamic_cast<const v1::Accepted&>(message);

@@ -55,6 +55,23 @@ TEST(Http, AnswersEachKindOfRoute) {
   EXPECT_EQ(json::parse(version.body).at("version"), "1.2.3");
 }
 
+TEST(Http, ADocumentComesAsItIs) {
+  TestServer server;
+  const std::string text = "gantry_vms{state=\"RUNNING\"} 3\n";
+  server.manager.override_answer([&](const auto& call, const auto& done) {
+    if (call.rpc != "GetPrometheus") return false;
+    auto document = std::make_unique<v1::Document>();
+    document->set_content(text);
+    done(std::move(document));
+    return true;
+  });
+  const Reply metrics = server.ask("GET", "/metrics");
+  EXPECT_EQ(metrics.status, 200);
+  EXPECT_EQ(metrics.headers.at("content-type"), "text/plain; version=0.0.4");
+  EXPECT_EQ(metrics.body, text);
+  EXPECT_EQ(server.ask("GET", "/metrics", {}, {}, "").status, 401);
+}
+
 TEST(Http, ConditionsThatNobodyWouldLookAtAreRefused) {
   TestServer server;
   const auto code = [](const Reply& reply) {

@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -46,8 +47,12 @@ void fill_field(Message& message, const FieldDescriptor* field, Rng& rng, int de
                   : reflection.SetUInt64(&message, field, rng.next());
     case FieldDescriptor::CPPTYPE_INT64:
       return reflection.SetInt64(&message, field, static_cast<std::int64_t>(rng.next()));
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      return reflection.SetDouble(&message, field, static_cast<double>(rng.below(2'000'000)) / 1'000 - 1'000);
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      // Of many, one that is no number may be among them.
+      const double number = static_cast<double>(rng.below(2'000'000)) / 1'000 - 1'000;
+      const double any = many && rng.below(4) == 0 ? std::nan("") : number;
+      return many ? reflection.AddDouble(&message, field, any) : reflection.SetDouble(&message, field, any);
+    }
     case FieldDescriptor::CPPTYPE_BOOL: return reflection.SetBool(&message, field, rng.below(2) == 1);
     case FieldDescriptor::CPPTYPE_ENUM: {
       const auto number =
@@ -94,11 +99,12 @@ std::string written_by_protobuf(const Message& message) {
   return text;
 }
 
-// All messages that clients are answered with.
+// All messages that clients are answered with as JSON.
 std::set<const Descriptor*> answers() {
   std::set<const Descriptor*> types = {v1::ChangeEvent::descriptor()};
   const RouteTable routes;
   for (const RouteEntry& entry : routes.entries()) types.insert(entry.method->output_type());
+  types.erase(v1::Document::descriptor());
   return types;
 }
 

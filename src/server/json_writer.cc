@@ -36,10 +36,9 @@ void append_quoted_number(Number number, std::string& text) {
   text += '"';
 }
 
-bool append_double(double number, std::string& text) {
-  if (!std::isfinite(number)) return false;
-  append_number(number, text);
-  return true;
+void append_double(double number, std::string& text) {
+  if (std::isfinite(number)) return append_number(number, text);
+  text += std::isnan(number) ? "\"NaN\"" : number > 0 ? "\"Infinity\"" : "\"-Infinity\"";
 }
 
 // "<" and ">" too: a page may have the text within its own.
@@ -121,7 +120,7 @@ bool append_value(const Message& message, const Reflection& reflection, const Fi
     case FieldDescriptor::CPPTYPE_INT64: append_quoted_number(reflection.GetInt64(message, field), text); return true;
     case FieldDescriptor::CPPTYPE_UINT64: append_quoted_number(reflection.GetUInt64(message, field), text); return true;
     case FieldDescriptor::CPPTYPE_BOOL: text += reflection.GetBool(message, field) ? "true" : "false"; return true;
-    case FieldDescriptor::CPPTYPE_DOUBLE: return append_double(reflection.GetDouble(message, field), text);
+    case FieldDescriptor::CPPTYPE_DOUBLE: append_double(reflection.GetDouble(message, field), text); return true;
     case FieldDescriptor::CPPTYPE_ENUM: return append_enum(*field, reflection.GetEnumValue(message, field), text);
     case FieldDescriptor::CPPTYPE_MESSAGE: return append_json(reflection.GetMessage(message, field), text);
     case FieldDescriptor::CPPTYPE_STRING:
@@ -140,6 +139,9 @@ bool append_element(const Message& message, const Reflection& reflection, const 
       return true;
     case FieldDescriptor::CPPTYPE_UINT64:
       append_quoted_number(reflection.GetRepeatedUInt64(message, field, index), text);
+      return true;
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      append_double(reflection.GetRepeatedDouble(message, field, index), text);
       return true;
     case FieldDescriptor::CPPTYPE_ENUM:
       return append_enum(*field, reflection.GetRepeatedEnumValue(message, field, index), text);

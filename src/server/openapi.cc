@@ -30,6 +30,11 @@ std::string name_of(const D& descriptor) {
   return descriptor.full_name().substr(descriptor.file()->package().size() + 1);
 }
 
+// As protobuf's JSON has them.
+Json not_finite() {
+  return Json::object({{"type", "string"}, {"enum", Json::array({"NaN", "Infinity", "-Infinity"})}});
+}
+
 Json reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
 
 class Schemas {
@@ -55,7 +60,9 @@ class Schemas {
       case FieldDescriptor::CPPTYPE_INT64: return {{"type", "string"}, {"pattern", "^-?[0-9]+$"}};
       case FieldDescriptor::CPPTYPE_UINT64: return {{"type", "string"}, {"pattern", "^[0-9]+$"}};
       case FieldDescriptor::CPPTYPE_DOUBLE:
-      case FieldDescriptor::CPPTYPE_FLOAT: return {{"type", "number"}};
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        // What was not measured, say.
+        return Json::object({{"anyOf", Json::array({Json::object({{"type", "number"}}), not_finite()})}});
       case FieldDescriptor::CPPTYPE_ENUM: return of(*field.enum_type());
       case FieldDescriptor::CPPTYPE_MESSAGE: return of(*field.message_type());
       case FieldDescriptor::CPPTYPE_STRING: break;
@@ -156,7 +163,7 @@ Json parameters_of(const RouteEntry& entry, Schemas& schemas) {
   return parameters;
 }
 
-Json content(const char* media_type, const Json& schema) { return {{media_type, {{"schema", schema}}}}; }
+Json content(const std::string& media_type, const Json& schema) { return {{media_type, {{"schema", schema}}}}; }
 
 // What a dry run of a DIRECT route answers, beside what the route does.
 void add_plan(const Descriptor& type, Schemas& schemas, Json& responses) {
@@ -186,8 +193,8 @@ Json responses_of(const RouteEntry& entry, Schemas& schemas) {
                           {"content", content("text/event-stream", schemas.of(type))}};
       break;
     case v1::Route::DOCUMENT:
-      responses["200"] = {{"description", "OpenAPI 3.1"},
-                          {"content", content("application/json", {{"type", "object"}})}};
+      responses["200"] = {{"description", entry.route.summary()},
+                          {"content", content(entry.route.content_type(), Json::object())}};
       break;
     case v1::Route::SOCKET:
       responses["101"] = {{"description", "A WebSocket; browsers give the token as subprotocol gantry.bearer.TOKEN"}};
@@ -205,6 +212,9 @@ Json responses_of(const RouteEntry& entry, Schemas& schemas) {
   return responses;
 }
 
+// What it is about: "vms" of "/api/v1/vms/{id}".
+const std::string& tag_of(const RouteEntry& entry) { return entry.segments.at(entry.segments.size() > 2 ? 2 : 0); }
+
 bool has_body(const RouteEntry& entry) {
   if (entry.route.method() == "GET" || entry.route.method() == "DELETE") return false;
   const Descriptor& type = *entry.method->input_type();
@@ -217,7 +227,7 @@ bool has_body(const RouteEntry& entry) {
 Json operation_of(const RouteEntry& entry, Schemas& schemas) {
   Json operation = {{"operationId", entry.rpc},
                     {"summary", entry.route.summary()},
-                    {"tags", {entry.segments.at(2)}},
+                    {"tags", {tag_of(entry)}},
                     {"parameters", parameters_of(entry, schemas)}};
   if (entry.route.kind() == v1::Route::UPLOAD) {
     operation["requestBody"] = {{"required", true}, {"content", content("application/octet-stream", Json::object())}};

@@ -85,6 +85,18 @@ TEST(Decode, TakesFieldsFromPathQueryAndBody) {
   EXPECT_EQ(list->message->ShortDebugString(), R"(labels: "a=b" page_size: 3)");
 }
 
+TEST(Decode, TakesTimesFromTheQuery) {
+  auto metrics = decode("GET", "/api/v1/vms/web/metrics?from=2027-01-31T14:00:00Z&to=2027-01-31T15:00:00%2B01:00");
+  ASSERT_TRUE(metrics) << cause_of(metrics);
+  const auto& request = dynamic_cast<const v1::GetMetricsRequest&>(*metrics->message);
+  EXPECT_EQ(request.from().seconds(), 1'801'404'000);
+  EXPECT_EQ(request.to().seconds(), 1'801'404'000) << "at another meridian";
+  for (const char* wrong : {"yesterday", "", "1801404000", "2027-02-30T14:00:00Z", "10000-01-01T00:00:00Z"}) {
+    const auto refused = decode("GET", "/api/v1/vms/web/metrics?from=" + std::string(wrong));
+    EXPECT_NE(cause_of(refused).find("it is no time"), std::string::npos) << wrong;
+  }
+}
+
 TEST(Decode, RefusesParametersThatDoNotBelong) {
   EXPECT_NE(cause_of(decode("GET", "/api/v1/vms?colour=1")).find("colour"), std::string::npos);
   EXPECT_NE(cause_of(decode("GET", "/api/v1/vms?dry_run=true")).find("dry_run"), std::string::npos);

@@ -1,4 +1,6 @@
 #include <google/protobuf/field_mask.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <charconv>
 #include <limits>
@@ -14,6 +16,7 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+using google::protobuf::Timestamp;
 
 tl::unexpected<Error> bad_parameter(const std::string& name, std::string cause) {
   return fail(ErrorCode::invalid_argument, "the parameter \"" + name + "\" cannot be used", std::move(cause),
@@ -34,6 +37,12 @@ bool parse_bool(const std::string& text, bool& value) {
 
 Result<void> set_field(Message& message, const FieldDescriptor& field, const std::string& text) {
   const auto& reflection = *message.GetReflection();
+  if (!field.is_repeated() && field.message_type() == Timestamp::descriptor()) {
+    auto& time = dynamic_cast<Timestamp&>(*reflection.MutableMessage(&message, &field));
+    const bool is_time = google::protobuf::util::TimeUtil::FromString(text, &time);
+    if (!is_time) return bad_parameter(field.json_name(), "it is no time as 2027-01-31T14:00:00Z is one");
+    return {};
+  }
   switch (field.is_repeated() ? FieldDescriptor::CPPTYPE_MESSAGE : field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING: reflection.SetString(&message, &field, text); return {};
     case FieldDescriptor::CPPTYPE_BOOL: {

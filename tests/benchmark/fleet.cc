@@ -2,8 +2,10 @@
 // of everything assigned to it that it is as wanted, at once and again every ten seconds.
 //
 //   fleet TOKENS [FIRST]    one token a line; prints how long they took to join and to be connected; ends when its
-//   input
-//                           does. FIRST: how many machines there are of another fleet; none has the address of another
+//                           input does. FIRST: how many machines there are of another fleet; none has the address of
+//                           another
+//
+// After a line "samples" of its input each also tells, every ten seconds, what it and its guests use.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -108,15 +110,30 @@ bool tell(const v1::Assignment& assignment, const std::string& host_id, v1::Obse
   }
 }
 
+// All that can be measured. Numbers that change, as real ones do.
+v1::Sample vm_sample(const std::string& id, std::uint64_t turn) {
+  v1::Sample sample;
+  sample.set_id(id);
+  const auto* fields = v1::VmSample::descriptor();
+  for (int i = 0; i < fields->field_count(); ++i) {
+    v1::VmSample& vm = *sample.mutable_vm();
+    const double value = static_cast<double>((turn + static_cast<std::uint64_t>(i)) % 97) * 1'000.5;
+    vm.GetReflection()->SetDouble(&vm, fields->field(i), value);
+  }
+  return sample;
+}
+
 class FleetHost {
  public:
-  FleetHost(runtime::EventLoop& loop, link::HostCredentials credentials, int number, std::atomic<int>& connected)
+  FleetHost(runtime::EventLoop& loop, link::HostCredentials credentials, int number, std::atomic<int>& connected,
+            const std::atomic<bool>& measures)
       : loop_(loop),
         id_(credentials.host_id),
         name_(credentials.host_name),
         facts_(machine_facts(number)),
         first_report_ms_(kReportMs * number / 1'000 % kReportMs + 1),
         connected_(connected),
+        measures_(measures),
         link_(loop, std::move(credentials), {.keep = [](const link::HostCredentials&) { return Result<void>{}; }}) {}
 
   // On the loop.
@@ -165,7 +182,20 @@ class FleetHost {
     *all.mutable_host() = facts_;
     for (const auto& [id, seen] : told_) *all.add_observations() = seen;
     link_.send(all);
+    if (measures_) tell_use();
     loop_.post_after(kReportMs, [this] { report(); });
+  }
+  void tell_use() {
+    v1::FromHost use = message();
+    v1::Sample& own = *use.add_samples();
+    own.set_id(id_);
+    own.mutable_host()->set_cpu_percent(static_cast<double>(sequence_ % 100));
+    own.mutable_host()->set_memory_used_bytes(256e9);
+    own.mutable_host()->set_memory_total_bytes(512e9);
+    for (const auto& [id, seen] : told_) {
+      if (seen.has_vm()) *use.add_samples() = vm_sample(id, sequence_);
+    }
+    link_.send(use);
   }
 
   runtime::EventLoop& loop_;
@@ -174,6 +204,7 @@ class FleetHost {
   v1::HostStatus facts_;
   Milliseconds first_report_ms_;
   std::atomic<int>& connected_;
+  const std::atomic<bool>& measures_;
   std::map<std::string, v1::Observation> told_;
   std::uint64_t sequence_ = 0;
   link::GrpcHostLink link_;
@@ -226,17 +257,17 @@ int run(const char* path, std::size_t first) {
             << std::endl;
   runtime::EventLoop loop;
   std::atomic<int> connected = 0;
+  std::atomic<bool> measures = false;
   std::vector<std::unique_ptr<FleetHost>> hosts;
   for (link::HostCredentials& credentials : joined.hosts) {
     const int number = static_cast<int>(first + hosts.size());
-    hosts.push_back(std::make_unique<FleetHost>(loop, std::move(credentials), number, connected));
+    hosts.push_back(std::make_unique<FleetHost>(loop, std::move(credentials), number, connected, measures));
     loop.post([host = hosts.back().get()] { host->start(); });
   }
   std::jthread thread([&loop] { loop.run(); });
   while (connected < static_cast<int>(hosts.size())) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   std::cout << "connected " << hosts.size() << " after " << seconds_since(begin) << " s" << std::endl;
-  for (std::string ignored; std::getline(std::cin, ignored);) {
-  }
+  for (std::string line; std::getline(std::cin, line);) measures = measures || line == "samples";
   for (const auto& host : hosts) host->stop();
   loop.stop();
   return joined.failures.empty() ? 0 : 1;

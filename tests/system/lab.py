@@ -27,10 +27,10 @@ class CommandFailed(Exception):
         self.stderr = result.stderr
 
 
-def wait_until(what, condition, seconds=PATIENCE_S):
+def wait_until(what, condition, seconds=PATIENCE_S, pause_max=0.5):
     """The first true value of condition(); fails after so many seconds with `what`."""
     end = time.monotonic() + seconds
-    pause = 0.02
+    pause = min(0.02, pause_max)
     while True:
         value = condition()
         if value:
@@ -38,7 +38,7 @@ def wait_until(what, condition, seconds=PATIENCE_S):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} s in vain: {what}")
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.5)
+        pause = min(pause * 1.5, pause_max)
 
 
 def run(*arguments, **options):

@@ -1,5 +1,6 @@
 """Records in etcd: managers that lead and stand by, killed and cut off; a move from one machine's own records. Whatever
 happens, guests run on, and no accepted change is lost or made twice."""
+import re
 import signal
 import subprocess
 import threading
@@ -192,6 +193,19 @@ class OneManagerTest(unittest.TestCase):
         self.assertEqual(lab.wait_for_state("web", "RUNNING")["status"]["bootId"], vm["status"]["bootId"])
         lab.gantry("stop", "web", "--force")
         lab.wait_for_state("web", "STOPPED")
+
+    def test_a_store_that_falls_silent_as_it_begins_to_lead_does_not_end_it(self):
+        lab = self.lab
+        self.etcd.start()
+        lab.start()
+        # It leads, and has yet to read its users.
+        wait_until("it begins to lead", lambda: "listening for hosts" in lab.log_tail(), pause_max=0.002)
+        self.etcd.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.etcd.process.send_signal, signal.SIGCONT)
+        wait_until("it has noticed", lambda: re.search("does not lead after all|leads no more", lab.log_tail()))
+        self.etcd.process.send_signal(signal.SIGCONT)
+        self.wait_until_it_serves()
+        self.assertIsNone(lab.daemon.poll())
 
     def test_wrong_options_are_told(self):
         for options, part in ((["--store", "etcd://nowhere"], "nowhere"), (["--store", "mysql://a:1"], "etcd://"),

@@ -30,6 +30,8 @@ void add_launch_command(const Commands& commands);
 void add_vm_commands(const Commands& commands);
 void add_set_command(const Commands& commands);
 void add_explain_command(const Commands& commands);
+void add_top_command(const Commands& commands);
+void add_metrics_command(const Commands& commands);
 void add_move_command(const Commands& commands);
 void add_guest_access_commands(const Commands& commands);  // console, ssh
 void add_image_commands(const Commands& commands);

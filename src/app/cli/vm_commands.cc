@@ -191,6 +191,8 @@ void add_vm_commands(const Commands& commands) {
   add_move_command(commands);
   add_set_command(commands);
   add_explain_command(commands);
+  add_top_command(commands);
+  add_metrics_command(commands);
   add_delete_command(commands);
 }
 

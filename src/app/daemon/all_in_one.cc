@@ -3,6 +3,7 @@
 #include "app/daemon/machine.h"
 #include "app/daemon/manager_link.h"
 #include "app/daemon/manager_parts.h"
+#include "app/daemon/metrics_api.h"
 #include "app/daemon/open_store.h"
 #include "app/daemon/store_move.h"
 #include "control/manager.h"
@@ -24,7 +25,9 @@ struct AllInOne::Parts {
         store(std::move(opened)),
         local(machine.loop),
         link(machine.loop, local.manager_end()),
-        manager(*store, link, machine.loop, manager_options(given, state.seed, {state.host_id})),
+        recorder(machine.loop, metrics_directory(given)),
+        manager(*store, link, machine.loop, manager_options(given, state.seed, {state.host_id}, &recorder)),
+        api(manager, recorder, machine.loop),
         host(machine.ports(local.host_end()),
              host_options(given, {state.host_id, given.host_name, state.incarnation})) {}
 
@@ -42,7 +45,9 @@ struct AllInOne::Parts {
   std::unique_ptr<port::Store> store;
   link::LocalLink local;
   link::GrpcManagerLink link;
+  metrics::Recorder recorder;
   control::ManagerCore manager;
+  MetricsApi api;
   host::HostCore host;
   std::unique_ptr<server::ApiServer> server;
 };
@@ -66,14 +71,14 @@ Result<AllInOneStarted> AllInOne::start(const std::string& local_token) {
   parts.local.connect(parts.state.host_id);
   parts.machine.start();
 
-  ApiParts api{.local_token = local_token, .own_host_id = parts.state.host_id, .join_point = {}};
+  ApiParts with{.local_token = local_token, .own_host_id = parts.state.host_id, .join_point = {}};
   if (!parts.options.link_listen.empty()) {
     auto point = listen_for_hosts(parts.options, *parts.store, parts.manager, parts.link);
     if (!point) return fail(std::move(point.error()));
-    api.join_point = std::move(*point);
+    with.join_point = std::move(*point);
   }
-  parts.server = std::make_unique<server::ApiServer>(api_options(parts.options, parts.manager, std::move(api)),
-                                                     parts.manager, *parts.store, parts.machine.consoles);
+  parts.server = std::make_unique<server::ApiServer>(api_options(parts.options, parts.manager, std::move(with)),
+                                                     parts.api, *parts.store, parts.machine.consoles);
   const auto started = parts.server->start();
   if (!started) return fail(started.error());
   return AllInOneStarted{started->port, started->first_password};

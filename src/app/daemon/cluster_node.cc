@@ -116,14 +116,18 @@ Result<bool> ClusterNode::serve_term() {
           signals_, options_, [&] { return offer(*port); }, decided) != 0)
     return true;
   standby.reset();
-  const auto own = own_host_id(**store);
-  if (!own) return fail(own.error());
-  LeadingManager manager(options_, manager_loop, **store, *election.fence(), state_.seed + election.fence()->modified,
-                         *own);
-  return lead(**store, election, manager);
+  const auto led = lead(**store, manager_loop, election);
+  if (led || led.error().code != ErrorCode::unavailable) return led;
+  // The store has fallen silent since, say: another leads, or this one a moment later.
+  spdlog::warn("this manager does not lead after all: {}", led.error().to_text());
+  return signal_comes_soon();
 }
 
-Result<bool> ClusterNode::lead(port::Store& store, const Election& election, LeadingManager& manager) {
+Result<bool> ClusterNode::lead(port::Store& store, runtime::EventLoop& loop, const Election& election) {
+  const auto own = own_host_id(store);
+  if (!own) return fail(own.error());
+  const port::Compare fence = *election.fence();
+  LeadingManager manager(options_, loop, store, fence, state_.seed + fence.modified, *own);
   auto point = manager.listen();
   if (!point) return fail(point.error());
   if (auto made = ensure_own_host(store, *point, manager.own_host_id()); !made) return fail(made.error());
@@ -149,10 +153,13 @@ Result<std::unique_ptr<port::Store>> ClusterNode::wait_for_store(KnownLeader& kn
     if (store) return store;
     if (store.error().code != ErrorCode::unavailable) return fail(store.error());
     known.set(std::nullopt, store.error().summary + ": " + store.error().cause);
-    bool waited = false;
-    const auto once = [&waited] { return std::exchange(waited, true); };
-    if (wait_for_end(signals_, options_, kNothing, once) != 0) return std::unique_ptr<port::Store>();
+    if (signal_comes_soon()) return std::unique_ptr<port::Store>();
   }
+}
+
+bool ClusterNode::signal_comes_soon() const {
+  bool waited = false;
+  return wait_for_end(signals_, options_, kNothing, [&waited] { return std::exchange(waited, true); }) != 0;
 }
 
 Result<void> ClusterNode::ensure_own_host(port::Store& store, const server::JoinPoint& point,

@@ -31,9 +31,11 @@ class ClusterNode {
  private:
   // Stands by, and leads when it may. True: a signal has come.
   Result<bool> serve_term();
-  Result<bool> lead(port::Store& store, const Election& election, LeadingManager& manager);
+  Result<bool> lead(port::Store& store, runtime::EventLoop& loop, const Election& election);
   // None: a signal has come.
   Result<std::unique_ptr<port::Store>> wait_for_store(KnownLeader& known);
+  // Waits for one for a moment.
+  [[nodiscard]] bool signal_comes_soon() const;
   // What the first leader, or one that moved here, needs to be a host beside its manager.
   Result<void> ensure_own_host(port::Store& store, const server::JoinPoint& point, const std::string& own_host_id);
   Result<void> begin_host(link::HostCredentials credentials);

@@ -5,6 +5,7 @@
 
 #include "app/daemon/manager_link.h"
 #include "app/daemon/manager_parts.h"
+#include "app/daemon/metrics_api.h"
 #include "control/manager.h"
 #include "link/grpc_manager_link.h"
 #include "link/local_link.h"
@@ -22,8 +23,11 @@ struct LeadingManager::Parts {
         store(shared, fence),
         nobody(loop),
         link(loop, nobody.manager_end()),
-        manager(store, link, loop,
-                manager_options(given, seed, own_host.empty() ? std::set<std::string>{} : std::set{own_host})) {}
+        recorder(loop, metrics_directory(given)),
+        manager(
+            store, link, loop,
+            manager_options(given, seed, own_host.empty() ? std::set<std::string>{} : std::set{own_host}, &recorder)),
+        api(manager, recorder, loop) {}
 
   ~Parts() {
     // First the hosts: they are to look for another manager.
@@ -40,7 +44,9 @@ struct LeadingManager::Parts {
   store::FencedStore store;
   link::LocalLink nobody;
   link::GrpcManagerLink link;
+  metrics::Recorder recorder;
   control::ManagerCore manager;
+  MetricsApi api;
   std::unique_ptr<server::ApiServer> server;
   std::thread thread;
 };
@@ -63,9 +69,9 @@ Result<server::JoinPoint> LeadingManager::listen() {
 Result<AllInOneStarted> LeadingManager::serve(port::Console& consoles, const std::string& local_token,
                                               server::JoinPoint point) {
   Parts& parts = *parts_;
-  ApiParts api{.local_token = local_token, .own_host_id = parts.own_host_id, .join_point = std::move(point)};
-  parts.server = std::make_unique<server::ApiServer>(api_options(parts.options, parts.manager, std::move(api)),
-                                                     parts.manager, parts.store, consoles);
+  ApiParts with{.local_token = local_token, .own_host_id = parts.own_host_id, .join_point = std::move(point)};
+  parts.server = std::make_unique<server::ApiServer>(api_options(parts.options, parts.manager, std::move(with)),
+                                                     parts.api, parts.store, consoles);
   const auto started = parts.server->start();
   if (!started) return fail(started.error());
   return AllInOneStarted{started->port, started->first_password};

@@ -104,7 +104,8 @@ host::Ports Machine::ports(port::HostLink& link) {
           .facts = facts,
           .storage = storage,
           .network = network,
-          .sentinel = sentinel};
+          .sentinel = sentinel,
+          .meters = hypervisor};
 }
 
 host::Options host_options(const DaemonOptions& options, HostIdentity identity) {

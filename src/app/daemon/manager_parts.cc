@@ -11,16 +11,19 @@
 namespace gantry::app {
 
 control::ManagerOptions manager_options(const DaemonOptions& options, std::uint64_t seed,
-                                        std::set<std::string> own_hosts) {
+                                        std::set<std::string> own_hosts, port::SampleSink* samples) {
   control::ManagerOptions manager;
   manager.log = [](std::string_view line) { spdlog::error("{}", line); };
   manager.seed = seed;
   manager.default_pool_path = default_pool_path(options);
   manager.cpu_overcommit = options.cpu_overcommit;
   manager.own_hosts = std::move(own_hosts);
+  manager.samples = samples;
   for (auto& [subnet, device] : network::host_subnets()) manager.taken_subnets.push_back({subnet, std::move(device)});
   return manager;
 }
+
+std::string metrics_directory(const DaemonOptions& options) { return options.state_directory + "/metrics"; }
 
 server::ApiServerOptions api_options(const DaemonOptions& options, port::Manager& manager, ApiParts parts) {
   server::ApiServerOptions api;

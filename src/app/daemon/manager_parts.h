@@ -14,7 +14,9 @@ namespace gantry::app {
 
 // `seed`: another one for each manager that was ever made over one store.
 control::ManagerOptions manager_options(const DaemonOptions& options, std::uint64_t seed,
-                                        std::set<std::string> own_hosts);
+                                        std::set<std::string> own_hosts, port::SampleSink* samples);
+// Where what was measured is kept.
+std::string metrics_directory(const DaemonOptions& options);
 
 struct ApiParts {
   std::string local_token;
