@@ -1,4 +1,4 @@
-// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/): the same in every version of Gantry and on every machine.
+// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/): the same in every version of Gantry and everywhere.
 // Whoever chooses the texts can make two of them alike.
 #pragma once
 

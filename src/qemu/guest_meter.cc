@@ -62,8 +62,7 @@ std::optional<std::uint64_t> Guest::take_memory(const std::string& reply) {
   if (!memory) return std::nullopt;
   if (std::exchange(memory_told_unix_, memory->told_unix) != memory->told_unix) return memory->used_bytes;
   command(
-      "qom-set", [](const auto&) {},
-      of_balloon("guest-stats-polling-interval", kAskMemoryEveryS));
+      "qom-set", [](const auto&) {}, of_balloon("guest-stats-polling-interval", kAskMemoryEveryS));
   return std::nullopt;
 }
 

@@ -21,7 +21,8 @@ std::uint64_t memory_in(std::string_view meminfo, const std::string& number) {
   const std::string before = "Node " + number + " MemTotal";
   const std::size_t begin = meminfo.find(before);
   if (begin == std::string_view::npos) return 0;
-  return memory_bytes_in(meminfo.substr(begin + before.size() - std::string_view("MemTotal").size()), "MemTotal").value_or(0);
+  return memory_bytes_in(meminfo.substr(begin + before.size() - std::string_view("MemTotal").size()), "MemTotal")
+      .value_or(0);
 }
 
 }  // namespace
