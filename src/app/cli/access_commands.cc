@@ -89,7 +89,7 @@ void print_session(const v1::CurrentSession& current) {
 }
 
 void add_whoami(const Commands& commands) {
-  auto* whoami = commands.add(commands.app, "whoami", "Say who you are to the server, and until when",
+  auto* whoami = commands.add(commands.app, "whoami", "Say who you are to the server, and what you may do",
                               "gantry whoami\ngantry whoami -o json");
   commands.run(whoami, [&session = commands.session] {
     auto client = session.api();
