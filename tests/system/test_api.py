@@ -102,6 +102,8 @@ class ApiTest(ApiChecks, unittest.TestCase):
         lab.gantry("volume", "create", "still", "--size", "1M")
         lab.gantry("network", "create", "quiet", "--kind", "nat")
         lab.gantry("security-group", "create", "closed")
+        lab.gantry("group", "create", "night-shift", "--role", "viewer")
+        lab.gantry("user", "create", "vera", "--role", "viewer", input_text="a password of hers\n")
         lab.gantry("rule", "create", "strict", "--kind", "apart", "--vm-label", "tier=nothing")
         lab.gantry("pool", "create", "empty", "--path", str(lab.directory / "empty"))
         waiting = self.begin_upload("waiting")
@@ -125,6 +127,10 @@ class ApiTest(ApiChecks, unittest.TestCase):
             "CreateRule": (None, {"name": "ghost", "spec": {"kind": "APART", "vmLabels": {"tier": "web"}}}),
             "UpdateRule": ("strict", {"preferred": True}), "DeleteRule": ("strict", b""),
             "UpdateHost": (host, {"cordoned": True}), "DeleteHost": ("leaver", b""), "CreateHostToken": (None, {}), "CancelTask": (waiting["meta"]["id"], {}),
+            "CreateUser": (None, {"name": "ghost", "password": "a password of it", "role": "VIEWER"}),
+            "UpdateUser": ("vera", {"role": "OPERATOR", "groups": ["night-shift"], "disabled": True}), "DeleteUser": ("vera", b""),
+            "CreateGroup": (None, {"name": "ghost", "role": "VIEWER"}),
+            "UpdateGroup": ("night-shift", {"role": "OPERATOR"}), "DeleteGroup": ("night-shift", b""),
             "CreateToken": (None, {"name": "ghost"}), "DeleteToken": ("old", b""), "Logout": (None, b""),
             "ChangePassword": (None, {"user": "admin", "newPassword": "quite another one"}),
         }
@@ -164,6 +170,8 @@ class ApiTest(ApiChecks, unittest.TestCase):
         lab.gantry("network", "delete", "quiet")
         lab.gantry("security-group", "delete", "closed")
         lab.gantry("rule", "delete", "strict")
+        lab.gantry("user", "delete", "vera")
+        lab.gantry("group", "delete", "night-shift")
         lab.gantry("pool", "delete", "empty")
         lab.gantry("host", "leave", "leaver")
         self.assertEqual(self.api.send("DELETE", "/api/v1/tokens/old").status, 204)
@@ -199,6 +207,8 @@ class ApiTest(ApiChecks, unittest.TestCase):
         state["power"] = [v["spec"]["power"] for v in self.records("vms")]
         state["cordoned"] = [h["spec"]["cordoned"] for h in self.records("hosts") if h.get("spec")]
         state["tokens"] = [t["meta"]["name"] for t in self.records("tokens")]
+        state["users"] = [(u["meta"]["name"], u["role"], u["groups"], u["disabled"]) for u in self.records("users")]
+        state["groups"] = [(g["meta"]["name"], g["role"]) for g in self.records("groups")]
         state["waiting"] = [i["status"]["state"] for i in self.records("images")]
         return state
 

@@ -154,12 +154,12 @@ class CliUseTest(unittest.TestCase):
 
     def test_a_list_of_tokens_is_a_table(self):
         lab = self.lab
-        self.assertRegex(lab.gantry("token", "list"), r"^NAME +CREATED +ENDS +ID\n$")
-        for name, more in (("forever", ()), ("ending", ("--days", "90"))):
+        self.assertRegex(lab.gantry("token", "list"), r"^NAME +ROLE AT MOST +CREATED +ENDS +ID\n$")
+        for name, more in (("forever", ()), ("ending", ("--days", "90", "--role", "viewer"))):
             lab.gantry("token", "create", name, *more)
         rows = lab.gantry("token", "list").splitlines()
-        self.assertRegex(rows[1] + rows[2], r"forever +20\S+Z +never +\S+")
-        self.assertRegex(rows[1] + rows[2], r"ending +20\S+Z +20\S+Z +\S+")
+        self.assertRegex(rows[1] + rows[2], r"forever +yours +20\S+Z +never +\S+")
+        self.assertRegex(rows[1] + rows[2], r"ending +viewer +20\S+Z +20\S+Z +\S+")
         lab.gantry("token", "delete", "forever")
         lab.gantry("token", "delete", "ending")
 
