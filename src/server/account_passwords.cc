@@ -1,4 +1,5 @@
-// Changing passwords: one's own by the current one, or anybody's by who is root on this machine.
+// Changing passwords: one's own by the current one, or another's by an administrator who signed in, or by root on this
+// machine. And the end of what a user is signed in by.
 #include <algorithm>
 
 #include "model/keys.h"
@@ -30,12 +31,18 @@ Result<void> check_whose(const Caller& caller, const std::string& user) {
 // A transaction holds so many; etcd takes no more than 128.
 constexpr std::size_t kSessionsAtOnce = 100;
 
+// Of the user with that id alone, or of all that had the name. What was made before ids were kept is of any.
+template <class Credential>
+bool is_of(const Credential& record, const std::string& user, const std::string& user_id) {
+  return record.user() == user && (user_id.empty() || record.user_id().empty() || record.user_id() == user_id);
+}
+
 std::vector<port::Write> ends_of_sessions(const port::Range& sessions, const std::string& user,
-                                          const std::string& but_token_hash) {
+                                          const std::string& user_id, const std::string& but_token_hash) {
   std::vector<port::Write> writes;
   for (const port::Entry& entry : sessions.entries) {
     v1::Session session;
-    if (!session.ParseFromString(entry.value) || session.user() != user) continue;
+    if (!session.ParseFromString(entry.value) || !is_of(session, user, user_id)) continue;
     if (session.token_hash() == but_token_hash) continue;
     writes.push_back({.kind = port::Write::Kind::erase, .key = entry.key, .value = {}});
   }
@@ -43,10 +50,11 @@ std::vector<port::Write> ends_of_sessions(const port::Range& sessions, const std
 }
 
 // The name first: while that is there, so is the token by which it is found again.
-void add_ends_of_tokens(const port::Range& tokens, const std::string& user, std::vector<port::Write>& writes) {
+void add_ends_of_tokens(const port::Range& tokens, const std::string& user, const std::string& user_id,
+                        std::vector<port::Write>& writes) {
   for (const port::Entry& entry : tokens.entries) {
     v1::ApiToken record;
-    if (!record.ParseFromString(entry.value) || record.user() != user) continue;
+    if (!record.ParseFromString(entry.value) || !is_of(record, user, user_id)) continue;
     const std::string name = model::name_key(model::kApiToken, user + "/" + record.meta().name());
     writes.push_back({.kind = port::Write::Kind::erase, .key = name, .value = {}});
     writes.push_back({.kind = port::Write::Kind::erase, .key = entry.key, .value = {}});
@@ -112,7 +120,7 @@ void Accounts::replace_password(const PasswordChange& change, const port::Entry&
     user.set_password_hash(hash);
     port::Txn txn;
     txn.compares.push_back({entry.key, entry.modified});
-    txn.writes = ends_of_sessions(*sessions, change.user, change.caller.token_hash);
+    txn.writes = ends_of_sessions(*sessions, change.user, {}, change.caller.token_hash);
     if (change.dry_run) {
       return done(plan_answer({"change the password of user " + change.user,
                                "end " + std::to_string(txn.writes.size()) + " other sessions of user " + change.user +
@@ -134,7 +142,7 @@ void Accounts::end_late_sessions(const PasswordChange& change, const Done<Messag
   store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
     if (!sessions) return done(fail(sessions.error()));
     port::Txn txn;
-    txn.writes = ends_of_sessions(*sessions, change.user, change.caller.token_hash);
+    txn.writes = ends_of_sessions(*sessions, change.user, {}, change.caller.token_hash);
     if (txn.writes.size() <= kSessionsAtOnce) {
       return txn.writes.empty() ? done(std::make_shared<v1::Empty>()) : commit_and_answer(std::move(txn), {}, done);
     }
@@ -147,21 +155,22 @@ void Accounts::end_late_sessions(const PasswordChange& change, const Done<Messag
 }
 
 // A step at a time, until none is left.
-void Accounts::end_all(const std::string& user, bool tokens_too, const Done<MessagePtr>& done) {
+void Accounts::end_all(const std::string& user, const std::string& user_id, bool tokens_too,
+                       const Done<MessagePtr>& done) {
   store_.range(model::prefix_of(model::kSession), [=, this](const Result<port::Range>& sessions) {
     if (!sessions) return done(fail(sessions.error()));
     store_.range(model::prefix_of(model::kApiToken), [=, this](const Result<port::Range>& tokens) {
       if (!tokens) return done(fail(tokens.error()));
       port::Txn txn;
-      txn.writes = ends_of_sessions(*sessions, user, {});
-      if (tokens_too) add_ends_of_tokens(*tokens, user, txn.writes);
+      txn.writes = ends_of_sessions(*sessions, user, user_id, {});
+      if (tokens_too) add_ends_of_tokens(*tokens, user, user_id, txn.writes);
       const bool all = txn.writes.size() <= kSessionsAtOnce;
       if (txn.writes.empty()) return done(std::make_shared<v1::Empty>());
       txn.writes.resize(std::min(txn.writes.size(), kSessionsAtOnce));
       store_.commit(std::move(txn), [=, this](const Result<bool>& committed) {
         if (!committed) return done(fail(committed.error()));
         if (all) return done(std::make_shared<v1::Empty>());
-        end_all(user, tokens_too, done);
+        end_all(user, user_id, tokens_too, done);
       });
     });
   });

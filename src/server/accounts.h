@@ -60,8 +60,9 @@ class Accounts {
                        const Done<MessagePtr>& done);
   // Hashed behind those that wait, if there is room.
   void hash_later(const Caller& caller, const std::string& password, Done<std::string> done);
-  // Ends all sessions of that user, and with `tokens_too` revokes its API tokens; then answers v1::Empty.
-  void end_all(const std::string& user, bool tokens_too, const Done<MessagePtr>& done);
+  // Ends all sessions of that user, and with `tokens_too` revokes its API tokens; then answers v1::Empty. `user_id`
+  // empty: of all that ever had the name.
+  void end_all(const std::string& user, const std::string& user_id, bool tokens_too, const Done<MessagePtr>& done);
   void list_tokens(const Caller& caller, Done<v1::ApiTokenList> done);
   void create_token(const Caller& caller, const v1::CreateTokenRequest& request, bool dry_run,
                     const Done<MessagePtr>& done);

@@ -163,20 +163,24 @@ void ApiHandler::handle(HttpRequest request, Done done) {
 }
 
 ApiHandler::Done ApiHandler::audited(const RequestPtr& request, const Admitted& admitted, const Done& done) {
-  if (!is_kept(admitted.entry->route, admitted.options.dry_run)) return done;
   return [this, request, admitted, done](HttpAnswer answer) {
-    audit_->record(note_of(*admitted.entry, admitted.caller, *request, admitted.message.get(), answer));
+    note(*request, admitted, answer);
     done(std::move(answer));
   };
 }
 
-// What is no single answer: a console, an upload.
-void ApiHandler::note_beginning(const RequestPtr& request, const Admitted& admitted) {
-  const auto kind = admitted.entry->route.kind();
-  if (kind != v1::Route::SOCKET && kind != v1::Route::UPLOAD) return;
-  HttpAnswer answer;
-  answer.status = kind == v1::Route::SOCKET ? 101 : 100;
-  audited(request, admitted, [](const HttpAnswer&) {})(answer);
+void ApiHandler::note(const HttpRequest& request, const Admitted& admitted, const HttpAnswer& answer) {
+  if (!is_kept(admitted.entry->route, admitted.options.dry_run)) return;
+  v1::AuditEntry entry = note_of(*admitted.entry, admitted.caller, request, admitted.message.get(), answer);
+  if (admitted.entry->rpc != "Login" || answer.status < 400) return audit_->record(std::move(entry));
+  // Who types the password into the line for the name is not to find it here.
+  v1::ById who;
+  who.set_id(entry.target());
+  directory_->get_user(who, [this, entry = std::move(entry)](const Result<v1::User>& known) {
+    v1::AuditEntry kept = entry;
+    if (!known || known->meta().name() != kept.target()) kept.clear_target();
+    audit_->record(std::move(kept));
+  });
 }
 
 HttpAnswer ApiHandler::refused(const RequestPtr& request, const RouteEntry& entry, const Caller& caller,
@@ -212,7 +216,6 @@ void ApiHandler::admit(const RequestPtr& request, AdmitDone done) {
     }
     if (!admitted) return done(tl::unexpected<HttpAnswer>(answer_for(admitted.error())));
     admitted->credentials = credentials;
-    note_beginning(request, *admitted);
     done(std::move(*admitted));
   };
   if (anonymous) return go_on(Caller{});
@@ -339,11 +342,11 @@ bool ApiHandler::dispatch_directory(const RequestPtr& request, const Admitted& a
   } else if (rpc == "GetGroup") {
     directory_->get_group(dynamic_cast<const v1::ById&>(message), answer);
   } else if (rpc == "CreateGroup") {
-    directory_->create_group(dynamic_cast<const v1::CreateGroupRequest&>(message), dry_run, answer);
+    directory_->create_group(caller, dynamic_cast<const v1::CreateGroupRequest&>(message), dry_run, answer);
   } else if (rpc == "UpdateGroup") {
-    directory_->update_group(dynamic_cast<const v1::UpdateGroupRequest&>(message), dry_run, answer);
+    directory_->update_group(caller, dynamic_cast<const v1::UpdateGroupRequest&>(message), dry_run, answer);
   } else if (rpc == "DeleteGroup") {
-    directory_->delete_group(dynamic_cast<const v1::ById&>(message), dry_run, answer);
+    directory_->delete_group(caller, dynamic_cast<const v1::ById&>(message), dry_run, answer);
   } else {
     return false;
   }

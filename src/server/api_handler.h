@@ -55,11 +55,12 @@ class ApiHandler {
             port::Manager::Answer done);
   // Whether what was admitted would be admitted still: its credentials serve, and its caller may do it.
   void check_again(const Admitted& admitted, std::function<void(bool)> done);
+  // Keeps in the audit what became of something that handle() does not answer: a console, an upload.
+  void note(const HttpRequest& request, const Admitted& admitted, const HttpAnswer& answer);
 
  private:
   // Gives the answer on, and keeps it in the audit if it belongs there.
   [[nodiscard]] Done audited(const RequestPtr& request, const Admitted& admitted, const Done& done);
-  void note_beginning(const RequestPtr& request, const Admitted& admitted);
   // Keeps what was refused before it was read.
   HttpAnswer refused(const RequestPtr& request, const RouteEntry& entry, const Caller& caller, const Error& error);
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);

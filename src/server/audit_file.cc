@@ -47,27 +47,58 @@ std::string AuditFile::hash_of(std::string_view previous_hash, std::string_view 
   return sha256_hex(std::string(previous_hash) + std::string(text));
 }
 
-std::vector<std::string> AuditFile::files(const std::string& directory) {
+std::vector<std::string> AuditFile::paths(const std::string& directory) {
   std::vector<std::string> paths;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (entry.path().filename().string().rfind(kOlder, 0) == 0) paths.push_back(entry.path());
+  std::filesystem::directory_iterator entry(directory, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().rfind(kOlder, 0) == 0) paths.push_back(entry->path());
   }
   std::sort(paths.begin(), paths.end());
   if (std::filesystem::exists(current_path(directory), error)) paths.push_back(current_path(directory));
   return paths;
 }
 
-std::vector<AuditLine> AuditFile::lines(const std::string& path, std::size_t bytes_max) {
+// One that is set aside meanwhile would be missed, or be taken for another.
+Result<AuditFiles> AuditFiles::open(const std::string& directory) {
+  constexpr int kTries = 10;
+  for (int i = 0; i < kTries; ++i) {
+    AuditFiles found;
+    const auto paths = AuditFile::paths(directory);
+    for (const std::string& path : paths) {
+      UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+      if (!file.valid() && errno != ENOENT) return fail(runtime::errno_error("open " + path, errno));
+      found.files_.push_back(std::move(file));
+    }
+    if (AuditFile::paths(directory) == paths) return found;
+  }
+  return fail(ErrorCode::unavailable, "the audit cannot be read now", "its files change all the time",
+              "try again in a moment");
+}
+
+Result<std::vector<AuditLine>> AuditFiles::lines(std::size_t place, std::size_t bytes_max) const {
+  const int file = files_[place].get();
+  struct stat facts {};
+  if (::fstat(file, &facts) != 0) return fail(runtime::errno_error("read the audit", errno));
+  if (static_cast<std::size_t>(facts.st_size) > bytes_max) {
+    return fail(ErrorCode::corrupt, "the audit cannot be read", "one of its files is larger than gantryd makes any",
+                "look who wrote to it");
+  }
+  std::string content(static_cast<std::size_t>(facts.st_size), '\0');
+  std::size_t size = 0;
+  while (size < content.size()) {
+    const ssize_t count = ::pread(file, content.data() + size, content.size() - size, static_cast<off_t>(size));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail(runtime::errno_error("read the audit", errno));
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
   std::vector<AuditLine> found;
-  const auto content = runtime::read_file(path, bytes_max);
-  if (!content) return found;
-  for (std::size_t begin = 0; begin < content->size();) {
-    const std::size_t end = content->find('\n', begin);
-    // Being written.
-    if (end == std::string::npos) break;
-    found.push_back(parse_line(std::string_view(*content).substr(begin, end - begin)));
-    begin = end + 1;
+  std::string_view rest = std::string_view(content).substr(0, size);
+  // What has no end is being written.
+  for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
+    found.push_back(parse_line(rest.substr(0, end)));
+    rest.remove_prefix(end + 1);
   }
   return found;
 }
@@ -76,32 +107,38 @@ Result<std::string> AuditFile::open() {
   if (auto made = runtime::make_directories(options_.directory, 0700); !made) return fail(made.error());
   if (auto opened = open_current(); !opened) return fail(opened.error());
   last_hash_ = std::string(kHashLength, '0');
-  const auto paths = files(options_.directory);
-  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
-    const auto known = lines(*path, 2 * options_.file_bytes_max);
-    if (known.empty()) continue;
-    last_hash_ = known.back().hash.empty() ? last_hash_ : known.back().hash;
-    return known.back().text;
+  const auto files = AuditFiles::open(options_.directory);
+  if (!files) return fail(files.error());
+  for (std::size_t place = files->size(); place-- > 0;) {
+    const auto known = files->lines(place, 2 * options_.file_bytes_max);
+    if (!known) return fail(known.error());
+    if (known->empty()) continue;
+    if (!known->back().hash.empty()) last_hash_ = known->back().hash;
+    return known->back().text;
   }
   return std::string();
 }
 
 Result<void> AuditFile::open_current() {
+  file_ = UniqueFd();
+  bytes_ = 0;
   const std::string path = current_path(options_.directory);
-  file_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file_.valid()) return fail(runtime::errno_error("open " + path, errno));
+  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return fail(runtime::errno_error("open " + path, errno));
   const auto content = runtime::read_file(path, 2 * options_.file_bytes_max);
   if (!content) return fail(content.error());
   const std::size_t end = content->rfind('\n');
-  bytes_ = end == std::string::npos ? 0 : end + 1;
-  if (bytes_ != content->size() && ::ftruncate(file_.get(), static_cast<off_t>(bytes_)) != 0) {
+  const std::size_t whole = end == std::string::npos ? 0 : end + 1;
+  if (whole != content->size() && ::ftruncate(file.get(), static_cast<off_t>(whole)) != 0) {
     return fail(runtime::errno_error("cut off the torn end of " + path, errno));
   }
+  file_ = std::move(file);
+  bytes_ = whole;
   return {};
 }
 
 Result<void> AuditFile::set_aside() {
-  auto paths = files(options_.directory);
+  const auto paths = AuditFile::paths(options_.directory);
   const std::size_t newest = paths.size() < 2 ? 0 : number_of(paths[paths.size() - 2]);
   const std::string current = current_path(options_.directory);
   if (::rename(current.c_str(), older_path(options_.directory, newest + 1).c_str()) != 0) {
@@ -113,7 +150,10 @@ Result<void> AuditFile::set_aside() {
 }
 
 Result<std::string> AuditFile::append(std::string_view text) {
-  if (!file_.valid()) return fail(ErrorCode::unavailable, "the audit could not be written", "its file is not open");
+  // It could not be begun, or not be mended, before.
+  if (!file_.valid()) {
+    if (auto opened = open_current(); !opened) return fail(opened.error());
+  }
   const std::string hash = hash_of(last_hash_, text);
   const std::string line = hash + " " + last_hash_ + " " + std::string(text) + "\n";
   if (bytes_ != 0 && bytes_ + line.size() > options_.file_bytes_max) {

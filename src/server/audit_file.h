@@ -7,11 +7,10 @@
 // What was cut off at the end leaves no trace in the file itself: that is found by the hashes that were told elsewhere
 // (the journal has each).
 //
-// Threads: append() from one; the static functions read and may run meanwhile on any.
+// Threads: an AuditFile is one thread's; AuditFiles may be read on another meanwhile.
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,19 +33,31 @@ struct AuditLine {
   std::string text;
 };
 
+// Those that there are at one moment, oldest first: what is set aside or taken away later is still read as it was.
+class AuditFiles {
+ public:
+  static Result<AuditFiles> open(const std::string& directory);
+  [[nodiscard]] std::size_t size() const { return files_.size(); }
+  // The whole lines of one, oldest first; a line that has not the form has empty hashes and is all text. corrupt when
+  // it has more than `bytes_max`.
+  [[nodiscard]] Result<std::vector<AuditLine>> lines(std::size_t place, std::size_t bytes_max) const;
+
+ private:
+  std::vector<UniqueFd> files_;
+};
+
 class AuditFile {
  public:
   explicit AuditFile(AuditFileOptions options) : options_(std::move(options)) {}
 
   // Goes on behind the last whole line; a torn one at the end (a crash) is cut off. The last line's text; empty: none.
+  // When it fails it may be tried again.
   Result<std::string> open();
-  // `text` without line breaks. The line's hash.
+  // After open(). `text` without line breaks. The line's hash. When it fails nothing was written, and the next may do.
   Result<std::string> append(std::string_view text);
 
   // Oldest first, paths.
-  static std::vector<std::string> files(const std::string& directory);
-  // The whole lines of a file, oldest first; a line that has not the form has empty hashes and is all text.
-  static std::vector<AuditLine> lines(const std::string& path, std::size_t bytes_max);
+  static std::vector<std::string> paths(const std::string& directory);
   static std::string hash_of(std::string_view previous_hash, std::string_view text);
 
  private:

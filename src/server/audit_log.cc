@@ -4,6 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <charconv>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -19,7 +21,9 @@ constexpr std::size_t kBudgetsMax = 10'000;
 constexpr std::uint32_t kDefaultPage = 100;
 constexpr std::uint32_t kPageMax = 1'000;
 
-bool is_refusal(const v1::AuditEntry& entry) { return entry.status() >= 400; }
+bool has_failed(const v1::AuditEntry& entry) { return entry.status() >= 400; }
+// Of others it is not known that nothing came of them.
+bool is_refusal(const v1::AuditEntry& entry) { return has_failed(entry) && entry.status() < 500; }
 
 std::optional<v1::AuditEntry> parse_entry(const AuditLine& line) {
   v1::AuditEntry entry;
@@ -32,16 +36,19 @@ bool matches(const v1::ListAuditRequest& request, const v1::AuditEntry& entry) {
   if (!request.user().empty() && request.user() != entry.user()) return false;
   if (!request.action().empty() && request.action() != entry.action()) return false;
   if (!request.target().empty() && request.target() != entry.target()) return false;
-  return !request.refused() || is_refusal(entry);
+  return !request.refused() || has_failed(entry);
 }
 
-v1::AuditList find_entries(const AuditFileOptions& options, const v1::ListAuditRequest& request, std::uint64_t before) {
+Result<v1::AuditList> find_entries(const AuditFileOptions& options, const v1::ListAuditRequest& request,
+                                   std::uint64_t before) {
   const std::uint32_t size = request.page_size() != 0 ? request.page_size() : kDefaultPage;
   v1::AuditList list;
-  const auto paths = AuditFile::files(options.directory);
-  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
-    const auto lines = AuditFile::lines(*path, 2 * options.file_bytes_max);
-    for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+  const auto files = AuditFiles::open(options.directory);
+  if (!files) return fail(files.error());
+  for (std::size_t place = files->size(); place-- > 0;) {
+    const auto lines = files->lines(place, 2 * options.file_bytes_max);
+    if (!lines) return fail(lines.error());
+    for (auto line = lines->rbegin(); line != lines->rend(); ++line) {
       const auto entry = parse_entry(*line);
       if (!entry || (before != 0 && entry->number() >= before) || !matches(request, *entry)) continue;
       if (list.items_size() == static_cast<int>(size)) {
@@ -54,25 +61,39 @@ v1::AuditList find_entries(const AuditFileOptions& options, const v1::ListAuditR
   return list;
 }
 
-v1::AuditCheck check_chain(const AuditFileOptions& options) {
+// Also of what a newer version wrote. 0: it has none.
+std::uint64_t number_of(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return 0;
+  const auto number = json.find("number");
+  if (number == json.end() || !number->is_string()) return 0;
+  return std::strtoull(number->get_ref<const std::string&>().c_str(), nullptr, 10);
+}
+
+Result<v1::AuditCheck> check_chain(const AuditFileOptions& options) {
   v1::AuditCheck check;
   check.set_whole(true);
   std::string previous;
-  for (const std::string& path : AuditFile::files(options.directory)) {
-    for (const AuditLine& line : AuditFile::lines(path, 2 * options.file_bytes_max)) {
-      const auto entry = parse_entry(line);
-      const bool follows = check.entries() == 0 || line.previous_hash == previous;
+  const auto files = AuditFiles::open(options.directory);
+  if (!files) return fail(files.error());
+  for (std::size_t place = 0; place < files->size(); ++place) {
+    const auto lines = files->lines(place, 2 * options.file_bytes_max);
+    if (!lines) return fail(lines.error());
+    for (const AuditLine& line : *lines) {
+      const std::uint64_t number = number_of(line.text);
+      const bool is_first = check.entries() == 0;
+      const bool follows = is_first || (line.previous_hash == previous && number == check.last_number() + 1);
       const bool itself = AuditFile::hash_of(line.previous_hash, line.text) == line.hash;
-      if (!entry || !follows || !itself) {
+      if (number == 0 || !follows || !itself) {
         check.set_whole(false);
-        check.set_cause(check.entries() == 0 ? "the first entry that is kept was changed"
-                                             : "what follows entry " + std::to_string(check.last_number()) +
-                                                   " was changed, taken out or put in later");
+        check.set_cause(is_first ? "the first entry that is kept was changed"
+                                 : "what follows entry " + std::to_string(check.last_number()) +
+                                       " was changed, taken out or put in later");
         return check;
       }
-      if (check.entries() == 0) check.set_first_number(entry->number());
+      if (is_first) check.set_first_number(number);
       check.set_entries(check.entries() + 1);
-      check.set_last_number(entry->number());
+      check.set_last_number(number);
       check.set_last_hash(line.hash);
       previous = line.hash;
     }
@@ -91,9 +112,10 @@ AuditLog::AuditLog(AuditFileOptions options, PosterPtr poster, std::function<Now
     : options_(options), poster_(std::move(poster)), now_(std::move(now)), file_(std::move(options)) {}
 
 Result<void> AuditLog::open() {
-  if (options_.directory.empty()) return {};
+  if (options_.directory.empty() || opened_) return {};
   auto last = file_.open();
   if (!last) return fail(last.error());
+  opened_ = true;
   if (last->empty()) return {};
   const auto entry = parse_entry({.hash = {}, .previous_hash = {}, .text = *last});
   // One that cannot be read was written by somebody else: the numbers go on from the time, so that none comes twice.
@@ -105,7 +127,8 @@ bool AuditLog::within_budget(v1::AuditEntry& entry) {
   if (!is_refusal(entry)) return true;
   const Milliseconds now_ms = now_().monotonic_ms;
   // What was claimed by who is not signed in is not who it was.
-  const std::string key = entry.credential_id().empty() ? "" : entry.user();
+  const bool is_known = !entry.credential_id().empty() || entry.kind() == v1::CurrentSession::LOCAL_TOKEN;
+  const std::string key = is_known ? entry.user() : "";
   if (budgets_.size() > kBudgetsMax) budgets_.clear();
   Budget& budget = budgets_[key];
   if (budget.kept == 0 || now_ms - budget.since_monotonic_ms >= kBudgetMs) {
@@ -121,19 +144,30 @@ bool AuditLog::within_budget(v1::AuditEntry& entry) {
   return true;
 }
 
-void AuditLog::record(v1::AuditEntry entry) {
-  if (!within_budget(entry)) return;
-  entry.set_number(++last_number_);
-  *entry.mutable_at() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(now_().unix_ms);
-  entry.clear_hash();
+std::string AuditLog::write(const v1::AuditEntry& entry) {
+  if (options_.directory.empty()) return "-";
   std::string text = write_json(entry);
   if (!text.empty() && text.back() == '\n') text.pop_back();
-  std::string hash = "-";
-  if (!options_.directory.empty()) {
-    auto appended = file_.append(text);
-    if (!appended) spdlog::error("{}", appended.error().to_text());
-    if (appended) hash = *appended;
-  }
+  const auto appended = file_.append(text);
+  if (appended) return *appended;
+  spdlog::error("{}", appended.error().to_text());
+  return "-";
+}
+
+void AuditLog::record(v1::AuditEntry entry) {
+  if (!within_budget(entry)) return;
+  // Before the first, too: what could not be opened at the start may be now.
+  const auto opened = open();
+  entry.set_number(last_number_ + 1);
+  entry.set_left_out(entry.left_out() + lost_);
+  *entry.mutable_at() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(now_().unix_ms);
+  entry.clear_hash();
+  if (!opened) spdlog::error("{}", opened.error().to_text());
+  const std::string hash = opened ? write(entry) : "-";
+  const bool is_lost = hash == "-" && !options_.directory.empty();
+  lost_ = is_lost ? lost_ + 1 : 0;
+  // Those in the files have no holes: what is missing there was taken out.
+  if (!is_lost) last_number_ = entry.number();
   spdlog::info("audit {} {}: {} {} {} from {} {} {}", entry.number(), hash, entry.user().empty() ? "-" : entry.user(),
                entry.action(), entry.target().empty() ? "-" : entry.target(), entry.address(), entry.status(),
                entry.code());

@@ -7,7 +7,8 @@
 // the log (the journal) with its hash as well.
 //
 // Refusals of one user, and those of everybody who is not signed in, are kept 60 a minute at most, so that nobody can
-// push out what they did before; how many were left out is said by the next that is kept.
+// push out by them what they did before; how many were left out is said by the next that is kept. What was allowed is
+// always kept.
 //
 // Threads: the server's loop; files are read on a thread of its own.
 #pragma once
@@ -32,8 +33,10 @@ class AuditLog {
   // An empty directory: entries go to the log alone.
   AuditLog(AuditFileOptions options, PosterPtr poster, std::function<Now()> now);
 
+  // When it fails each entry tries again.
   Result<void> open();
-  // Fills in number, time and hash. What cannot be written is said in the log; nothing is refused because of it.
+  // Fills in number, time and hash. What cannot be written is said in the log, and counted in the next that can be;
+  // nothing is refused because of it.
   void record(v1::AuditEntry entry);
   // Newest first.
   void list(const v1::ListAuditRequest& request, const Done<v1::AuditList>& done);
@@ -48,12 +51,17 @@ class AuditLog {
   };
   // Whether a refusal is kept; takes what was left out before into it.
   bool within_budget(v1::AuditEntry& entry);
+  // The hash; "-": it is not kept.
+  std::string write(const v1::AuditEntry& entry);
 
   AuditFileOptions options_;
   PosterPtr poster_;
   std::function<Now()> now_;
   AuditFile file_;
+  bool opened_ = false;
   std::uint64_t last_number_ = 0;
+  // Since the last that was written.
+  std::uint64_t lost_ = 0;
   std::map<std::string, Budget> budgets_;
   // Last: its thread ends first.
   runtime::WorkerPool worker_{1};

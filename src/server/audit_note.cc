@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "model/names.h"
 #include "model/printable_text.h"
 
 namespace gantry::server {
@@ -20,10 +19,13 @@ std::string text_field(const google::protobuf::Message& message, const char* nam
   return model::printable_text(message.GetReflection()->GetString(message, field), kTextBytesMax);
 }
 
+// A token in the place of a name: no name has "_".
+bool looks_secret(const std::string& text) { return text.size() > 2 && text[0] == 'g' && text[2] == '_'; }
+
 // Which record it is about: the one in the path, the name of what is to be made, or whose password is to be another.
 std::string target_of(const google::protobuf::Message& message) {
   for (const char* field : {"id", "name", "user"}) {
-    if (std::string text = text_field(message, field); !text.empty()) return text;
+    if (std::string text = text_field(message, field); !text.empty()) return looks_secret(text) ? "" : text;
   }
   return {};
 }
@@ -57,8 +59,7 @@ v1::AuditEntry note_of(const RouteEntry& entry, const Caller& caller, const Http
   note.set_address(request.peer);
   note.set_action(entry.rpc);
   if (message != nullptr) note.set_target(target_of(*message));
-  // Who types the password into the line for the name is not to find it here.
-  if (entry.rpc == "Login" && answer.status >= 400 && !model::is_name(note.target())) note.clear_target();
+  if (entry.rpc == "Login" && answer.status < 400) note.set_user(note.target());
   note.set_status(answer.status);
   note.set_code(code_of(answer));
   note.set_task_id(task_of(answer));

@@ -22,6 +22,18 @@ std::string content_of(const std::string& path) {
   return text.str();
 }
 
+std::vector<AuditLine> lines_of(const std::string& directory) {
+  std::vector<AuditLine> all;
+  const auto files = AuditFiles::open(directory);
+  EXPECT_TRUE(files);
+  for (std::size_t place = 0; files && place < files->size(); ++place) {
+    const auto lines = files->lines(place, 1U << 20U);
+    EXPECT_TRUE(lines);
+    if (lines) all.insert(all.end(), lines->begin(), lines->end());
+  }
+  return all;
+}
+
 void write_to(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
 class Kept {
@@ -65,19 +77,18 @@ TEST(AuditFile, GoesOnWhereItWasAndSetsFullFilesAside) {
       ASSERT_TRUE(file.append(last));
     }
   }
-  const auto files = AuditFile::files(directory);
-  EXPECT_EQ(files.size(), 3U);
+  const auto paths = AuditFile::paths(directory);
+  EXPECT_EQ(paths.size(), 3U);
+  for (const std::string& path : paths) EXPECT_LE(std::filesystem::file_size(path), 1000U);
   std::string previous;
-  for (const std::string& path : files) {
-    EXPECT_LE(std::filesystem::file_size(path), 1000U);
-    for (const AuditLine& line : AuditFile::lines(path, 1U << 20U)) {
-      if (!previous.empty()) {
-        EXPECT_EQ(line.previous_hash, previous);
-      }
-      EXPECT_EQ(line.hash, AuditFile::hash_of(line.previous_hash, line.text));
-      previous = line.hash;
+  for (const AuditLine& line : lines_of(directory)) {
+    if (!previous.empty()) {
+      EXPECT_EQ(line.previous_hash, previous);
     }
+    EXPECT_EQ(line.hash, AuditFile::hash_of(line.previous_hash, line.text));
+    previous = line.hash;
   }
+  EXPECT_EQ(lines_of(directory).back().text, "entry 49");
   std::filesystem::remove_all(directory);
 }
 
@@ -90,11 +101,50 @@ TEST(AuditFile, ATornLineIsCutOff) {
   AuditFile second({.directory = directory});
   EXPECT_EQ(second.open().value_or("?"), "whole");
   ASSERT_TRUE(second.append("next"));
-  const auto lines = AuditFile::lines(directory + "/audit.log", 1U << 20U);
+  const auto lines = lines_of(directory);
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines[1].previous_hash, lines[0].hash);
   EXPECT_EQ(lines[1].text, "next");
   std::filesystem::remove_all(directory);
+}
+
+TEST(AuditFile, WhatWasSetAsideWhileItIsReadIsReadOnce) {
+  const std::string directory = Kept::make_directory();
+  AuditFile file({.directory = directory, .file_bytes_max = 400, .files_max = 3});
+  ASSERT_TRUE(file.open());
+  ASSERT_TRUE(file.append("before"));
+  const auto files = AuditFiles::open(directory);
+  ASSERT_TRUE(files);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(file.append("after"));
+  ASSERT_EQ(files->size(), 1U);
+  const auto lines = files->lines(0, 1U << 20U);
+  ASSERT_TRUE(lines);
+  EXPECT_EQ(lines->front().text, "before");
+  EXPECT_EQ(files->lines(0, 10).error().code, ErrorCode::corrupt);
+  std::filesystem::remove_all(directory);
+}
+
+TEST(Audit, ADirectoryThatCannotBeWrittenKeepsNobodyOutAndIsSaidLater) {
+  std::string path = Kept::make_directory();
+  const std::string directory = path + "/audit";
+  write_to(directory, "in the way");
+  {
+    TestServer server([&](ApiServerOptions& options) { options.audit_directory = directory; });
+    EXPECT_EQ(server.ask("POST", "/api/v1/vms/a/start").status, 202);
+    EXPECT_EQ(server.ask("POST", "/api/v1/vms/b/start").status, 202);
+    std::filesystem::remove(directory);
+    EXPECT_EQ(server.ask("POST", "/api/v1/vms/c/start").status, 202);
+    EXPECT_EQ(server.ask("POST", "/api/v1/vms/d/start").status, 202);
+    const json items = json::parse(server.ask("GET", "/api/v1/audit").body).at("items");
+    ASSERT_EQ(items.size(), 2U);
+    EXPECT_EQ(items[1].at("target"), "c");
+    EXPECT_EQ(items[1].at("leftOut"), "2");
+    EXPECT_EQ(items[0].at("leftOut"), "0");
+    const json check = json::parse(server.ask("GET", "/api/v1/audit/check").body);
+    EXPECT_TRUE(check.at("whole"));
+    EXPECT_EQ(check.at("entries"), "2");
+  }
+  std::filesystem::remove_all(path);
 }
 
 TEST(Audit, ChangesLoginsConsolesAndRefusalsAreKeptWithWhoAndHow) {
@@ -110,6 +160,7 @@ TEST(Audit, ChangesLoginsConsolesAndRefusalsAreKeptWithWhoAndHow) {
   ASSERT_EQ(items.size(), 4U) << items;
   EXPECT_EQ(items[3].at("action"), "Login");
   EXPECT_EQ(items[3].at("target"), "admin");
+  EXPECT_EQ(items[3].at("user"), "admin");
   EXPECT_EQ(items[3].at("status"), 200);
   EXPECT_EQ(items[2].at("action"), "CreateToken");
   EXPECT_EQ(items[1].at("action"), "StartVm");
@@ -133,14 +184,16 @@ TEST(Audit, NothingSecretIsInIt) {
   const std::string password = kept.server.started.first_password;
   const std::string session = kept.server.login(password);
   EXPECT_EQ(kept.server.login("a wrong password"), "");
-  // The password in the place of the name.
-  kept.server.ask("POST", "/api/v1/sessions", json({{"user", password + "!"}, {"password", "x"}}).dump(), {}, "");
+  // The password in the place of the name, which it may look like.
+  const std::string like_a_name = "swordfish-4-all";
+  kept.server.ask("POST", "/api/v1/sessions", json({{"user", like_a_name}, {"password", "x"}}).dump(), {}, "");
   const json wish = {{"currentPassword", password}, {"newPassword", "another password"}};
   kept.server.ask("POST", "/api/v1/users/current/password", wish.dump(), {}, session);
   const json made = json::parse(kept.server.ask("POST", "/api/v1/tokens", R"({"name":"ci"})", {}, session).body);
+  kept.server.ask("DELETE", "/api/v1/tokens/" + made.at("token").get<std::string>());
   const std::string file = content_of(kept.directory + "/audit.log");
   for (const std::string& secret : {password, session, made.at("token").get<std::string>(), std::string(kLocalToken),
-                                    std::string("another password"), std::string("a wrong password")}) {
+                                    like_a_name, std::string("another password"), std::string("a wrong password")}) {
     EXPECT_EQ(file.find(secret), std::string::npos) << secret;
   }
   EXPECT_NE(file.find("wrong_login"), std::string::npos);

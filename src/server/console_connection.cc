@@ -65,7 +65,11 @@ class ConsoleConnection final : public ConnectionBase {
   void abort() override { end(); }
 
  private:
-  void refuse(const Error& error) { answer_and_close(shared_from_this(), stream_, answer_for(error), false, false); }
+  void refuse(const Error& error) {
+    HttpAnswer answer = answer_for(error);
+    edge().api.note(*request_, admitted_, answer);
+    answer_and_close(shared_from_this(), stream_, std::move(answer), false, false);
+  }
 
   [[nodiscard]] bool is_elsewhere(const v1::Vm& vm) const {
     const std::string& own = edge().options.own_host_id;
@@ -141,6 +145,9 @@ class ConsoleConnection final : public ConnectionBase {
     socket_->async_accept(upgrade_, [self = self_as<ConsoleConnection>()](const BeastError& error) {
       if (error) return self->end();
       self->accepted_ = true;
+      HttpAnswer opened;
+      opened.status = static_cast<unsigned>(http::status::switching_protocols);
+      self->edge().api.note(*self->request_, self->admitted_, opened);
       self->read_next();
       self->write_next();
       self->recheck_later();

@@ -68,6 +68,9 @@ void Directory::read(const Done<T>& done, std::function<void(const Everybody&)> 
   });
 }
 
+// Groups need it too.
+template void Directory::read<Directory::MessagePtr>(const Done<MessagePtr>&, std::function<void(const Everybody&)>);
+
 v1::Meta Directory::new_meta(const std::string& kind, const std::string& name) {
   v1::Meta meta;
   meta.set_id(make_id(kind, rng_));
@@ -75,6 +78,12 @@ v1::Meta Directory::new_meta(const std::string& kind, const std::string& name) {
   *meta.mutable_created_at() = TimeUtil::MillisecondsToTimestamp(now_().unix_ms);
   meta.set_schema_version(1);
   return meta;
+}
+
+std::vector<port::Compare> Directory::still_is(const Everybody& all, const Caller& caller) {
+  const auto own = all.users.find(caller.user);
+  if (own == all.users.end()) return {};
+  return {{model::record_key(model::kUser, caller.user), own->second.meta().revision()}};
 }
 
 const v1::User* Directory::find_user(const Everybody& all, const std::string& name_or_id) {
@@ -131,31 +140,36 @@ void Directory::create_user(const Caller& caller, const v1::CreateUserRequest& r
     user.set_role(request.role());
     if (auto known = resolve_groups(all, request.groups(), user); !known) return done(fail(known.error()));
     if (dry_run) return done(plan_answer({"make user " + request.name() + " with the role " + role_word(user.role())}));
+    const auto compares = still_is(all, caller);
     accounts_->hash_later(caller, request.password(), [=, this](const Result<std::string>& hash) {
       if (!hash) return done(fail(hash.error()));
       v1::User hashed = user;
       hashed.set_password_hash(*hash);
-      keep_user(hashed, done);
+      // What another of that name left when it was deleted, if that was cut short.
+      accounts_->end_all(request.name(), {}, true, [=, this](const Result<MessagePtr>& ended) {
+        if (!ended) return done(fail(ended.error()));
+        keep_user(hashed, compares, done);
+      });
     });
   });
 }
 
-void Directory::keep_user(v1::User user, const Done<MessagePtr>& done) {
+void Directory::keep_user(v1::User user, std::vector<port::Compare> compares, const Done<MessagePtr>& done) {
   port::Txn txn;
+  txn.compares = std::move(compares);
   const std::string key = model::record_key(model::kUser, user.meta().name());
-  const bool is_new = user.meta().revision() == 0;
   txn.compares.push_back({key, user.meta().revision()});
   user.mutable_meta()->clear_revision();
   txn.writes.push_back({.key = key, .value = user.SerializeAsString()});
-  store_.commit(std::move(txn), [user, is_new, done](const Result<bool>& committed) {
+  store_.commit(std::move(txn), [user, done, this](const Result<bool>& committed) {
     if (!committed) return done(fail(committed.error()));
-    if (!*committed) {
-      return done(
-          fail(is_new ? name_taken("user", user.meta().name()) : changed_meanwhile("user", user.meta().name())));
-    }
-    auto answer = std::make_shared<v1::User>(user);
-    answer->clear_password_hash();
-    done(std::move(answer));
+    if (!*committed) return done(fail(changed_meanwhile("user", user.meta().name())));
+    v1::ById kept;
+    kept.set_id(user.meta().id());
+    get_user(kept, [done](const Result<v1::User>& shown) {
+      if (!shown) return done(fail(shown.error()));
+      done(std::make_shared<v1::User>(*shown));
+    });
   });
 }
 
@@ -177,10 +191,10 @@ void Directory::update_user(const Caller& caller, const v1::UpdateUserRequest& r
       if (auto known = resolve_groups(all, request.groups(), after); !known) return done(fail(known.error()));
     }
     if (dry_run) return done(plan_answer(steps_of(*before, after)));
-    keep_user(after, [=, this](const Result<MessagePtr>& kept) {
+    keep_user(after, still_is(all, caller), [=, this](const Result<MessagePtr>& kept) {
       if (!kept || !after.disabled()) return done(kept);
       // They would serve again when the user is enabled again.
-      accounts_->end_all(after.meta().name(), false, [done, kept](const Result<MessagePtr>& ended) {
+      accounts_->end_all(after.meta().name(), after.meta().id(), false, [done, kept](const Result<MessagePtr>& ended) {
         done(ended ? kept : Result<MessagePtr>(fail(ended.error())));
       });
     });
@@ -195,14 +209,15 @@ void Directory::delete_user(const Caller& caller, const v1::ById& request, bool 
     const std::string name = user->meta().name();
     if (dry_run) return done(plan_answer({"delete user " + name, "end its sessions and revoke its API tokens"}));
     port::Txn txn;
+    txn.compares = still_is(all, caller);
     const std::string key = model::record_key(model::kUser, name);
     txn.compares.push_back({key, user->meta().revision()});
     txn.writes.push_back({.kind = port::Write::Kind::erase, .key = key, .value = {}});
-    store_.commit(std::move(txn), [=, this](const Result<bool>& committed) {
+    store_.commit(std::move(txn), [=, this, id = user->meta().id()](const Result<bool>& committed) {
       if (!committed) return done(fail(committed.error()));
       if (!*committed) return done(fail(changed_meanwhile("user", name)));
       // None of them serves any more; this is so that nothing is left lying about.
-      accounts_->end_all(name, true, done);
+      accounts_->end_all(name, id, true, done);
     });
   });
 }

@@ -2,8 +2,9 @@
 // "/group/ID" with "/name/group/NAME". What a user may is read from there with every call (roles.h), so a change serves
 // at once.
 //
-// Nobody changes their own account here, so that nobody shuts themselves out, and there is always an administrator
-// left.
+// Nobody takes anything from their own account here, by their groups neither, so that nobody shuts themselves out by
+// mistake; and a change is made only if the caller's own record is still as it was, so that two administrators do not
+// do it to each other at once.
 //
 // Threads: the server's loop; answers come on it later.
 #pragma once
@@ -36,9 +37,11 @@ class Directory {
 
   void list_groups(const Done<v1::GroupList>& done);
   void get_group(const v1::ById& request, const Done<v1::Group>& done);
-  void create_group(const v1::CreateGroupRequest& request, bool dry_run, const Done<MessagePtr>& done);
-  void update_group(const v1::UpdateGroupRequest& request, bool dry_run, const Done<MessagePtr>& done);
-  void delete_group(const v1::ById& request, bool dry_run, const Done<MessagePtr>& done);
+  void create_group(const Caller& caller, const v1::CreateGroupRequest& request, bool dry_run,
+                    const Done<MessagePtr>& done);
+  void update_group(const Caller& caller, const v1::UpdateGroupRequest& request, bool dry_run,
+                    const Done<MessagePtr>& done);
+  void delete_group(const Caller& caller, const v1::ById& request, bool dry_run, const Done<MessagePtr>& done);
 
  private:
   // All of them, as they stand in the store, by name; meta.revision is filled in.
@@ -49,9 +52,11 @@ class Directory {
   // Refusals are given to `done`.
   template <class T>
   void read(const Done<T>& done, std::function<void(const Everybody&)> then);
-  // Writes the user in place of the one at that revision (0: of none), and answers it.
-  void keep_user(v1::User user, const Done<MessagePtr>& done);
-  void keep_group(v1::Group group, const Done<MessagePtr>& done);
+  // That the caller's own record is still the one in `all`; nothing for who has none.
+  static std::vector<port::Compare> still_is(const Everybody& all, const Caller& caller);
+  // Writes the user in place of the one at that revision (0: of none), if `compares` hold too, and answers it.
+  void keep_user(v1::User user, std::vector<port::Compare> compares, const Done<MessagePtr>& done);
+  void keep_group(v1::Group group, std::vector<port::Compare> compares, const Done<MessagePtr>& done);
   [[nodiscard]] v1::Meta new_meta(const std::string& kind, const std::string& name);
 
   static const v1::User* find_user(const Everybody& all, const std::string& name_or_id);

@@ -69,7 +69,11 @@ Result<void> check_permitted(const v1::Route& route, const Caller& caller) {
     return fail(ErrorCode::permission_denied, "nobody may do that", "no role is stated for " + route.path(),
                 "this is a defect: please report it", "role_needed");
   }
-  return check_role(route.role(), caller);
+  if (auto may = check_role(route.role(), caller); !may) return may;
+  if (!route.no_api_token() || caller.kind != v1::CurrentSession::API_TOKEN) return {};
+  return fail(ErrorCode::permission_denied, "this is not done with an API token",
+              "tokens are kept in files and scripts, and users and groups outlive them",
+              "sign in with the password, or run this as root on the server's machine", "sign_in_needed");
 }
 
 std::string role_word(v1::Role role) {

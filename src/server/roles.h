@@ -51,7 +51,8 @@ void find_standing(const StoreClient& store, const std::string& user,
 // The role that a user's own record gives.
 v1::Role own_role(const v1::User& user);
 
-// permission_denied, reason role_needed, with the role that would do. A route that states nobody is for nobody.
+// permission_denied, reason role_needed, with the role that would do, or sign_in_needed. A route that states nobody is
+// for nobody.
 Result<void> check_permitted(const v1::Route& route, const Caller& caller);
 // The same of one role.
 Result<void> check_role(v1::Role needed, const Caller& caller);

@@ -2,6 +2,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <utility>
 
 #include "gantry/v1/storage.pb.h"
 #include "model/state.h"
@@ -30,7 +33,9 @@ class UploadConnection final : public ConnectionBase {
       : ConnectionBase(from.edge, from.number),
         stream_(std::move(from.stream)),
         buffer_(std::move(buffer)),
+        request_(std::move(from.request)),
         admitted_(std::move(from.admitted)),
+        recheck_(from.edge.context),
         expected_bytes_(header->content_length().value_or(0)),
         parser_(std::move(*header)),
         piece_(std::make_shared<std::vector<char>>(kPieceBytes)) {
@@ -124,12 +129,29 @@ class UploadConnection final : public ConnectionBase {
         },
         [opened](UploadConnection& self) {
           self.file_ = *opened;
+          self.recheck_later();
           self.read_piece();
         });
   }
 
+  // Whoever may not any more has no more written here.
+  void recheck_later() {
+    recheck_.expires_after(std::chrono::milliseconds(edge().options.heartbeat_ms));
+    const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
+    recheck_.async_wait([weak](const BeastError& error) {
+      const auto self = weak.lock();
+      if (error || !self || self->ended_ || !self->file_) return;
+      self->edge().api.check_again(self->admitted_, [weak](bool valid) {
+        const auto alive = weak.lock();
+        if (!alive || alive->ended_ || !alive->file_) return;
+        if (!valid) return alive->end();
+        alive->recheck_later();
+      });
+    });
+  }
+
   void read_piece() {
-    if (parser_.is_done()) return received_bytes_ == 0 ? refuse(no_content()) : commit();
+    if (parser_.is_done()) return received_bytes_ == 0 ? refuse(no_content()) : check_and_commit();
     parser_.get().body().data = piece_->data();
     parser_.get().body().size = piece_->size();
     expire_after(stream_, edge().options.body_timeout_ms);
@@ -157,6 +179,15 @@ class UploadConnection final : public ConnectionBase {
           return file->append({piece->data(), size});
         },
         [](UploadConnection& self) { self.read_piece(); });
+  }
+
+  void check_and_commit() {
+    const std::weak_ptr<UploadConnection> weak = self_as<UploadConnection>();
+    edge().api.check_again(admitted_, [weak](bool valid) {
+      const auto self = weak.lock();
+      if (!self || self->ended_) return;
+      valid ? self->commit() : self->refuse(no_more_permitted());
+    });
   }
 
   void commit() {
@@ -199,9 +230,13 @@ class UploadConnection final : public ConnectionBase {
     HttpAnswer done;
     done.body = write_json(message);
     done.headers.emplace_back("Cache-Control", "private, no-cache");
-    answer_and_close(shared_from_this(), stream_, std::move(done), false, !parser_.is_done());
+    answer(std::move(done));
   }
 
+  static Error no_more_permitted() {
+    return Error{ErrorCode::permission_denied, "the content was not taken",
+                 "the login ended, or may do that no more, while it was sent", "sign in again", "login_ended"};
+  }
   static Error image_went() {
     return Error{ErrorCode::conflict, "the content was not taken", "the image was deleted meanwhile",
                  "make the image again"};
@@ -225,20 +260,36 @@ class UploadConnection final : public ConnectionBase {
 
   void refuse(const Error& error) {
     release();
-    answer_and_close(shared_from_this(), stream_, answer_for(error), false, !parser_.is_done());
+    answer(answer_for(error));
+  }
+
+  void answer(HttpAnswer answer) {
+    note(answer);
+    answer_and_close(shared_from_this(), stream_, std::move(answer), false, !parser_.is_done());
+  }
+
+  // Once.
+  void note(const HttpAnswer& answer) {
+    if (!std::exchange(noted_, true)) edge().api.note(*request_, admitted_, answer);
   }
 
   void end() {
     if (ended_) return;
     ended_ = true;
     const auto self = shared_from_this();
+    recheck_.cancel();
+    HttpAnswer cut_off;
+    cut_off.status = static_cast<unsigned>(http::status::request_timeout);
+    note(cut_off);
     close_now(stream_);
     leave();
   }
 
   TlsStream stream_;
   beast::flat_buffer buffer_;
+  RequestPtr request_;
   Admitted admitted_;
+  asio::steady_timer recheck_;
   // 0: not told.
   std::uint64_t expected_bytes_;
   BodyParser parser_;
@@ -251,6 +302,7 @@ class UploadConnection final : public ConnectionBase {
   // Of a dry run.
   std::unique_ptr<google::protobuf::Message> plan_;
   FilePtr file_;
+  bool noted_ = false;
   bool ended_ = false;
 };
 
