@@ -164,6 +164,7 @@ void ApiHandler::handle(HttpRequest request, Done done) {
 
 ApiHandler::Done ApiHandler::audited(const RequestPtr& request, const Admitted& admitted, const Done& done) {
   return [this, request, admitted, done](HttpAnswer answer) {
+    if (admitted.entry->rpc == "Login" && answer.status >= 400) return note_login(request, admitted, answer, done);
     note(*request, admitted, answer);
     done(std::move(answer));
   };
@@ -171,15 +172,20 @@ ApiHandler::Done ApiHandler::audited(const RequestPtr& request, const Admitted& 
 
 void ApiHandler::note(const HttpRequest& request, const Admitted& admitted, const HttpAnswer& answer) {
   if (!is_kept(admitted.entry->route, admitted.options.dry_run)) return;
-  v1::AuditEntry entry = note_of(*admitted.entry, admitted.caller, request, admitted.message.get(), answer);
-  if (admitted.entry->rpc != "Login" || answer.status < 400) return audit_->record(std::move(entry));
-  // Who types the password into the line for the name is not to find it here.
+  audit_->record(note_of(*admitted.entry, admitted.caller, request, admitted.message.get(), answer));
+}
+
+// Who types the password into the line for the name is not to find it in the audit.
+void ApiHandler::note_login(const RequestPtr& request, const Admitted& admitted, const HttpAnswer& refusal,
+                            const Done& done) {
+  v1::AuditEntry entry = note_of(*admitted.entry, admitted.caller, *request, admitted.message.get(), refusal);
   v1::ById who;
   who.set_id(entry.target());
-  directory_->get_user(who, [this, entry = std::move(entry)](const Result<v1::User>& known) {
+  directory_->get_user(who, [this, entry = std::move(entry), refusal, done](const Result<v1::User>& known) {
     v1::AuditEntry kept = entry;
     if (!known || known->meta().name() != kept.target()) kept.clear_target();
     audit_->record(std::move(kept));
+    done(refusal);
   });
 }
 

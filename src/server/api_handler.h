@@ -61,6 +61,8 @@ class ApiHandler {
  private:
   // Gives the answer on, and keeps it in the audit if it belongs there.
   [[nodiscard]] Done audited(const RequestPtr& request, const Admitted& admitted, const Done& done);
+  // Keeps a login that was refused, and only then answers.
+  void note_login(const RequestPtr& request, const Admitted& admitted, const HttpAnswer& refusal, const Done& done);
   // Keeps what was refused before it was read.
   HttpAnswer refused(const RequestPtr& request, const RouteEntry& entry, const Caller& caller, const Error& error);
   void dispatch(const RequestPtr& request, const Admitted& admitted, const Done& done);
