@@ -25,6 +25,8 @@ void Machine::join() {
   if (agent_) link.host_up(false);
   agent_.reset();
   if (!world.guests.empty()) world.wipe();
+  // Nobody knows yet that it had one: its pool would rightly be made where it is not mounted.
+  world.mount_pool();
   world.networks.clear();
   joiner_.start();
 }
